@@ -1,0 +1,196 @@
+//! HTTP as this program uses it: bounded in time and size, no redirects, no secrets in errors, plain text only to loopback.
+
+use std::{net::IpAddr, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::{StatusCode, header::HeaderMap};
+use url::{Host, Url};
+
+use crate::error::{Error, ErrorKind, Result, Retry};
+
+/// The largest reply body that is read, in bytes. What is longer is an error, not a truncated reply.
+pub const MAX_REPLY: usize = 8 * 1024 * 1024;
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long one call may take in all, from sending to the last byte of the reply.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A client that every caller shares. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Http {
+    client: reqwest::Client,
+    timeout: Duration,
+}
+
+/// A whole reply.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, at most [`MAX_REPLY`] bytes.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// The body as text; bytes that are not UTF-8 are replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The first 300 characters of the body on one line, for errors. The caller redacts.
+    pub fn excerpt(&self) -> String {
+        let text = self.text();
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        match line.char_indices().nth(300) {
+            Some((end, _)) => format!("{}…", &line[..end]),
+            None if line.is_empty() => "an empty body".to_owned(),
+            None => line,
+        }
+    }
+
+    /// The time that a `Retry-After` header in seconds asks to wait (RFC 9110 section 10.2.3).
+    pub fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.headers.get("retry-after")?.to_str().ok()?.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds))
+    }
+}
+
+impl Http {
+    /// A client with this program's limits. Proxies come from the usual variables (`HTTPS_PROXY`, `NO_PROXY` …).
+    ///
+    /// # Errors
+    /// `ErrorKind::Config` where no TLS client can be made, as in an image without CA certificates.
+    pub fn new() -> Result<Self> {
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("dv-verify/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build()
+            .map_err(|error| {
+                Error::config("no TLS client can be made here")
+                    .with_source(error)
+                    .with_hint("install the system's CA certificates (package `ca-certificates`) or set SSL_CERT_FILE")
+            })?;
+        Ok(Self { client, timeout: CALL_TIMEOUT })
+    }
+
+    /// The same client with another time limit for a call.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { client: self.client.clone(), timeout }
+    }
+
+    /// The reqwest client underneath, to build requests with.
+    pub fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    /// Sends a request and reads the whole reply. `what` names the call in errors ("POST /zones").
+    ///
+    /// # Errors
+    /// Of kind `kind`: no connection, time-out (both worth another try), a reply over [`MAX_REPLY`], a redirect. The URL is never
+    /// part of the error, as it may hold credentials.
+    pub async fn execute(&self, request: reqwest::Request, kind: ErrorKind, what: &str) -> Result<Reply> {
+        let host = request.url().host_str().unwrap_or_default().to_owned();
+        let timeout = self.timeout;
+        match tokio::time::timeout(timeout, self.execute_unbounded(request, kind, what, &host)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Error::new(kind, format!("{what}: `{host}` did not answer within {} s", timeout.as_secs()))
+                .with_retry(Retry::Later)),
+        }
+    }
+
+    async fn execute_unbounded(&self, request: reqwest::Request, kind: ErrorKind, what: &str, host: &str) -> Result<Reply> {
+        let failed = |error: reqwest::Error| {
+            let error = error.without_url();
+            let why = innermost(&error);
+            Error::new(kind, format!("{what}: no answer from `{host}`: {why}")).with_retry(Retry::Later).with_source(error)
+        };
+        let mut response = self.client.execute(request).await.map_err(failed)?;
+        let status = response.status();
+        if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+            let target =
+                response.headers().get("location").and_then(|value| value.to_str().ok()).and_then(|text| Url::parse(text).ok());
+            let target = target.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "elsewhere".to_owned());
+            return Err(Error::new(kind, format!("{what}: `{host}` redirects to {target}, which is not followed"))
+                .with_http_status(status.as_u16())
+                .with_hint("check the base URL; credentials are never sent along a redirect"));
+        }
+        let headers = response.headers().clone();
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > MAX_REPLY {
+                return Err(Error::new(
+                    kind,
+                    format!("{what}: the reply of `{host}` is longer than {} MiB", MAX_REPLY / 1_048_576),
+                )
+                .with_http_status(status.as_u16()));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Reply { status, headers, body: body.freeze() })
+    }
+}
+
+/// The innermost cause: reqwest's own texts say only that a request failed.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(below) = last.source() {
+        last = below;
+    }
+    last.to_string()
+}
+
+/// Whether the host of `url` is this machine by its own name or address, without asking DNS.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
+        None => false,
+    }
+}
+
+/// Refuses what is neither https nor plain http to loopback (or where the user allowed plain http), and URLs with a password.
+///
+/// # Errors
+/// `ErrorKind::Config`, naming `what`.
+pub fn require_safe(url: &Url, allow_http: bool, what: &str) -> Result<()> {
+    let host = url.host_str().unwrap_or_default();
+    if url.password().is_some() || !url.username().is_empty() {
+        return Err(Error::config(format!("{what} holds a user name or password"))
+            .with_hint("leave it out of the URL; credentials come from variables, files or the config"));
+    }
+    match url.scheme() {
+        "https" => Ok(()),
+        "http" if allow_http || is_loopback(url) => Ok(()),
+        "http" => {
+            Err(Error::config(format!("{what} is plain http to `{host}`; credentials would travel readable"))
+                .with_hint("use https"))
+        }
+        other => Err(Error::config(format!("{what} has the scheme `{other}`; only https works"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_loopback_only() {
+        let safe = |text: &str| require_safe(&Url::parse(text).unwrap(), false, "the endpoint").is_ok();
+        assert!(safe("https://cas.aliyuncs.com"));
+        assert!(safe("http://127.0.0.1:8080"));
+        assert!(safe("http://[::1]:8080"));
+        assert!(safe("http://localhost"));
+        assert!(!safe("http://cas.aliyuncs.com"));
+        assert!(!safe("http://localhost.example.com"));
+        assert!(!safe("ftp://example.com"));
+        assert!(!safe("https://user:pass@example.com"));
+        assert!(require_safe(&Url::parse("http://10.0.0.1").unwrap(), true, "x").is_ok());
+    }
+}

@@ -1,0 +1,179 @@
+//! The journey of orders: from `checking` to a certificate on disk. The only room that knows orders, providers, propagation, store and delivery.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    delivery::Hook,
+    environment::Environment,
+    error::{Error, Result},
+    name::Name,
+    order::{OrderId, OrderSource},
+    propagation::Propagation,
+    provider::DnsProvider,
+    store::Store,
+};
+
+pub mod event;
+
+use event::{Observer, Outcome};
+
+/// Which provider writes which name.
+pub trait Routing: Send + Sync {
+    /// The provider instance for `name`: `--provider`, else the longest route of the config.
+    ///
+    /// # Errors
+    /// `ErrorKind::Config` where no route leads anywhere, or the instance cannot be made (credentials missing).
+    fn route(&self, name: &Name) -> Result<Routed>;
+
+    /// A provider instance by its name, for entries of the journal.
+    ///
+    /// # Errors
+    /// `ErrorKind::Config` where the instance is no longer configured, or cannot be made.
+    fn instance(&self, instance: &str) -> Result<Routed>;
+}
+
+/// A provider instance.
+#[derive(Clone)]
+pub struct Routed {
+    /// Its name.
+    pub instance: String,
+    /// The provider.
+    pub provider: Arc<dyn DnsProvider>,
+}
+
+/// What a run works with.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where orders are read from.
+    pub source: Arc<dyn OrderSource>,
+    /// Where records are written.
+    pub routing: Arc<dyn Routing>,
+    /// How records are seen.
+    pub propagation: Propagation,
+    /// The durable memory.
+    pub store: Store,
+    /// Who listens.
+    pub observer: Arc<dyn Observer>,
+    /// The environment that hooks get, without credentials.
+    pub environment: Environment,
+}
+
+/// How long a run waits for what.
+#[derive(Clone, Debug)]
+pub struct Patience {
+    /// For the challenge to appear (`--challenge-timeout`). Default 10 min.
+    pub challenge: Duration,
+    /// For the record to be visible (`--propagation-timeout`); `None`: max(15 min, twice the provider's usual delay).
+    pub propagation: Option<Duration>,
+    /// For the order as a whole (`--timeout`). Default 75 min.
+    pub order: Duration,
+    /// The longest step between two looks at the order (`--poll-interval`). Default 30 s.
+    pub poll_interval: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            challenge: Duration::from_secs(10 * 60),
+            propagation: None,
+            order: Duration::from_secs(75 * 60),
+            poll_interval: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What the user says may be written (invariant *guard*).
+#[derive(Clone, Debug, Default)]
+pub struct Permission {
+    /// Zones of the config's routes and of `--zone`. `--zone` limits: where `zones_limit`, nothing outside them is written.
+    pub zones: Vec<Name>,
+    /// Whether [`Permission::zones`] came from `--zone`, so that the order's own domain does not count.
+    pub zones_limit: bool,
+    /// `--allow-name`: these exact names.
+    pub names: Vec<Name>,
+    /// `--allow-apex`.
+    pub apex: bool,
+}
+
+/// What a run is to do.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// These orders (`--order`); empty: all that wait for validation.
+    pub orders: Vec<OrderId>,
+    /// Only orders for one of these names (`--domain`); empty: all.
+    pub domains: Vec<Name>,
+    /// What relative challenge names are relative to where the source does not say (`--base-domain`).
+    pub base_domain: Option<Name>,
+    /// What may be written.
+    pub permission: Permission,
+    /// How long to wait.
+    pub patience: Patience,
+    /// `--dry-run`: show what would be written where, write nothing.
+    pub dry_run: bool,
+    /// `--no-wait`: publish, then leave.
+    pub no_wait: bool,
+    /// `--keep-record`: records stay until `clean --all` or `record remove`.
+    pub keep_record: bool,
+    /// The folder of all certificates.
+    pub out: PathBuf,
+    /// `--name`: the folder name of the one order.
+    pub name: Option<String>,
+    /// What runs after a delivery.
+    pub hooks: Vec<Hook>,
+    /// How long a hook may take.
+    pub hook_timeout: Duration,
+    /// Variables that hooks must not see.
+    pub hidden_variables: Vec<String>,
+    /// How many orders are worked on at the same time. 0: no limit but the account's request budget.
+    pub parallel: usize,
+}
+
+/// How the user stops a run: `stop` asks it to end in order, `leave` to end at once.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// First Ctrl-C, or SIGTERM: withdraw what is ours, then end.
+    pub stop: CancellationToken,
+    /// Second Ctrl-C: end at once; the journal knows the rest.
+    pub leave: CancellationToken,
+    /// How long withdrawing may take after `stop`. 30 s for Ctrl-C, 8 s for SIGTERM; set before `stop` is cancelled.
+    pub grace: Arc<std::sync::Mutex<Duration>>,
+}
+
+/// What became of all orders of a run.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Each order with its outcome, in the order in which they were taken up.
+    pub orders: Vec<(OrderId, Result<Outcome>)>,
+    /// Whether `stop` or `leave` ended the run.
+    pub interrupted: bool,
+}
+
+/// Takes every order that is asked for through its journey.
+///
+/// # Errors
+/// Only what concerns the run as a whole (the listing failed, the output folder cannot be written); what concerns one order is in the summary.
+pub async fn run(surroundings: &Surroundings, options: &Options, stop: &Stop) -> Result<Summary> {
+    let _ = (surroundings, options, stop, Error::usage(""));
+    unimplemented!()
+}
+
+/// Withdraws what no live order needs: entries without holders, and entries whose orders are final or gone and that no run holds.
+/// With `all`, also what was kept (`--keep-record`, `record add`).
+pub async fn clean(surroundings: &Surroundings, all: bool, dry_run: bool) -> Result<Vec<(crate::store::Entry, Result<()>)>> {
+    let _ = (surroundings, all, dry_run);
+    unimplemented!()
+}
+
+/// Publishes one record for a person (`record add`): journaled, kept until `record remove` or `clean --all`.
+pub async fn add_record(surroundings: &Surroundings, record: &crate::record::Record) -> Result<()> {
+    let _ = (surroundings, record);
+    unimplemented!()
+}
+
+/// Withdraws one record (`record remove`). A record that other orders hold stays, and this is said in the event.
+pub async fn remove_record(surroundings: &Surroundings, record: &crate::record::Record) -> Result<()> {
+    let _ = (surroundings, record);
+    unimplemented!()
+}

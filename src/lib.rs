@@ -1,0 +1,17 @@
+//! Domain validation for certificate orders, from `checking` to a certificate on disk.
+
+pub mod cli;
+pub mod config;
+pub mod delivery;
+pub mod environment;
+pub mod error;
+pub mod http;
+pub mod journey;
+pub mod name;
+pub mod order;
+pub mod propagation;
+pub mod provider;
+pub mod record;
+pub mod sandbox;
+pub mod secret;
+pub mod store;

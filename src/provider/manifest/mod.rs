@@ -1,0 +1,1 @@
+//! Providers described as data.

@@ -52,8 +52,17 @@ pub enum Event<'a> {
         order: Option<&'a OrderId>,
         /// The last look.
         round: &'a Round,
-        /// What recursive resolvers say.
+        /// What recursive resolvers say, where they were asked already (`check`).
         resolvers: &'a [ResolverReport],
+    },
+    /// What recursive resolvers say, once the record is visible at the authorities.
+    Resolvers {
+        /// The order.
+        order: Option<&'a OrderId>,
+        /// The record.
+        record: &'a Record,
+        /// What each said.
+        reports: &'a [ResolverReport],
     },
     /// The order waits, and this is for what; sent when the reason changes and at least every 30 s.
     Waiting {

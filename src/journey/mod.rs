@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     delivery::Hook,
     environment::Environment,
-    error::{Error, Result},
+    error::Result,
     name::Name,
     order::{OrderId, OrderSource},
     propagation::Propagation,
@@ -15,9 +15,20 @@ use crate::{
     store::Store,
 };
 
+mod clean;
+mod driver;
 pub mod event;
+mod guard;
+mod machine;
+mod person;
+mod publish;
+mod run;
+mod withdraw;
 
+pub use clean::clean;
 use event::{Observer, Outcome};
+pub use person::{add_record, remove_record};
+pub use run::run;
 
 /// Which provider writes which name.
 pub trait Routing: Send + Sync {
@@ -148,32 +159,4 @@ pub struct Summary {
     pub orders: Vec<(OrderId, Result<Outcome>)>,
     /// Whether `stop` or `leave` ended the run.
     pub interrupted: bool,
-}
-
-/// Takes every order that is asked for through its journey.
-///
-/// # Errors
-/// Only what concerns the run as a whole (the listing failed, the output folder cannot be written); what concerns one order is in the summary.
-pub async fn run(surroundings: &Surroundings, options: &Options, stop: &Stop) -> Result<Summary> {
-    let _ = (surroundings, options, stop, Error::usage(""));
-    unimplemented!()
-}
-
-/// Withdraws what no live order needs: entries without holders, and entries whose orders are final or gone and that no run holds.
-/// With `all`, also what was kept (`--keep-record`, `record add`).
-pub async fn clean(surroundings: &Surroundings, all: bool, dry_run: bool) -> Result<Vec<(crate::store::Entry, Result<()>)>> {
-    let _ = (surroundings, all, dry_run);
-    unimplemented!()
-}
-
-/// Publishes one record for a person (`record add`): journaled, kept until `record remove` or `clean --all`.
-pub async fn add_record(surroundings: &Surroundings, record: &crate::record::Record) -> Result<()> {
-    let _ = (surroundings, record);
-    unimplemented!()
-}
-
-/// Withdraws one record (`record remove`). A record that other orders hold stays, and this is said in the event.
-pub async fn remove_record(surroundings: &Surroundings, record: &crate::record::Record) -> Result<()> {
-    let _ = (surroundings, record);
-    unimplemented!()
 }

@@ -1,0 +1,86 @@
+//! `clean`: withdraws what no live order needs.
+
+use super::{Surroundings, event::Event, withdraw};
+use crate::{
+    error::{ErrorKind, Result},
+    order::{OrderId, OrderState},
+    store::{Entry, Holder, LockKey},
+};
+
+/// What became of one entry of the journal.
+#[derive(Debug)]
+pub struct Cleaned {
+    /// The entry.
+    pub entry: Entry,
+    /// Why it stays; `None` where it was withdrawn, or would be (`--dry-run`).
+    pub kept: Option<String>,
+    /// How the withdrawal went.
+    pub outcome: Result<()>,
+}
+
+/// Withdraws entries without holders, and entries whose orders are final or gone and that no run holds. With `all`, also what was kept
+/// (`--keep-record`, `record add`), and what orders of another origin hold. A record that is needed by an order that still waits stays.
+///
+/// # Errors
+/// Where the journal cannot be read; what concerns one entry is in its [`Cleaned::outcome`].
+pub async fn clean(surroundings: &Surroundings, all: bool, dry_run: bool) -> Result<Vec<Cleaned>> {
+    let mut cleaned = Vec::new();
+    for entry in surroundings.store.entries().await? {
+        let mut kept = None;
+        // Locks on the orders, so that no run takes one up while its record is removed.
+        let mut locks = Vec::new();
+        for holder in &entry.holders {
+            match still_needed(surroundings, holder, all, &mut locks).await? {
+                None => {}
+                reason => {
+                    kept = reason;
+                    break;
+                }
+            }
+        }
+        if let Some(reason) = &kept {
+            surroundings.observer.event(&Event::Withdrawn {
+                order: None,
+                record: &entry.record,
+                provider: &entry.provider,
+                kept: Some(reason),
+            });
+        }
+        let outcome =
+            if kept.is_some() || dry_run { Ok(()) } else { withdraw::withdraw(surroundings, &entry, &entry.holders, None).await };
+        cleaned.push(Cleaned { entry, kept, outcome });
+    }
+    Ok(cleaned)
+}
+
+/// Why `holder` still needs its record; `None` where it does not.
+async fn still_needed(
+    surroundings: &Surroundings,
+    holder: &Holder,
+    all: bool,
+    locks: &mut Vec<crate::store::Lock>,
+) -> Result<Option<String>> {
+    if holder.is_person() {
+        return Ok((!all).then(|| "it was kept on request; `clean --all` or `record remove` takes it away".to_owned()));
+    }
+    let Some(lock) = surroundings.store.try_lock(&LockKey::Order(holder.clone()))? else {
+        return Ok(Some(format!("a run works on {holder}")));
+    };
+    locks.push(lock);
+    let origin = surroundings.source.origin();
+    let Some(id) = holder.as_str().strip_prefix(origin).and_then(|rest| rest.strip_prefix('/')) else {
+        return Ok((!all).then(|| format!("{holder} is an order of another source; `clean --all` takes it away")));
+    };
+    let id = OrderId::parse(id)?;
+    if surroundings.store.recall(origin, &id).await?.is_some_and(|memory| memory.finished) {
+        return Ok(None);
+    }
+    Ok(match surroundings.source.read(&id).await {
+        Ok(order) => match order.state {
+            OrderState::Issued(_) | OrderState::Failed { .. } | OrderState::NotSubmitted => None,
+            state => Some(format!("order {id} is {}", state.word())),
+        },
+        Err(error) if error.kind() == ErrorKind::UnknownOrder => None,
+        Err(error) => Some(format!("the state of order {id} cannot be read: {error}")),
+    })
+}

@@ -1,0 +1,493 @@
+//! The driver of one order: performs what the state machine decides.
+
+use std::{collections::HashSet, sync::Mutex, time::Duration};
+
+use futures_util::future::{BoxFuture, join_all, try_join_all};
+use tokio::time::Instant;
+
+use super::{
+    Options, Stop, Surroundings,
+    event::{Event, Outcome},
+    machine::{self, Action, Ending, State, Terms},
+    publish::{self, Planned},
+    withdraw,
+};
+use crate::{
+    delivery::{self, Delivered},
+    error::{Error, ErrorKind, Result},
+    order::{Bundle, Challenge, Generation, Order, OrderId, OrderState},
+    propagation::{Expectation, Round},
+    record::Record,
+    store::{Entry, Holder, LockKey, OrderMemory},
+};
+
+/// The least time that propagation gets.
+const LEAST_PROPAGATION: Duration = Duration::from_secs(15 * 60);
+
+/// How long a write that is under way may go on after the user asked to stop: then its outcome is known, and it can be withdrawn.
+const FINISH_WRITING: Duration = Duration::from_secs(5);
+
+/// What all orders of one run share.
+pub(super) struct Run<'a> {
+    pub(super) surroundings: &'a Surroundings,
+    pub(super) options: &'a Options,
+    pub(super) stop: &'a Stop,
+    /// Provider instances that were warned about.
+    pub(super) warned: Mutex<HashSet<String>>,
+}
+
+/// Takes one order through its journey.
+pub(super) async fn drive(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome> {
+    let outcome = drive_held(run, id, named).await;
+    match &outcome {
+        Ok(outcome) => run.surroundings.observer.event(&Event::Done { order: id, outcome }),
+        Err(error) => run.surroundings.observer.event(&Event::Failed { order: Some(id), error }),
+    }
+    outcome
+}
+
+async fn drive_held(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome> {
+    let surroundings = run.surroundings;
+    let origin = surroundings.source.origin().to_owned();
+    let holder = Holder::order(&origin, id);
+    let Some(_lock) = surroundings.store.try_lock(&LockKey::Order(holder.clone()))? else {
+        if named {
+            return Err(Error::new(ErrorKind::Held, format!("another run of this program works on order `{id}`"))
+                .with_hint("wait for it to end; two runs on one order would only disturb each other"));
+        }
+        return Ok(Outcome::HeldByAnotherRun);
+    };
+    let memory = surroundings.store.recall(&origin, id).await?;
+    let terms = Terms { named, no_wait: run.options.no_wait, patience: run.options.patience.clone() };
+    let (was_pending, baseline) = memory
+        .as_ref()
+        .map(|memory| (memory.was_pending && !memory.finished, memory.baseline_certificate.clone()))
+        .unwrap_or_default();
+    let state = State::new(terms, was_pending, baseline);
+    let mut driver = Driver {
+        run,
+        id,
+        holder,
+        origin,
+        memory,
+        state,
+        began: Instant::now(),
+        last_word: String::new(),
+        planned: Vec::new(),
+        wrote_at: Vec::new(),
+        order: None,
+        delivered: None,
+        watch: None,
+    };
+    driver.go().await
+}
+
+struct Driver<'a> {
+    run: &'a Run<'a>,
+    id: &'a OrderId,
+    holder: Holder,
+    origin: String,
+    memory: Option<OrderMemory>,
+    state: State,
+    began: Instant,
+    /// The state that was told last.
+    last_word: String,
+    /// What is at the providers for this order.
+    planned: Vec<Planned>,
+    /// When this run wrote which record.
+    wrote_at: Vec<(Record, Instant)>,
+    /// The order as it was read last.
+    order: Option<Order>,
+    /// The pair on disk.
+    delivered: Option<Delivered>,
+    /// Propagation of what was published, until it is settled.
+    watch: Option<BoxFuture<'a, machine::Event>>,
+}
+
+impl<'a> Driver<'a> {
+    async fn go(&mut self) -> Result<Outcome> {
+        let mut action = Action::Read;
+        loop {
+            let event = match action {
+                Action::Read => self.read().await?,
+                Action::Publish(challenges) => self.publish(challenges).await?,
+                Action::Wait { until, reason } => self.wait(until, reason).await,
+                Action::Deliver(bundle) => self.deliver(bundle).await?,
+                Action::WithdrawAndEnd(ending) => return self.withdraw_and_end(ending).await,
+                Action::End(ending) => return self.end(ending).await,
+            };
+            if let machine::Event::Read(order) = &event
+                && let Some(outcome) = self.look_at(order).await?
+            {
+                return Ok(outcome);
+            }
+            action = self.state.next(event, self.began.elapsed());
+        }
+    }
+
+    async fn read(&self) -> Result<machine::Event> {
+        let source = &self.run.surroundings.source;
+        tokio::select! {
+            biased;
+            () = self.run.stop.stop.cancelled() => Ok(machine::Event::Stopped),
+            read = source.read(self.id) => Ok(match read {
+                Ok(order) => machine::Event::Read(order),
+                Err(error) => machine::Event::ReadFailed(error),
+            }),
+        }
+    }
+
+    /// Tells what is new about the order, keeps what a later run must know, and ends early where the run was not to touch it.
+    async fn look_at(&mut self, order: &Order) -> Result<Option<Outcome>> {
+        let run = self.run;
+        let word = order.state.word();
+        if self.order.is_none() && !self.concerns(order) {
+            return Ok(Some(Outcome::NothingToDo));
+        }
+        if word != self.last_word {
+            let note = order.note.as_deref();
+            run.surroundings.observer.event(&Event::Order { order: self.id, domains: &order.domains, state: word, note });
+            if let OrderState::Unknown(word) = &order.state {
+                self.warn(
+                    &format!("the state `{word}` is not known to this version; waiting on"),
+                    Some("a newer version may know it; the console shows what the order waits for"),
+                );
+            }
+            self.last_word = word.to_owned();
+        }
+        self.order = Some(order.clone());
+        if run.options.dry_run {
+            return self.preview(order).await.map(Some);
+        }
+        Ok(None)
+    }
+
+    /// Whether `--domain` lets this order through.
+    fn concerns(&self, order: &Order) -> bool {
+        let wanted = &self.run.options.domains;
+        if wanted.is_empty() {
+            return true;
+        }
+        if !order.domains.is_empty() {
+            return order.domains.iter().any(|domain| wanted.contains(domain));
+        }
+        let OrderState::Checking(challenges) = &order.state else { return false };
+        challenges
+            .iter()
+            .filter_map(|challenge| publish::wanted(challenge, order, self.run.options).ok())
+            .any(|record| wanted.iter().any(|domain| record.name.is_within(&domain.base())))
+    }
+
+    async fn preview(&self, order: &Order) -> Result<Outcome> {
+        let OrderState::Checking(challenges) = &order.state else {
+            return Ok(Outcome::WouldWrite(Vec::new()));
+        };
+        let previews =
+            challenges.iter().map(|challenge| publish::preview(self.run.surroundings, self.run.options, order, challenge));
+        Ok(Outcome::WouldWrite(try_join_all(previews).await?))
+    }
+
+    async fn publish(&mut self, challenges: Vec<Challenge>) -> Result<machine::Event> {
+        let Some(order) = self.order.clone() else {
+            return Err(Error::new(ErrorKind::Unexpected, "challenges without an order"));
+        };
+        // A later run must know the order before the first record is out.
+        self.remember(|_| ()).await?;
+        let plans = challenges.iter().map(|challenge| publish::plan(self.run.surroundings, self.run.options, &order, challenge));
+        let planned = tokio::select! {
+            biased;
+            () = self.run.stop.stop.cancelled() => return Ok(machine::Event::Stopped),
+            planned = try_join_all(plans) => planned,
+        };
+        let mut planned = match planned {
+            Ok(planned) => planned,
+            Err(error) => return Ok(machine::Event::PublishFailed(error)),
+        };
+        // Two challenges may ask for the same record (apex and wildcard).
+        let mut seen = HashSet::new();
+        planned.retain(|planned| seen.insert(planned.record.clone()));
+        for planned in &planned {
+            self.warn_about_provider(planned);
+        }
+        match self.write(&planned).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(machine::Event::Stopped),
+            Err(error) => return Ok(machine::Event::PublishFailed(error)),
+        }
+        self.withdraw_stale(&planned).await;
+        self.planned = planned;
+        self.watch = Some(self.watch_propagation());
+        Ok(machine::Event::Published)
+    }
+
+    /// Writes all records; one failure ends it. A write under way is not cut off at once when the user asks to stop.
+    async fn write(&mut self, planned: &[Planned]) -> Result<()> {
+        let mut holders = vec![self.holder.clone()];
+        if self.run.options.keep_record {
+            holders.push(Holder::person());
+        }
+        let (surroundings, stop, id) = (self.run.surroundings, &self.run.stop.stop, self.id);
+        let writes = join_all(planned.iter().map(|planned| publish::publish(surroundings, planned, &holders, Some(id))));
+        let stopped_late = async {
+            stop.cancelled().await;
+            tokio::time::sleep(FINISH_WRITING).await;
+        };
+        let written = tokio::select! {
+            written = writes => written,
+            () = stopped_late => return Err(Error::new(ErrorKind::Interrupted, "interrupted while writing")),
+        };
+        let mut failure = None;
+        for (planned, written) in planned.iter().zip(written) {
+            match written {
+                Ok((_, true)) => self.wrote_at.push((planned.record.clone(), Instant::now())),
+                Ok((_, false)) => {}
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Withdraws what an earlier challenge of this order asked for, and this one does not.
+    async fn withdraw_stale(&self, planned: &[Planned]) {
+        let surroundings = self.run.surroundings;
+        let entries = surroundings.store.entries_of(&self.holder).await.unwrap_or_default();
+        for entry in entries.iter().filter(|entry| !planned.iter().any(|planned| is_of(entry, planned))) {
+            if let Err(error) = withdraw::withdraw(surroundings, entry, std::slice::from_ref(&self.holder), Some(self.id)).await {
+                self.warn(&error.to_string(), error.hint());
+            }
+        }
+    }
+
+    fn warn_about_provider(&self, planned: &Planned) {
+        let capabilities = planned.routed.provider.capabilities();
+        let instance = &planned.routed.instance;
+        let fresh = self.run.warned.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(instance.clone());
+        if !fresh {
+            return;
+        }
+        if capabilities.experimental {
+            self.warn(&format!("provider `{instance}` is experimental: nobody has shown that it works"), None);
+        }
+        if !capabilities.removal {
+            self.warn(&format!("provider `{instance}` cannot remove records: this one will stay"), None);
+        }
+        if !capabilities.several_values {
+            self.warn(&format!("provider `{instance}` holds one value per name: another value there is replaced"), None);
+        }
+    }
+
+    /// A future that ends once all records are visible and the source was told, or one cannot be seen in time.
+    fn watch_propagation(&self) -> BoxFuture<'a, machine::Event> {
+        let run = self.run;
+        let id = self.id;
+        let planned = self.planned.clone();
+        let wrote_at = self.wrote_at.clone();
+        let order = self.order.clone();
+        Box::pin(async move {
+            let waits = planned.iter().map(|planned| {
+                let wrote = wrote_at.iter().find(|(record, _)| *record == planned.record).map(|(_, at)| *at);
+                see(run, id, planned, wrote)
+            });
+            if let Err(error) = try_join_all(waits).await {
+                return machine::Event::NotVisible(error);
+            }
+            if let Some(order) = order
+                && let Err(error) = run.surroundings.source.in_place(&order).await
+            {
+                return machine::Event::NotVisible(error);
+            }
+            machine::Event::Visible
+        })
+    }
+
+    async fn wait(&mut self, until: Duration, reason: &'static str) -> machine::Event {
+        let waited = self.began.elapsed();
+        self.run.surroundings.observer.event(&Event::Waiting { order: self.id, reason, waited });
+        let due = tokio::time::sleep_until(self.began + until);
+        let stop = self.run.stop.stop.cancelled();
+        let Some(watch) = &mut self.watch else {
+            return tokio::select! {
+                biased;
+                () = stop => machine::Event::Stopped,
+                () = due => machine::Event::Due,
+            };
+        };
+        tokio::select! {
+            biased;
+            () = stop => machine::Event::Stopped,
+            settled = watch => {
+                self.watch = None;
+                settled
+            }
+            () = due => machine::Event::Due,
+        }
+    }
+
+    async fn deliver(&mut self, bundle: Bundle) -> Result<machine::Event> {
+        self.watch = None;
+        let options = self.run.options;
+        let domains = self.order.as_ref().map(|order| order.domains.clone()).unwrap_or_default();
+        self.run.surroundings.observer.event(&Event::Issued { order: self.id, domains: &domains });
+        let target = delivery::Target { out: options.out.clone(), name: options.name.clone(), order: self.id.clone(), domains };
+        let delivered = tokio::task::spawn_blocking(move || delivery::deliver(&bundle, &target))
+            .await
+            .map_err(|error| Error::new(ErrorKind::Unexpected, "delivery broke off").with_source(error))?;
+        let delivered = match delivered {
+            Ok(delivered) => delivered,
+            Err(error) => return Ok(machine::Event::DeliveryFailed(error)),
+        };
+        let has_hooks = !options.hooks.is_empty();
+        self.remember(|memory| {
+            memory.delivered = Some(delivered.folder.clone());
+            memory.hook_pending |= delivered.changed && has_hooks;
+        })
+        .await?;
+        self.run.surroundings.observer.event(&Event::Delivered { order: self.id, delivered: &delivered });
+        self.delivered = Some(delivered.clone());
+        Ok(machine::Event::Delivered(delivered))
+    }
+
+    async fn withdraw_and_end(&mut self, ending: Ending) -> Result<Outcome> {
+        self.watch = None;
+        let run = self.run;
+        let withdrawing = async {
+            let removal = withdraw::withdraw_all(run.surroundings, &self.holder, Some(self.id));
+            let grace = *run.stop.grace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if !run.stop.stop.is_cancelled() {
+                return removal.await;
+            }
+            let too_long = || {
+                Error::new(ErrorKind::Interrupted, format!("records could not be removed within {} s", grace.as_secs()))
+                    .with_hint("the journal knows them: `dv-verify clean` removes them")
+            };
+            tokio::time::timeout(grace, removal).await.unwrap_or_else(|_| vec![too_long()])
+        };
+        let hook_due = self.memory.as_ref().is_some_and(|memory| memory.hook_pending);
+        let hooks = async {
+            match &self.delivered {
+                Some(delivered) if hook_due => self.run_hooks(delivered).await,
+                _ => Ok(()),
+            }
+        };
+        // A hook may take long; the record need not wait for it.
+        let (failures, hooked) = tokio::join!(withdrawing, hooks);
+        for failure in &failures {
+            self.warn(&failure.to_string(), failure.hint());
+        }
+        match hooked {
+            Ok(()) if self.delivered.is_some() => self.remember(|memory| memory.hook_pending = false).await?,
+            Ok(()) => {}
+            // The next run tries the hook again.
+            Err(error) => return self.end(Ending::Badly(error)).await,
+        }
+        self.end(ending).await
+    }
+
+    async fn run_hooks(&self, delivered: &Delivered) -> Result<()> {
+        let options = self.run.options;
+        for hook in &options.hooks {
+            delivery::run_hook(
+                hook,
+                delivered,
+                self.id,
+                &self.run.surroundings.environment,
+                &options.hidden_variables,
+                options.hook_timeout,
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self, ending: Ending) -> Result<Outcome> {
+        let seen = self.order.is_some() && !self.run.options.dry_run;
+        let finished = match &ending {
+            Ending::Well(Outcome::Issued(_) | Outcome::NothingToDo) => true,
+            Ending::Badly(error) => matches!(error.kind(), ErrorKind::Refused | ErrorKind::UnknownOrder),
+            Ending::Well(_) => false,
+        };
+        if seen || self.memory.is_some() {
+            self.remember(|memory| memory.finished = finished).await?;
+        }
+        match ending {
+            Ending::Well(outcome) => Ok(outcome),
+            Ending::Badly(error) => Err(error),
+        }
+    }
+
+    /// Keeps what a later run must know: what the machine and the last read say, and what `change` adds.
+    async fn remember(&mut self, change: impl FnOnce(&mut OrderMemory)) -> Result<()> {
+        let mut memory = self.memory.take().unwrap_or_else(|| OrderMemory {
+            origin: self.origin.clone(),
+            id: self.id.clone(),
+            generation: Generation::Api2018,
+            domains: Vec::new(),
+            baseline_certificate: None,
+            was_pending: false,
+            finished: false,
+            delivered: None,
+            hook_pending: false,
+        });
+        if let Some(order) = &self.order {
+            memory.generation = order.generation;
+            memory.domains.clone_from(&order.domains);
+        }
+        memory.was_pending = self.state.was_pending;
+        memory.baseline_certificate.clone_from(&self.state.baseline);
+        change(&mut memory);
+        self.run.surroundings.store.remember(&memory).await?;
+        self.memory = Some(memory);
+        Ok(())
+    }
+
+    fn warn(&self, message: &str, hint: Option<&str>) {
+        self.run.surroundings.observer.event(&Event::Warning { order: Some(self.id), message, hint });
+    }
+}
+
+fn is_of(entry: &Entry, planned: &Planned) -> bool {
+    entry.record == planned.record && entry.provider == planned.routed.instance && entry.zone.name == planned.zone.name
+}
+
+/// Waits until one record is visible, tells it, asks the resolvers, and keeps the measured delay.
+async fn see(run: &Run<'_>, id: &OrderId, planned: &Planned, wrote: Option<Instant>) -> Result<()> {
+    let Surroundings { propagation, store, observer, .. } = run.surroundings;
+    let usual_delay = planned.routed.provider.capabilities().usual_delay;
+    let measured = store.delays(&planned.zone.name, &planned.routed.instance).await.unwrap_or_default();
+    let patience = run
+        .options
+        .patience
+        .propagation
+        .unwrap_or_else(|| LEAST_PROPAGATION.max(usual_delay.unwrap_or_default().saturating_mul(2)));
+    let mut told: Option<Round> = None;
+    let mut tell = |round: &Round| {
+        let news = told.as_ref().is_none_or(|told| verdicts(told) != verdicts(round));
+        if news {
+            observer.event(&Event::Verdicts { order: Some(id), round });
+            told = Some(round.clone());
+        }
+    };
+    let expectation = Expectation { usual_delay, measured };
+    let round = propagation.wait(&planned.record, &expectation, Instant::now() + patience, &mut tell).await?;
+    if let Some(wrote) = wrote {
+        // A delay that cannot be kept only makes the next run ask a little more often.
+        let _ = store.note_delay(&planned.zone.name, &planned.routed.instance, wrote.elapsed()).await;
+    }
+    observer.event(&Event::Visible { order: Some(id), round: &round, resolvers: &[] });
+    tell_resolvers(run.surroundings.clone(), id.clone(), planned.record.clone());
+    Ok(())
+}
+
+/// Asks the recursive resolvers and tells what they say, beside the journey: nothing waits for them.
+fn tell_resolvers(surroundings: Surroundings, id: OrderId, record: Record) {
+    tokio::spawn(async move {
+        let reports = surroundings.propagation.resolvers(&record).await;
+        if !reports.is_empty() {
+            surroundings.observer.event(&Event::Resolvers { order: Some(&id), record: &record, reports: &reports });
+        }
+    });
+}
+
+fn verdicts(round: &Round) -> Vec<(&std::net::SocketAddr, &'static str)> {
+    round.observations.iter().map(|observation| (&observation.authority.address, observation.verdict.word())).collect()
+}

@@ -1,0 +1,265 @@
+//! The journey of one order as a state machine: what happened goes in, what to do next comes out. No I/O, no clock of its own.
+
+use std::time::Duration;
+
+use super::{Patience, event::Outcome};
+use crate::{
+    delivery::Delivered,
+    error::{Error, ErrorKind, Retry},
+    order::{Bundle, Challenge, ChallengeKind, Order, OrderState},
+};
+
+/// Something that happened.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The order was read.
+    Read(Order),
+    /// The order could not be read.
+    ReadFailed(Error),
+    /// Every challenge is at its provider.
+    Published,
+    /// Some challenge could not be published.
+    PublishFailed(Error),
+    /// Every record is visible, and the source was told if it wants to be.
+    Visible,
+    /// The records were not visible in time, or cannot be.
+    NotVisible(Error),
+    /// The pair is on disk.
+    Delivered(Delivered),
+    /// The pair does not fit, or cannot be written.
+    DeliveryFailed(Error),
+    /// The time of the last [`Action::Wait`] has come.
+    Due,
+    /// The user asked to stop.
+    Stopped,
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Read the order.
+    Read,
+    /// Make these the published challenges: publish what is missing, withdraw what is no longer asked for.
+    Publish(Vec<Challenge>),
+    /// Wait until this time since the beginning, and watch propagation meanwhile where it is not settled.
+    Wait {
+        /// When to look again, since the beginning.
+        until: Duration,
+        /// For what, in words.
+        reason: &'static str,
+    },
+    /// Write the pair to disk.
+    Deliver(Bundle),
+    /// Withdraw every record of the order, then end so.
+    WithdrawAndEnd(Ending),
+    /// End so; records stay, and the journal knows them.
+    End(Ending),
+}
+
+/// How a journey ends.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// Well.
+    Well(Outcome),
+    /// Badly.
+    Badly(Error),
+}
+
+/// What is fixed for the journey.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    /// Whether the user named the order.
+    pub(crate) named: bool,
+    /// `--no-wait`.
+    pub(crate) no_wait: bool,
+    /// How long to wait for what.
+    pub(crate) patience: Patience,
+}
+
+/// Where an order is on its journey.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    terms: Terms,
+    /// Whether the order was seen waiting, by this run or an earlier one: then its end concerns us.
+    pub(crate) was_pending: bool,
+    /// The certificate that the source showed while the order was waiting.
+    pub(crate) baseline: Option<String>,
+    /// The challenges at their providers.
+    published: Vec<Challenge>,
+    /// Challenges that are being published.
+    publishing: Vec<Challenge>,
+    /// Whether the published challenges are visible.
+    visible: bool,
+    /// Looks at the order since the last change.
+    looks: u32,
+    /// For what the journey waits.
+    reason: &'static str,
+}
+
+const FOR_CHALLENGE: &str = "for the CA to say what it wants to see";
+const FOR_VISIBILITY: &str = "for every name server to show the record";
+const FOR_CA: &str = "for the CA to see the record and issue";
+const FOR_REVIEW: &str = "for the CA's review";
+const FOR_SOURCE: &str = "for the order source to answer";
+const FOR_KNOWN_WORD: &str = "for a state that this version knows";
+
+impl State {
+    /// The beginning. `was_pending` and `baseline` are what an earlier run knew.
+    pub(crate) fn new(terms: Terms, was_pending: bool, baseline: Option<String>) -> Self {
+        Self {
+            terms,
+            was_pending,
+            baseline,
+            published: Vec::new(),
+            publishing: Vec::new(),
+            visible: false,
+            looks: 0,
+            reason: FOR_CHALLENGE,
+        }
+    }
+
+    /// The one decision of the program: what to do after `event`, which came `now` after the beginning.
+    pub(crate) fn next(&mut self, event: Event, now: Duration) -> Action {
+        match event {
+            Event::Due => self.when_due(now),
+            Event::Read(order) => self.when_read(order, now),
+            Event::ReadFailed(error) if error.retry() == Retry::Never || self.terms.no_wait => Action::End(Ending::Badly(error)),
+            Event::ReadFailed(error) => self.wait(FOR_SOURCE, Some(&error), now),
+            Event::Published => self.when_published(now),
+            // Nothing is left behind: what was written, or may have been, is withdrawn.
+            // A certificate that cannot be written can still be fetched by the next run, without the records.
+            Event::PublishFailed(error) | Event::DeliveryFailed(error) => Action::WithdrawAndEnd(Ending::Badly(error)),
+            Event::Visible => {
+                self.visible = true;
+                self.looks = 0;
+                self.wait(FOR_CA, None, now)
+            }
+            Event::NotVisible(error) => Action::End(Ending::Badly(error)),
+            Event::Delivered(delivered) => {
+                let outcome = if delivered.changed { Outcome::Issued(Box::new(delivered)) } else { Outcome::NothingToDo };
+                Action::WithdrawAndEnd(Ending::Well(outcome))
+            }
+            Event::Stopped => Action::WithdrawAndEnd(Ending::Badly(Error::new(
+                ErrorKind::Interrupted,
+                "interrupted before the certificate was there",
+            ))),
+        }
+    }
+
+    fn when_read(&mut self, order: Order, now: Duration) -> Action {
+        let pending = matches!(order.state, OrderState::Preparing | OrderState::Checking(_) | OrderState::Reviewing);
+        if pending && !self.was_pending {
+            self.was_pending = true;
+            self.baseline.clone_from(&order.certificate_id);
+        }
+        match order.state {
+            OrderState::NotSubmitted if self.was_pending => {
+                refused("the application is no longer there: it was withdrawn, or the CA rejected it", order.note)
+            }
+            OrderState::NotSubmitted if self.terms.named => {
+                let error = Error::usage(format!("order `{}` is paid for, but not applied for yet", order.id));
+                Action::End(Ending::Badly(error.with_hint("apply for the certificate first, then run this again")))
+            }
+            OrderState::NotSubmitted => Action::End(Ending::Well(Outcome::NothingToDo)),
+            OrderState::Preparing => self.wait(FOR_CHALLENGE, None, now),
+            OrderState::Checking(challenges) => self.when_challenged(challenges, now),
+            OrderState::Reviewing => self.wait(FOR_REVIEW, None, now),
+            OrderState::Issued(_) if self.is_the_old_one(order.certificate_id.as_deref()) => refused(
+                "the source shows the certificate from before the application: that was withdrawn, or the CA rejected it",
+                order.note,
+            ),
+            OrderState::Issued(bundle) => Action::Deliver(bundle),
+            OrderState::Failed { reason } => refused(&reason, order.note),
+            OrderState::Unknown(_) => self.wait(FOR_KNOWN_WORD, None, now),
+        }
+    }
+
+    fn is_the_old_one(&self, certificate: Option<&str>) -> bool {
+        self.was_pending && self.baseline.is_some() && self.baseline.as_deref() == certificate
+    }
+
+    fn when_challenged(&mut self, challenges: Vec<Challenge>, now: Duration) -> Action {
+        if let Some(file) = challenges.iter().find(|challenge| challenge.kind == ChallengeKind::File) {
+            return Action::End(Ending::Badly(file_instructions(file)));
+        }
+        if challenges == self.published {
+            let reason = if self.visible { FOR_CA } else { FOR_VISIBILITY };
+            return self.wait(reason, None, now);
+        }
+        self.publishing.clone_from(&challenges);
+        Action::Publish(challenges)
+    }
+
+    fn when_published(&mut self, now: Duration) -> Action {
+        self.published = std::mem::take(&mut self.publishing);
+        self.visible = false;
+        self.looks = 0;
+        self.wait(FOR_VISIBILITY, None, now)
+    }
+
+    /// Waits for the next look at the order, or ends where the patience for what is missing is at its end.
+    fn wait(&mut self, reason: &'static str, error: Option<&Error>, now: Duration) -> Action {
+        if self.terms.no_wait {
+            return Action::End(Ending::Well(Outcome::LeftWaiting));
+        }
+        self.reason = reason;
+        let deadline = self.deadline();
+        if now >= deadline {
+            return self.give_up();
+        }
+        let mut delay = poll_delay(self.looks, self.is_dense(), self.terms.patience.poll_interval);
+        if let Some(Retry::After(asked)) = error.map(Error::retry) {
+            delay = delay.max(asked);
+        }
+        self.looks = self.looks.saturating_add(1);
+        Action::Wait { until: (now + delay).min(deadline), reason }
+    }
+
+    /// Whether the answer may come any moment, so that looks are close together.
+    fn is_dense(&self) -> bool {
+        self.published.is_empty() || self.visible
+    }
+
+    fn deadline(&self) -> Duration {
+        let patience = &self.terms.patience;
+        if self.reason == FOR_CHALLENGE { patience.challenge.min(patience.order) } else { patience.order }
+    }
+
+    fn when_due(&mut self, now: Duration) -> Action {
+        if now >= self.deadline() { self.give_up() } else { Action::Read }
+    }
+
+    fn give_up(&self) -> Action {
+        let minutes = self.deadline().as_secs().div_ceil(60);
+        let error = Error::new(ErrorKind::StillWaiting, format!("still waiting {} after {minutes} min", self.reason))
+            .with_hint("run the same command again: it goes on where this run ended");
+        Action::End(Ending::Badly(error))
+    }
+}
+
+/// When to look at the order again after `looks` looks without a change: 1, 2, 4 … s where the answer may come any moment, four times as
+/// slow while the record is not visible; never longer than `longest`.
+pub(crate) fn poll_delay(looks: u32, dense: bool, longest: Duration) -> Duration {
+    let first: u64 = if dense { 1 } else { 4 };
+    Duration::from_secs(first << looks.min(10)).min(longest)
+}
+
+fn refused(reason: &str, note: Option<String>) -> Action {
+    let said =
+        note.filter(|note| !note.is_empty() && !reason.contains(note.as_str())).map(|note| format!("; the CA said: {note}"));
+    let error = Error::new(ErrorKind::Refused, format!("the CA refused the order: {reason}{}", said.unwrap_or_default()))
+        .with_hint("see the order in the certificate console; a refused order has to be applied for again");
+    Action::WithdrawAndEnd(Ending::Badly(error))
+}
+
+fn file_instructions(challenge: &Challenge) -> Error {
+    Error::usage("the order wants a file on the web server, which this version does not place").with_hint(format!(
+        "serve exactly these bytes, without a final newline, at http://{} and https://{}: {}",
+        challenge.name.trim_start_matches("http://"),
+        challenge.name.trim_start_matches("http://"),
+        challenge.value
+    ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! Publishing: from a challenge to a journaled record at a provider.
+
+use std::time::Duration;
+
+use super::{Options, Routed, Surroundings, event::Event, event::PlannedRecord, guard};
+use crate::{
+    error::{Error, Result},
+    name::Name,
+    order::{Challenge, ChallengeKind, Order, OrderId, challenge_name},
+    propagation::Verdict,
+    provider::{Capabilities, Found, Zone},
+    record::{Record, RecordType},
+    store::{Entry, Holder, Intent, LockKey},
+};
+
+/// How long a write waits for another run that writes at the same name.
+const LOCK_PATIENCE: Duration = Duration::from_secs(120);
+
+/// The longest TXT value that is written, in bytes: what certainly fits into a DNS message over UDP beside the rest.
+const LONGEST_VALUE: usize = 1_000;
+
+/// A challenge with everything decided: where it is written and by whom.
+#[derive(Clone)]
+pub(super) struct Planned {
+    /// The record.
+    pub(super) record: Record,
+    /// The provider instance.
+    pub(super) routed: Routed,
+    /// The zone at the provider.
+    pub(super) zone: Zone,
+}
+
+/// The record that a challenge asks for.
+pub(super) fn wanted(challenge: &Challenge, order: &Order, options: &Options) -> Result<Record> {
+    let ChallengeKind::Record(record_type) = challenge.kind else {
+        return Err(Error::usage(format!("the challenge `{}` is a file, not a record", challenge.name)));
+    };
+    let mut fallbacks: Vec<Name> = challenge.domain.iter().chain(&order.domains).map(Name::base).collect();
+    fallbacks.extend(options.base_domain.clone());
+    let name = challenge_name::join(&challenge.name, challenge.root_domain.as_ref(), &fallbacks)?;
+    let value = match record_type {
+        RecordType::Txt => {
+            if challenge.value.is_empty() || challenge.value.len() > LONGEST_VALUE || challenge.value.contains(char::is_control) {
+                return Err(Error::usage(format!(
+                    "the value for `{name}` cannot be a TXT record here: it is empty, has control characters or is longer than {LONGEST_VALUE} bytes"
+                )));
+            }
+            challenge.value.clone()
+        }
+        RecordType::Cname => Name::parse(&challenge.value)?.as_str().to_owned(),
+    };
+    Ok(Record { name, record_type, value })
+}
+
+/// Decides where a record goes: route, zone, guard, capabilities. Writes nothing.
+pub(super) async fn plan(
+    surroundings: &Surroundings,
+    options: &Options,
+    order: &Order,
+    challenge: &Challenge,
+) -> Result<Planned> {
+    let record = wanted(challenge, order, options)?;
+    let routed = surroundings.routing.route(&record.name)?;
+    let capabilities = routed.provider.capabilities();
+    require_type(&routed, &capabilities, record.record_type)?;
+    let zone =
+        routed.provider.locate(&record.name).await.map_err(|error| error.context(format!("provider `{}`", routed.instance)))?;
+    let request = guard::Request {
+        name: &record.name,
+        zone: &zone.name,
+        domains: &order.domains,
+        root_domain: challenge.root_domain.as_ref(),
+        rewrites_set: capabilities.rewrites_set,
+    };
+    guard::permit(&request, &options.permission)?;
+    Ok(Planned { record, routed, zone })
+}
+
+/// Refuses a record type that the provider cannot write.
+pub(super) fn require_type(routed: &Routed, capabilities: &Capabilities, record_type: RecordType) -> Result<()> {
+    if capabilities.record_types.contains(&record_type) {
+        return Ok(());
+    }
+    Err(Error::usage(format!("provider `{}` cannot write {record_type} records", routed.instance))
+        .with_hint("route this zone to a provider that can, or write the record by hand with `--provider manual`"))
+}
+
+/// What a run would do with a challenge, for `--dry-run` and for runs without a provider.
+pub(super) async fn preview(
+    surroundings: &Surroundings,
+    options: &Options,
+    order: &Order,
+    challenge: &Challenge,
+) -> Result<PlannedRecord> {
+    let record = wanted(challenge, order, options)?;
+    let order_id = order.id.clone();
+    Ok(match plan(surroundings, options, order, challenge).await {
+        Ok(planned) => PlannedRecord {
+            order: order_id,
+            record,
+            provider: Some(planned.routed.instance),
+            zone: Some(planned.zone.name),
+            obstacle: None,
+        },
+        Err(error) => PlannedRecord { order: order_id, record, provider: None, zone: None, obstacle: Some(error.to_string()) },
+    })
+}
+
+/// The lock under which one value is written, removed, and counted in the journal.
+pub(super) fn lock_key(instance: &str, capabilities: &Capabilities, zone: &Zone, name: &Name) -> LockKey {
+    let whole_zone = capabilities.one_write_per_zone || capabilities.rewrites_zone;
+    LockKey::Name { provider: instance.to_owned(), name: if whole_zone { zone.name.clone() } else { name.clone() } }
+}
+
+/// Journals the intent, writes the value unless it is there, journals the handle. Returns the entry and whether this call wrote.
+pub(super) async fn publish(
+    surroundings: &Surroundings,
+    planned: &Planned,
+    holders: &[Holder],
+    order: Option<&OrderId>,
+) -> Result<(Entry, bool)> {
+    let Planned { record, routed, zone } = planned;
+    let provider = &routed.provider;
+    let at_provider =
+        |error: Error| error.context(format!("provider `{}`, {} {}", routed.instance, record.record_type, record.name));
+    let key = lock_key(&routed.instance, &provider.capabilities(), zone, &record.name);
+    let _lock = surroundings.store.lock(&key, LOCK_PATIENCE).await?;
+    let found = provider.find(zone, record).await.map_err(at_provider)?;
+    let was_there = match found {
+        Found::Present(_) => true,
+        Found::Absent => false,
+        Found::CannotTell => is_served(surroundings, record).await,
+    };
+    let intent = Intent { provider: routed.instance.clone(), zone: zone.clone(), record: record.clone(), was_there };
+    let mut entry = None;
+    for holder in holders {
+        entry = Some(surroundings.store.intend(&intent, holder).await?);
+    }
+    let Some(mut entry) = entry else {
+        return Err(Error::new(crate::error::ErrorKind::Unexpected, "a record without a holder was to be published"));
+    };
+    let (handle, wrote) = match found {
+        Found::Present(handle) => (handle, false),
+        // Publishing what is there already is success, so writing again after a crash is harmless.
+        Found::Absent | Found::CannotTell => (provider.publish(zone, record).await.map_err(at_provider)?, true),
+    };
+    surroundings.store.published(entry.id, &handle).await?;
+    entry.handle = Some(handle);
+    surroundings.observer.event(&Event::Published {
+        order,
+        record,
+        provider: &routed.instance,
+        zone: &zone.name,
+        was_there: entry.was_there,
+    });
+    Ok((entry, wrote))
+}
+
+/// Whether some authority serves the value already. Authorities only: nothing is cached because of this question.
+async fn is_served(surroundings: &Surroundings, record: &Record) -> bool {
+    match surroundings.propagation.look(record).await {
+        Ok(round) => round.observations.iter().any(|observation| observation.verdict == Verdict::Visible),
+        Err(_) => false,
+    }
+}

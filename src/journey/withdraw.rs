@@ -1,0 +1,77 @@
+//! Withdrawing: a holder leaves, and the last one takes the record along.
+
+use std::time::Duration;
+
+use super::{Surroundings, event::Event, publish::lock_key};
+use crate::{
+    error::{Error, Result},
+    order::OrderId,
+    store::{Entry, Holder},
+};
+
+/// How long a removal waits for another run that writes at the same name.
+const LOCK_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Takes `holder` off every entry that it holds, and removes the records that nobody else needs. Goes on after a failure, and returns
+/// the failures; what could not be removed stays in the journal for `clean`.
+pub(super) async fn withdraw_all(surroundings: &Surroundings, holder: &Holder, order: Option<&OrderId>) -> Vec<Error> {
+    let entries = match surroundings.store.entries_of(holder).await {
+        Ok(entries) => entries,
+        Err(error) => return vec![error],
+    };
+    let removals = entries.iter().map(|entry| withdraw(surroundings, entry, std::slice::from_ref(holder), order));
+    futures_util::future::join_all(removals).await.into_iter().filter_map(Result::err).collect()
+}
+
+/// Takes `leaving` off the entry, and removes the record if no holder is left.
+pub(super) async fn withdraw(
+    surroundings: &Surroundings,
+    entry: &Entry,
+    leaving: &[Holder],
+    order: Option<&OrderId>,
+) -> Result<()> {
+    let store = &surroundings.store;
+    let routed = surroundings.routing.instance(&entry.provider).map_err(|error| left_behind(entry, error))?;
+    let capabilities = routed.provider.capabilities();
+    let key = lock_key(&entry.provider, &capabilities, &entry.zone, &entry.record.name);
+    let _lock = store.lock(&key, LOCK_PATIENCE).await?;
+    let mut remaining: Vec<Holder> = entry.holders.clone();
+    for holder in leaving {
+        remaining = store.release(entry.id, holder).await?;
+    }
+    let kept = |reason: &str| {
+        surroundings.observer.event(&Event::Withdrawn {
+            order,
+            record: &entry.record,
+            provider: &entry.provider,
+            kept: Some(reason),
+        });
+    };
+    if let Some(other) = remaining.first() {
+        kept(&if other.is_person() { "it is kept until `record remove`".to_owned() } else { format!("{other} still needs it") });
+        return Ok(());
+    }
+    if entry.was_there {
+        kept("it was there before");
+        return store.forget(entry.id).await;
+    }
+    if !capabilities.removal {
+        kept("this provider cannot remove records");
+        return store.forget(entry.id).await;
+    }
+    routed
+        .provider
+        .withdraw(&entry.zone, &entry.record, entry.handle.as_ref())
+        .await
+        .map_err(|error| left_behind(entry, error))?;
+    store.forget(entry.id).await?;
+    surroundings.observer.event(&Event::Withdrawn { order, record: &entry.record, provider: &entry.provider, kept: None });
+    Ok(())
+}
+
+fn left_behind(entry: &Entry, error: Error) -> Error {
+    let record = &entry.record;
+    error
+        .context(format!("{} {} at provider `{}` could not be removed", record.record_type, record.name, entry.provider))
+        .with_hint("it stays in the journal: `dv-verify clean` removes it once the cause is gone")
+}

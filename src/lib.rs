@@ -5,6 +5,7 @@ pub mod config;
 pub mod delivery;
 pub mod environment;
 pub mod error;
+pub mod failpoint;
 pub mod http;
 pub mod journey;
 pub mod name;

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     delivery::{self, Delivered},
     error::{Error, ErrorKind, Result},
+    failpoint,
     order::{Bundle, Challenge, Generation, Order, OrderId, OrderState},
     propagation::{Expectation, Round},
     record::Record,
@@ -329,6 +330,7 @@ impl<'a> Driver<'a> {
         let domains = self.order.as_ref().map(|order| order.domains.clone()).unwrap_or_default();
         self.run.surroundings.observer.event(&Event::Issued { order: self.id, domains: &domains });
         let target = delivery::Target { out: options.out.clone(), name: options.name.clone(), order: self.id.clone(), domains };
+        failpoint::reach("deliver.before");
         let delivered = tokio::task::spawn_blocking(move || delivery::deliver(&bundle, &target))
             .await
             .map_err(|error| Error::new(ErrorKind::Unexpected, "delivery broke off").with_source(error))?;
@@ -336,12 +338,14 @@ impl<'a> Driver<'a> {
             Ok(delivered) => delivered,
             Err(error) => return Ok(machine::Event::DeliveryFailed(error)),
         };
+        failpoint::reach("deliver.after-files");
         let has_hooks = !options.hooks.is_empty();
         self.remember(|memory| {
             memory.delivered = Some(delivered.folder.clone());
             memory.hook_pending |= delivered.changed && has_hooks;
         })
         .await?;
+        failpoint::reach("deliver.after-memory");
         self.run.surroundings.observer.event(&Event::Delivered { order: self.id, delivered: &delivered });
         self.delivered = Some(delivered.clone());
         Ok(machine::Event::Delivered(delivered))
@@ -385,6 +389,7 @@ impl<'a> Driver<'a> {
 
     async fn run_hooks(&self, delivered: &Delivered) -> Result<()> {
         let options = self.run.options;
+        failpoint::reach("hook.before");
         for hook in &options.hooks {
             delivery::run_hook(
                 hook,
@@ -396,6 +401,7 @@ impl<'a> Driver<'a> {
             )
             .await?;
         }
+        failpoint::reach("hook.after");
         Ok(())
     }
 
@@ -406,6 +412,7 @@ impl<'a> Driver<'a> {
             Ending::Badly(error) => matches!(error.kind(), ErrorKind::Refused | ErrorKind::UnknownOrder),
             Ending::Well(_) => false,
         };
+        failpoint::reach("end.before-finished");
         if seen || self.memory.is_some() {
             self.remember(|memory| memory.finished = finished).await?;
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Options, Routed, Surroundings, event::Event, event::PlannedRecord, guard};
 use crate::{
     error::{Error, Result},
+    failpoint,
     name::Name,
     order::{Challenge, ChallengeKind, Order, OrderId, challenge_name},
     propagation::Verdict,
@@ -132,6 +133,7 @@ pub(super) async fn publish(
         Found::CannotTell => is_served(surroundings, record).await,
     };
     let intent = Intent { provider: routed.instance.clone(), zone: zone.clone(), record: record.clone(), was_there };
+    failpoint::reach("publish.before-intent");
     let mut entry = None;
     for holder in holders {
         entry = Some(surroundings.store.intend(&intent, holder).await?);
@@ -139,12 +141,15 @@ pub(super) async fn publish(
     let Some(mut entry) = entry else {
         return Err(Error::new(crate::error::ErrorKind::Unexpected, "a record without a holder was to be published"));
     };
+    failpoint::reach("publish.after-intent");
     let (handle, wrote) = match found {
         Found::Present(handle) => (handle, false),
         // Publishing what is there already is success, so writing again after a crash is harmless.
         Found::Absent | Found::CannotTell => (provider.publish(zone, record).await.map_err(at_provider)?, true),
     };
+    failpoint::reach("publish.after-write");
     surroundings.store.published(entry.id, &handle).await?;
+    failpoint::reach("publish.after-handle");
     entry.handle = Some(handle);
     surroundings.observer.event(&Event::Published {
         order,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Surroundings, event::Event, publish::lock_key};
 use crate::{
     error::{Error, Result},
+    failpoint,
     order::OrderId,
     store::{Entry, Holder},
 };
@@ -35,10 +36,12 @@ pub(super) async fn withdraw(
     let capabilities = routed.provider.capabilities();
     let key = lock_key(&entry.provider, &capabilities, &entry.zone, &entry.record.name);
     let _lock = store.lock(&key, LOCK_PATIENCE).await?;
+    failpoint::reach("withdraw.before-release");
     let mut remaining: Vec<Holder> = entry.holders.clone();
     for holder in leaving {
         remaining = store.release(entry.id, holder).await?;
     }
+    failpoint::reach("withdraw.after-release");
     let kept = |reason: &str| {
         surroundings.observer.event(&Event::Withdrawn {
             order,
@@ -64,7 +67,9 @@ pub(super) async fn withdraw(
         .withdraw(&entry.zone, &entry.record, entry.handle.as_ref())
         .await
         .map_err(|error| left_behind(entry, error))?;
+    failpoint::reach("withdraw.after-removal");
     store.forget(entry.id).await?;
+    failpoint::reach("withdraw.after-forget");
     surroundings.observer.event(&Event::Withdrawn { order, record: &entry.record, provider: &entry.provider, kept: None });
     Ok(())
 }

@@ -1,0 +1,183 @@
+//! Each mistake ends with a message that names the thing, says why and what to do, the right exit code, and nothing left behind.
+
+use std::time::Duration;
+
+use dv_verify::order::Generation;
+
+use super::context::{ACCESS_KEY_SECRET, Context, assert_no_secret};
+
+/// A context with one waiting order, and that order's id.
+fn one_order() -> (Context, String) {
+    let context = Context::new();
+    let id = context.order(Generation::Instance, &["www.example.com"]).to_string();
+    (context, id)
+}
+
+#[test]
+fn no_credentials() {
+    let (context, id) = one_order();
+    let mut command = context.command(&["--provider", "cloudflare", "--order", &id]);
+    command.env_remove("ALIBABA_CLOUD_ACCESS_KEY_ID").env_remove("ALIBABA_CLOUD_ACCESS_KEY_SECRET");
+    let ran = super::context::Ran::of(command.output().unwrap()).expect(3).says("ALIBABA_CLOUD_ACCESS_KEY_ID");
+    assert!(ran.stderr.contains("config.json"), "every place that was looked at is named: {}", ran.stderr);
+}
+
+#[test]
+fn wrong_secret() {
+    let (context, id) = one_order();
+    let mut command = context.command(&["--provider", "cloudflare", "--order", &id]);
+    command.env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "not-the-secret-at-all");
+    let ran = super::context::Ran::of(command.output().unwrap()).expect(3).says("SignatureDoesNotMatch");
+    assert!(!ran.stderr.contains("not-the-secret-at-all"));
+}
+
+#[test]
+fn unknown_order_and_order_of_another_region() {
+    let (context, _) = one_order();
+    context.run(&["--provider", "cloudflare", "--order", "cas-cn-nosuchorder"]).expect(2).says("cas-cn-nosuchorder").says("--region");
+}
+
+#[test]
+fn no_provider_shows_every_record_that_is_needed() {
+    let (context, _) = one_order();
+    context.order(Generation::Api2018, &["b.example.net"]);
+    let ran = context.run(&[]).expect(2).says("--provider");
+    let all = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(all.contains("_dnsauth.www.example.com") && all.contains("_dnsauth.b.example.net"), "{all}");
+    assert_eq!(context.sandbox.records(), Vec::<String>::new());
+}
+
+#[test]
+fn unknown_provider_suggests_the_nearest() {
+    let (context, _) = one_order();
+    context.run(&["--provider", "cloudflair"]).expect(2).says("did you mean").says("cloudflare");
+}
+
+#[test]
+fn missing_provider_credentials_name_the_variables() {
+    let (context, id) = one_order();
+    let mut command = context.command(&["--provider", "cloudflare", "--order", &id]);
+    command.env_remove("DV_CLOUDFLARE_API_TOKEN");
+    super::context::Ran::of(command.output().unwrap())
+        .expect(3)
+        .says("DV_CLOUDFLARE_API_TOKEN")
+        .says("CLOUDFLARE_DNS_API_TOKEN")
+        .says("CF_Token");
+}
+
+#[test]
+fn wrong_provider_token() {
+    let (context, id) = one_order();
+    let mut command = context.command(&["--provider", "cloudflare", "--order", &id]);
+    command.env("DV_CLOUDFLARE_API_TOKEN", "wrong-token-of-the-provider");
+    let ran = super::context::Ran::of(command.output().unwrap()).expect(3);
+    assert!(!ran.stderr.contains("wrong-token-of-the-provider"), "{}", ran.stderr);
+}
+
+#[test]
+fn zone_not_in_the_account() {
+    let context = Context::new();
+    let id = context.order(Generation::Instance, &["www.elsewhere.org"]);
+    context.run(&["--provider", "cloudflare", "--order", id.as_str()]).expect(4).says("elsewhere.org").says("zone");
+}
+
+#[test]
+fn a_manifest_with_a_typo_names_line_and_column() {
+    let (context, _) = one_order();
+    let path = context.home().join("mine.toml");
+    std::fs::write(&path, "id = \"mine\"\ntitle = \"Mine\"\nbase_url = \"https://example.com\"\nformat = 1\n\n[creat]\nhttp = \"POST /x\"\n")
+        .unwrap();
+    let ran = context.run(&["--provider", "./mine.toml"]).expect(2).says("mine.toml").says("creat");
+    assert!(ran.stderr.contains("line 6") || ran.stderr.contains(":6"), "the line is named: {}", ran.stderr);
+}
+
+#[test]
+fn the_guard_refuses_a_name_of_another_domain() {
+    let context = Context::new();
+    let id = context.order(Generation::Instance, &["www.example.com"]);
+    context.sandbox.set_challenge_name(&id, "_dnsauth.www.example.net");
+    context
+        .run(&["--provider", "cloudflare", "--order", id.as_str()])
+        .expect(2)
+        .says("_dnsauth.www.example.net")
+        .says("--allow-name");
+    assert_eq!(context.sandbox.records(), Vec::<String>::new());
+}
+
+#[test]
+fn replies_that_are_no_replies() {
+    use std::io::{Read, Write};
+    let html = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/html\r\ncontent-length: 25\r\nconnection: close\r\n\r\n<html>try again</html>\r\n\r\n";
+    let not_json = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\nconnection: close\r\n\r\nnot json";
+    let redirect = "HTTP/1.1 302 Found\r\nlocation: https://evil.example/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    for (reply, expected) in [(html, "503"), (not_json, "JSON"), (redirect, "redirect")] {
+        let context = Context::new();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let mut bytes = [0; 4096];
+                if stream.read(&mut bytes).unwrap_or(0) == 0 {
+                    break;
+                }
+                let _ = stream.write_all(reply.as_bytes());
+            }
+        });
+        let mut command = context.command(&["orders"]);
+        command.env("DV_ENDPOINT", &endpoint);
+        let ran = super::context::Ran::of(command.output().unwrap()).expect(1);
+        assert!(ran.stderr.contains(expected), "{expected}: {}", ran.stderr);
+        assert_no_secret(&ran);
+        drop(std::net::TcpStream::connect(endpoint.trim_start_matches("http://")));
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_found_before_anything_is_published() {
+    let (context, id) = one_order();
+    let file = context.home().join("a-file");
+    std::fs::write(&file, "").unwrap();
+    let out = file.join("certificates");
+    let ran = context
+        .run(&["--provider", "cloudflare", "--order", &id, "--out", out.to_str().unwrap()])
+        .expect(1)
+        .says(out.to_str().unwrap());
+    assert_no_secret(&ran);
+    assert_eq!(context.sandbox.records_ever(), 0, "nothing was published");
+    let store = file.join("store.db");
+    context.run(&["--provider", "cloudflare", "--order", &id, "--store", store.to_str().unwrap()]).expect(1).says("store.db");
+    assert_eq!(context.sandbox.records_ever(), 0, "nothing was published");
+}
+
+#[test]
+fn no_home() {
+    let (context, id) = one_order();
+    let mut command = context.command(&["--provider", "cloudflare", "--order", &id]);
+    command.env_remove("HOME");
+    super::context::Ran::of(command.output().unwrap()).expect(0);
+}
+
+#[test]
+fn a_clock_that_is_off_by_an_hour() {
+    let (context, id) = one_order();
+    context.sandbox.set_clock_offset(Duration::from_secs(3600));
+    context.run(&["--provider", "cloudflare", "--order", &id]).expect(3).says("clock");
+}
+
+#[test]
+fn a_refused_order_is_exit_6_and_leaves_nothing() {
+    let context = Context::new();
+    let id = context.order(Generation::Instance, &["www.example.com"]);
+    context.sandbox.reject_after_validation(&id);
+    context.run(&["--provider", "cloudflare", "--order", id.as_str()]).expect(6);
+    assert_eq!(context.sandbox.records(), Vec::<String>::new());
+}
+
+#[test]
+fn a_secret_on_the_command_line_is_refused() {
+    let (context, _) = one_order();
+    let ran = context.run(&["--provider", "cloudflare", "--endpoint", "https://user:hunter2hunter2@cas.example.com"]).expect(2);
+    assert!(!ran.stderr.contains("hunter2hunter2"), "{}", ran.stderr);
+    let _ = ACCESS_KEY_SECRET;
+}

@@ -1,0 +1,157 @@
+//! One sandbox and one home folder for one test, and the binary run against them.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use dv_verify::{
+    name::Name,
+    order::{Generation, OrderId},
+    sandbox::{NewOrder, Sandbox, SandboxOptions},
+};
+use tempfile::TempDir;
+
+/// Secrets that are planted in every test; none may appear in any output.
+pub(crate) const ACCESS_KEY_SECRET: &str = "planted-access-key-secret-8d1f";
+pub(crate) const API_TOKEN: &str = "planted-api-token-77aa";
+
+/// A home folder, a sandbox, and the program.
+pub(crate) struct Context {
+    runtime: tokio::runtime::Runtime,
+    pub(crate) sandbox: Sandbox,
+    home: TempDir,
+}
+
+/// What a run of the program left.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    pub(crate) fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
+        Self { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Asserts the exit code and shows everything where it differs.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "exit code\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Asserts that standard error has this text.
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "`{text}` is not in\n{}", self.stderr);
+        self
+    }
+
+    /// The events of `--output json`.
+    #[track_caller]
+    pub(crate) fn events(&self) -> Vec<serde_json::Value> {
+        self.stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    }
+
+    /// The `event` words of `--output json`, in order, without repetitions of the same word in a row.
+    pub(crate) fn event_words(&self) -> Vec<String> {
+        let mut words: Vec<String> =
+            self.events().iter().map(|event| event["event"].as_str().unwrap_or_default().to_owned()).collect();
+        words.dedup();
+        words
+    }
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::parse(text).expect("a name")
+}
+
+impl Context {
+    /// A sandbox without lag for `example.com` and `example.net`.
+    pub(crate) fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut SandboxOptions)) -> Self {
+        let mut options = SandboxOptions {
+            zones: vec![name("example.com"), name("example.net")],
+            access_key_secret: ACCESS_KEY_SECRET.into(),
+            api_token: API_TOKEN.into(),
+            ..SandboxOptions::default()
+        };
+        options.lag = Duration::ZERO;
+        change(&mut options);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        let sandbox = runtime.block_on(Sandbox::start(options)).expect("the sandbox starts");
+        Self { runtime, sandbox, home: TempDir::new().expect("a folder") }
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub(crate) fn out(&self) -> PathBuf {
+        self.home().join("out")
+    }
+
+    pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
+    /// An order that waits for validation.
+    pub(crate) fn order(&self, generation: Generation, domains: &[&str]) -> OrderId {
+        let domains = domains.iter().map(|domain| name(domain)).collect();
+        let _guard = self.runtime.enter();
+        self.sandbox.add_order(NewOrder { generation, domains })
+    }
+
+    /// The program with nothing but what it needs: no variable of this process reaches it.
+    pub(crate) fn bare(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dv-verify"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.home())
+            .env("DV_STORE", self.home().join("state/store.db"))
+            .env("DV_OUT", self.out())
+            .env("NO_COLOR", "1")
+            .current_dir(self.home())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// The program with the sandbox's endpoint, authorities, resolver and credentials.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let addresses = self.sandbox.addresses();
+        let authorities = addresses.authorities.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let mut command = self.bare(arguments);
+        command
+            .env("DV_ENDPOINT", addresses.cas.as_str())
+            .env("DV_CLOUDFLARE_BASE_URL", addresses.cloudflare.as_str())
+            .env("DV_AUTHORITY", format!("example.com={authorities};example.net={authorities}"))
+            .env("DV_RESOLVER", addresses.resolver.to_string())
+            .env("ALIBABA_CLOUD_ACCESS_KEY_ID", "sandbox")
+            .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", ACCESS_KEY_SECRET)
+            .env("DV_CLOUDFLARE_API_TOKEN", API_TOKEN);
+        command
+    }
+
+    /// Runs the program against the sandbox.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(arguments).output().expect("the program starts"))
+    }
+}
+
+/// Asserts that no planted secret is in what the program said.
+#[track_caller]
+pub(crate) fn assert_no_secret(ran: &Ran) {
+    for secret in [ACCESS_KEY_SECRET, API_TOKEN] {
+        assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret), "a secret is in the output: {ran:?}");
+    }
+    assert!(!ran.stdout.contains("PRIVATE KEY") && !ran.stderr.contains("PRIVATE KEY"), "a private key is in the output");
+}

@@ -1,0 +1,114 @@
+//! Whole journeys: from `checking` to files on disk, and nothing left behind.
+
+use dv_verify::order::Generation;
+
+use super::context::{Context, assert_no_secret};
+
+/// The files of a delivered certificate.
+fn assert_delivered(context: &Context, name: &str) {
+    let live = context.out().join(name).join("live");
+    for file in ["cert.pem", "chain.pem", "fullchain.pem", "privkey.pem", "order.json"] {
+        assert!(live.join(file).is_file(), "{} is missing", live.join(file).display());
+    }
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(live.join("privkey.pem")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "the key is for its owner only");
+}
+
+#[test]
+fn one_order_of_2018() {
+    let context = Context::new();
+    let id = context.order(Generation::Api2018, &["www.example.com"]);
+    let ran = context.run(&["--provider", "cloudflare", "--order", id.as_str(), "--output", "json"]).expect(0);
+    assert_no_secret(&ran);
+    let words = ran.event_words();
+    for word in ["order", "published", "verdicts", "visible", "issued", "delivered", "withdrawn", "done"] {
+        assert!(words.iter().any(|seen| seen == word), "no event `{word}` in {words:?}");
+    }
+    assert_delivered(&context, "www.example.com");
+    assert_eq!(context.sandbox.records(), Vec::<String>::new(), "no record is left");
+}
+
+#[test]
+fn every_waiting_order_of_every_generation_in_one_run() {
+    let context = Context::new();
+    context.order(Generation::Api2018, &["a.example.com"]);
+    context.order(Generation::Order, &["b.example.com"]);
+    context.order(Generation::Instance, &["c.example.com", "d.example.net"]);
+    context.order(Generation::Instance, &["*.example.net"]);
+    let ran = context.run(&["--provider", "cloudflare"]).expect(0);
+    assert_no_secret(&ran);
+    for name in ["a.example.com", "b.example.com", "c.example.com", "_wildcard.example.net"] {
+        assert_delivered(&context, name);
+    }
+    assert_eq!(context.sandbox.records(), Vec::<String>::new());
+    context.run(&["--provider", "cloudflare"]).expect(0);
+}
+
+#[test]
+fn apex_and_wildcard_in_one_order() {
+    let context = Context::new();
+    let id = context.order(Generation::Instance, &["example.com", "*.example.com"]);
+    context.run(&["--provider", "cloudflare", "--order", id.as_str()]).expect(0);
+    assert_delivered(&context, "example.com");
+    assert_eq!(context.sandbox.records(), Vec::<String>::new());
+}
+
+#[test]
+fn both_signatures_are_accepted() {
+    let context = Context::new();
+    for (signature, domain) in [("v1", "v1.example.com"), ("v3", "v3.example.com")] {
+        let id = context.order(Generation::Instance, &[domain]);
+        context.run(&["--provider", "cloudflare", "--order", id.as_str(), "--signature", signature]).expect(0);
+        assert_delivered(&context, domain);
+    }
+}
+
+#[test]
+fn twice_is_as_good_as_once() {
+    let context = Context::new();
+    let id = context.order(Generation::Instance, &["www.example.com"]);
+    let marker = context.home().join("hook-ran");
+    let hook = format!("echo x >> {}", marker.display());
+    let arguments = ["--provider", "cloudflare", "--order", id.as_str(), "--hook-shell", &hook, "--detailed-exit-code"];
+    context.run(&arguments).expect(10);
+    let live = std::fs::read_link(context.out().join("www.example.com/live")).unwrap();
+    context.run(&arguments).expect(0);
+    assert_eq!(std::fs::read_link(context.out().join("www.example.com/live")).unwrap(), live);
+    assert_eq!(std::fs::read_to_string(marker).unwrap(), "x\n", "the hook runs once");
+}
+
+#[test]
+fn a_hook_sees_the_paths_and_no_credentials() {
+    let context = Context::new();
+    let id = context.order(Generation::Api2018, &["www.example.com"]);
+    let dump = context.home().join("environment");
+    let hook = format!("env > {}; test -s \"$DV_FULLCHAIN\" && test -s \"$DV_PRIVKEY\"", dump.display());
+    context.run(&["--provider", "cloudflare", "--order", id.as_str(), "--hook-shell", &hook]).expect(0);
+    let environment = std::fs::read_to_string(dump).unwrap();
+    assert!(environment.contains("DV_NAMES=www.example.com"), "{environment}");
+    for hidden in ["ALIBABA_CLOUD_ACCESS_KEY_SECRET", "DV_CLOUDFLARE_API_TOKEN", super::context::ACCESS_KEY_SECRET] {
+        assert!(!environment.contains(hidden), "the hook sees {hidden}");
+    }
+}
+
+#[test]
+fn secondaries_that_lag_are_waited_for() {
+    let context = Context::with(|options| options.lag = std::time::Duration::from_millis(1500));
+    let id = context.order(Generation::Api2018, &["www.example.com"]);
+    let ran = context.run(&["--provider", "cloudflare", "--order", id.as_str(), "--output", "json"]).expect(0);
+    let verdicts: Vec<_> = ran.events().into_iter().filter(|event| event["event"] == "verdicts").collect();
+    let text = serde_json::to_string(&verdicts[0]).unwrap();
+    assert!(text.contains("nxdomain") || text.contains("missing"), "the first look finds lagging secondaries: {text}");
+}
+
+#[test]
+fn dry_run_writes_nothing() {
+    let context = Context::new();
+    context.order(Generation::Api2018, &["www.example.com"]);
+    let ran = context.run(&["--provider", "cloudflare", "--dry-run"]).expect(0);
+    let all = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(all.contains("_dnsauth.www.example.com") && all.contains("TXT"), "{all}");
+    assert_eq!(context.sandbox.records(), Vec::<String>::new());
+    assert!(!context.out().exists());
+}

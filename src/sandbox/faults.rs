@@ -191,7 +191,9 @@ impl Answer {
 
 /// A reply whose body breaks before its first byte: the server closes the connection and sends nothing.
 pub(super) fn lost() -> Response {
-    Response::new(Body::from_stream(stream::once(async { Err::<Bytes, _>(std::io::Error::other("the sandbox drops this connection")) })))
+    Response::new(Body::from_stream(stream::once(async {
+        Err::<Bytes, _>(std::io::Error::other("the sandbox drops this connection"))
+    })))
 }
 
 /// The beginning of a JSON string, and padding up to so many bytes, or for ever.

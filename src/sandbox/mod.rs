@@ -175,8 +175,7 @@ impl Sandbox {
             authorities: authority_addresses,
             resolver: resolver_address,
         };
-        let validator =
-            Validator::new(&validator_addresses, options.lag, options.validation_interval, options.issue_delay)?;
+        let validator = Validator::new(&validator_addresses, options.lag, options.validation_interval, options.issue_delay)?;
         let stop = CancellationToken::new();
         let world = Arc::new(World {
             gate: Mutex::new(cas::gate::Gate::new(options.calls_per_second, Instant::now())),
@@ -308,7 +307,8 @@ fn url(address: SocketAddr, path: &str) -> Result<Url> {
 }
 
 fn signer(options: &SandboxOptions) -> Result<TSigner> {
-    let secret = STANDARD.decode(&options.tsig_secret).map_err(|_| Error::usage("the TSIG secret of the sandbox is not base64"))?;
+    let secret =
+        STANDARD.decode(&options.tsig_secret).map_err(|_| Error::usage("the TSIG secret of the sandbox is not base64"))?;
     TSigner::new(secret, TsigAlgorithm::HmacSha256, options.tsig_key.to_wire(), 300)
         .map_err(|error| Error::new(ErrorKind::Unexpected, "the sandbox's TSIG key cannot be used").with_source(error))
 }

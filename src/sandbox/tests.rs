@@ -42,7 +42,9 @@ impl Running {
 
     async fn publish(&self, id: &OrderId) {
         for challenge in self.sandbox.order(id).unwrap().challenges {
-            self.sandbox.add_record(&Record { name: challenge.name, record_type: RecordType::Txt, value: challenge.value }).unwrap();
+            self.sandbox
+                .add_record(&Record { name: challenge.name, record_type: RecordType::Txt, value: challenge.value })
+                .unwrap();
         }
     }
 
@@ -160,7 +162,8 @@ async fn the_provider_writes_what_the_authorities_show() {
     fault(Answer::Throttle { retry_after_ms: Some(1200) });
     let url = format!("{}{records}", running.sandbox.addresses().cloudflare);
     let token = &running.sandbox.options().api_token;
-    let post = || running.http.post(&url).bearer_auth(token).body(json!({"type": "TXT", "name": "lost", "content": "x"}).to_string());
+    let post =
+        || running.http.post(&url).bearer_auth(token).body(json!({"type": "TXT", "name": "lost", "content": "x"}).to_string());
     let response = post().send().await.unwrap();
     assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (429, &"2".parse().unwrap()));
     fault(Answer::LostReply);
@@ -176,8 +179,12 @@ async fn the_control_api_does_what_the_methods_do() {
         let response = running.http.post(control.join(path).unwrap()).body(body.to_owned()).send().await.unwrap();
         (response.status().as_u16(), response.json::<Value>().await.unwrap())
     };
-    let (_, made) = post("orders", r#"[{"generation":"2018","domains":["a.example.com"]},
-        {"generation":"instance","domains":["b.example.com"],"traits":{"renewal":true}}]"#).await;
+    let (_, made) = post(
+        "orders",
+        r#"[{"generation":"2018","domains":["a.example.com"]},
+        {"generation":"instance","domains":["b.example.com"],"traits":{"renewal":true}}]"#,
+    )
+    .await;
     let id = OrderId::parse(made["ids"][1].as_str().unwrap()).unwrap();
     assert!(running.sandbox.order(&id).unwrap().certificate_id.is_some());
     let (status, _) = post("faults", &format!(r#"{{"fault":"order","order":"{id}","change":{{"kind":"reject"}}}}"#)).await;
@@ -195,7 +202,10 @@ async fn the_control_api_does_what_the_methods_do() {
     }
     assert_eq!(post("nowhere", "").await.0, 404);
     let state: Value = running.http.get(control.join("state").unwrap()).send().await.unwrap().json().await.unwrap();
-    assert_eq!((state["orders"][0]["generation"].as_str(), state["records"][0]["value"].as_str()), (Some("2018"), Some("foreign")));
+    assert_eq!(
+        (state["orders"][0]["generation"].as_str(), state["records"][0]["value"].as_str()),
+        (Some("2018"), Some("foreign"))
+    );
 }
 
 #[tokio::test]
@@ -216,7 +226,10 @@ async fn many_orders_are_no_burden() {
 async fn nothing_runs_after_the_end() {
     let running = Running::new(quick()).await;
     let addresses = running.sandbox.addresses().clone();
-    running.sandbox.fault(Fault::Calls { service: FaultyService::Cas, action: None, times: None, answer: Answer::Endless }).unwrap();
+    running
+        .sandbox
+        .fault(Fault::Calls { service: FaultyService::Cas, action: None, times: None, answer: Answer::Endless })
+        .unwrap();
     let endless = running.http.get(addresses.cas.clone()).send().await.unwrap();
     drop(running.sandbox);
     assert!(tokio::time::timeout(DEADLINE, endless.bytes()).await.is_ok(), "the endless reply ends");

@@ -20,7 +20,11 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{World, lock, orders::{Seen, Wanted}, records};
+use super::{
+    World, lock,
+    orders::{Seen, Wanted},
+    records,
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     name::Name,

@@ -86,7 +86,13 @@ struct Served {
 }
 
 /// Serves until `stop`; requests of which the reply is still on its way then are given up. `service`: whose faults apply.
-pub(super) fn serve(listener: TcpListener, world: Arc<World>, service: Option<Service>, handler: Handler, stop: CancellationToken) {
+pub(super) fn serve(
+    listener: TcpListener,
+    world: Arc<World>,
+    service: Option<Service>,
+    handler: Handler,
+    stop: CancellationToken,
+) {
     let router = Router::new().fallback(handle).with_state(Served { world, service, handler });
     tokio::spawn(async move {
         // Ends when all connections have; it never fails before.
@@ -136,7 +142,9 @@ async fn respond(served: Served, request: Request) -> Response {
 /// The response, with a body that breaks when the sandbox stops.
 fn ending_with(response: Response, stop: CancellationToken) -> Response {
     use futures_util::StreamExt;
-    if response.headers().contains_key(header::CONTENT_LENGTH) || axum::body::HttpBody::size_hint(response.body()).exact().is_some() {
+    if response.headers().contains_key(header::CONTENT_LENGTH)
+        || axum::body::HttpBody::size_hint(response.body()).exact().is_some()
+    {
         return response;
     }
     let (parts, body) = response.into_parts();

@@ -277,7 +277,9 @@ impl Zone {
         let below = name.ancestors().take_while(|ancestor| *ancestor != self.apex);
         below
             .filter(|cut| !(cut == name && record_type == RecordType::DS))
-            .map(|cut| self.at(&cut, at).filter(|e| e.data.record_type() == RecordType::NS).map(Entry::record).collect::<Vec<_>>())
+            .map(|cut| {
+                self.at(&cut, at).filter(|e| e.data.record_type() == RecordType::NS).map(Entry::record).collect::<Vec<_>>()
+            })
             .find(|servers| !servers.is_empty())
     }
 

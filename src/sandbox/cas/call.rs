@@ -119,7 +119,8 @@ impl Call {
     }
 
     fn signed_v3(&self, received: &Received) -> Result<Signed, Failure> {
-        let incomplete = || Failure::new(400, "IncompleteSignature", "The request signature does not conform to Aliyun standards.");
+        let incomplete =
+            || Failure::new(400, "IncompleteSignature", "The request signature does not conform to Aliyun standards.");
         let header = |name: &str| Some(received.header(name)).filter(|value| !value.is_empty());
         let authorization = Authorization::parse(received.header("authorization")).ok_or_else(incomplete)?;
         let must = ["host", "x-acs-action", "x-acs-content-sha256", "x-acs-date", "x-acs-signature-nonce", "x-acs-version"];

@@ -106,9 +106,7 @@ fn check_time(timestamp: &str, clock: Timestamp) -> Result<(), Failure> {
 
 fn check_token(sent: Option<&str>, expected: Option<&str>) -> Result<(), Failure> {
     match (sent, expected) {
-        (None, Some(_)) => {
-            Err(Failure::new(400, "MissingSecurityToken", "SecurityToken is mandatory for this action."))
-        }
+        (None, Some(_)) => Err(Failure::new(400, "MissingSecurityToken", "SecurityToken is mandatory for this action.")),
         (Some(_), None) => Err(Failure::new(
             400,
             "InvalidSecurityToken.MismatchWithAccessKey",

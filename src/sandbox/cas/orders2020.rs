@@ -79,8 +79,7 @@ pub(super) fn list_user_certificate_order(orders: &OrderBook, call: &Call, now: 
     let matches = |order: &Order| keyword.is_none() || contains(&domains(order)) || contains(&instance_id(order));
     let of_kind = |bought: bool| {
         let all = orders.of(Generation::Order).filter(move |order| order.traits.bought == bought);
-        all.filter(|order| status.is_none_or(|status| status_word(order, now) == status))
-            .filter(|order| matches(order))
+        all.filter(|order| status.is_none_or(|status| status_word(order, now) == status)).filter(|order| matches(order))
     };
     let page = Page::read(call, PAGE, None)?;
     match kind {

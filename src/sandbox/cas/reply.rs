@@ -1,6 +1,9 @@
 //! Replies in JSON and XML.
 
-use axum::{http::{HeaderName, HeaderValue, StatusCode, header}, response::Response};
+use axum::{
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::Response,
+};
 use serde_json::{Map, Value, json};
 
 use super::{call::Format, failure::Failure};

@@ -46,7 +46,13 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
 }
 
 /// What V3 signs, before it is hashed. `headers` are those that the client says it signed, in its order.
-pub(super) fn v3_canonical_request(method: &str, path: &str, query: &str, headers: &[(&str, &str)], payload_hash: &str) -> String {
+pub(super) fn v3_canonical_request(
+    method: &str,
+    path: &str,
+    query: &str,
+    headers: &[(&str, &str)],
+    payload_hash: &str,
+) -> String {
     let lines: String = headers.iter().map(|(name, value)| format!("{}:{}\n", name.to_ascii_lowercase(), value.trim())).collect();
     let names = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
     format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{payload_hash}")

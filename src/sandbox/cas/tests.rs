@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::signature::{canonical_query, sha256, v1_signature, v1_string_to_sign, v3_canonical_request, v3_signature, v3_string_to_sign};
+use super::signature::{
+    canonical_query, sha256, v1_signature, v1_string_to_sign, v3_canonical_request, v3_signature, v3_string_to_sign,
+};
 use crate::{
     name::Name,
     order::Generation,
@@ -101,7 +103,7 @@ const V2020: &str = "2020-04-07";
 async fn calls_of_2018() {
     let client = Client::instant().await;
     let id = client.order(Generation::Api2018, &["www.example.com"], OrderTraits::default());
-    let result = |id: String| async { client.call(V2018, "DescribeDVOrderResult", &[("InstanceId", &id.clone())]).await };
+    let result = async |id: String| client.call(V2018, "DescribeDVOrderResult", &[("InstanceId", &id)]).await;
     let reply = result(id.clone()).await;
     let keys: Vec<&String> = reply.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["OrderStatus", "CheckType", "CheckName", "CheckValue", "RequestId"]);
@@ -115,7 +117,8 @@ async fn calls_of_2018() {
     assert!(reply["PrivateKey"].as_str().unwrap().starts_with("-----BEGIN PRIVATE KEY-----"));
     assert_eq!(reply["Certificate"].as_str().unwrap().matches("BEGIN CERTIFICATE").count(), 2);
 
-    let file = client.order(Generation::Api2018, &["a.example.com"], OrderTraits { validation: Validation::File, ..Default::default() });
+    let file =
+        client.order(Generation::Api2018, &["a.example.com"], OrderTraits { validation: Validation::File, ..Default::default() });
     let reply = result(file.clone()).await;
     assert_eq!(reply["CheckType"], "FILE");
     assert_eq!(reply["CheckName"], "a.example.com/.well-known/pki-validation/fileauth.txt");
@@ -177,7 +180,7 @@ async fn calls_of_2020() {
     assert_eq!(task["TaskStatus"], "success");
 
     client.order(Generation::Order, &["b.example.com"], OrderTraits { bought: true, ..Default::default() });
-    let rows = |own: Vec<(&'static str, &'static str)>| async {
+    let rows = async |own: Vec<(&str, &str)>| {
         let reply = client.call(V2020, "ListUserCertificateOrder", &own).await;
         (reply["TotalCount"].as_u64().unwrap(), reply["CertificateOrderList"].as_array().unwrap().len())
     };
@@ -269,12 +272,14 @@ async fn calls_signed_in_the_headers() {
             ("x-acs-signature-nonce", &nonce),
             ("x-acs-version", V2020),
         ];
-        let canonical = v3_canonical_request("POST", "/", &canonical_query([("OrderId", id.as_str())].into_iter()), &headers, &hash);
+        let canonical =
+            v3_canonical_request("POST", "/", &canonical_query([("OrderId", id.as_str())].into_iter()), &headers, &hash);
         let signature = v3_signature(&client.secret, &v3_string_to_sign(&canonical));
         let names = headers.map(|(name, _)| name).join(";");
         let key = &client.sandbox.options().access_key_id;
         let authorization = format!("ACS3-HMAC-SHA256 Credential={key},SignedHeaders={names},Signature={signature}");
-        let mut request = client.http.post(endpoint.clone()).query(&[("OrderId", id.as_str())]).header("authorization", authorization);
+        let mut request =
+            client.http.post(endpoint.clone()).query(&[("OrderId", id.as_str())]).header("authorization", authorization);
         for (name, value) in headers.into_iter().filter(|(name, _)| *name != "host") {
             request = request.header(name, if name == tampered { "tampered" } else { value });
         }

@@ -52,7 +52,9 @@ impl Limit {
     /// How long the reply to `request` may be, in bytes.
     fn bytes(self, request: &Message) -> usize {
         match self {
-            Self::Udp => request.edns.as_ref().map_or(CLASSIC_DATAGRAM, Edns::max_payload).clamp(CLASSIC_DATAGRAM, LARGEST_DATAGRAM).into(),
+            Self::Udp => {
+                request.edns.as_ref().map_or(CLASSIC_DATAGRAM, Edns::max_payload).clamp(CLASSIC_DATAGRAM, LARGEST_DATAGRAM).into()
+            }
             Self::Tcp => u16::MAX.into(),
         }
     }

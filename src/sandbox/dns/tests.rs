@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use hickory_proto::{
     op::update_message,
     rr::{
-        Name as WireName, RData, Record, RecordType, TSigner,
+        DNSClass, Name as WireName, RData, Record, RecordType, TSigner,
         rdata::{
             CNAME, TXT,
             tsig::{TsigAlgorithm, TsigError},
@@ -223,7 +223,10 @@ fn updates_need_the_key_and_change_one_value() {
     assert_eq!(send(remove()), ResponseCode::NoError);
     assert_eq!(shown(), ["foreign"]);
     assert_eq!(send(remove()), ResponseCode::NoError, "again");
-    assert_eq!(send(update_message::delete_all(name("example.com").to_wire(), zone(), DNSClass::IN, true)), ResponseCode::NoError);
+    assert_eq!(
+        send(update_message::delete_all(name("example.com").to_wire(), zone(), DNSClass::IN, true)),
+        ResponseCode::NoError
+    );
     assert_eq!(ask(&setting.primary, "example.com", RecordType::NS, setting.start).answers.len(), 3);
 
     let mut message = add();

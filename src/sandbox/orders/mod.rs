@@ -64,7 +64,8 @@ pub(super) struct Order {
     /// The id and the certificate that it has now; for a renewal the old one until the new one is issued.
     pub(super) certificate: Option<(u64, Arc<Certificate>)>,
     challenge_at: Instant,
-    validated_at: Option<Instant>,
+    /// Set once every challenge was seen: when the certificate is there.
+    issue_at: Option<Instant>,
     issued: bool,
     ended: Option<Stage>,
     word: Option<String>,
@@ -124,7 +125,7 @@ impl Order {
         if let Some(end) = &self.ended {
             return end.clone();
         }
-        match (self.traits.submitted, self.issued, self.validated_at) {
+        match (self.traits.submitted, self.issued, self.issue_at) {
             (false, ..) => Stage::NotSubmitted,
             (_, true, _) => Stage::Issued,
             (_, _, Some(_)) => Stage::Reviewing,
@@ -139,7 +140,7 @@ impl Order {
     }
 
     fn waits(&self) -> bool {
-        self.traits.submitted && !self.held && !self.issued && self.ended.is_none() && self.validated_at.is_none()
+        self.traits.submitted && !self.held && !self.issued && self.ended.is_none() && self.issue_at.is_none()
     }
 }
 
@@ -173,7 +174,7 @@ impl OrderBook {
             challenges,
             certificate: None,
             challenge_at,
-            validated_at: None,
+            issue_at: None,
             issued: false,
             ended: None,
             word: None,
@@ -198,7 +199,7 @@ impl OrderBook {
             }
             self.due.pop();
             let order = &self.orders[index];
-            if order.validated_at.is_some() && !order.held && !order.issued && order.ended.is_none() {
+            if order.issue_at.is_some_and(|at| at <= now) && !order.held && !order.issued && order.ended.is_none() {
                 self.issue(index, ca);
             }
         }
@@ -269,7 +270,7 @@ impl OrderBook {
                 };
             }
             if order.waits() && order.challenges.iter().all(|challenge| challenge.seen) {
-                order.validated_at = Some(now);
+                order.issue_at = Some(now + issue_delay);
                 self.due.push(Reverse((now + issue_delay, index)));
                 self.stop_waiting(index);
             }
@@ -291,7 +292,7 @@ impl OrderBook {
             OrderChange::Reject => order.ended = Some(Stage::Rejected),
             OrderChange::Close => order.ended = Some(if is_instance { Stage::Closed } else { Stage::Rejected }),
             OrderChange::ChangeChallenge => {
-                order.validated_at = None;
+                order.issue_at = None;
                 self.fill_values(index);
             }
             OrderChange::LateChallenge { millis } => order.challenge_at = now + Duration::from_millis(*millis),
@@ -300,7 +301,7 @@ impl OrderBook {
             OrderChange::Recover => {
                 order.word = None;
                 order.held = false;
-                self.due.push(Reverse((now, index)));
+                self.due.push(Reverse((order.issue_at.unwrap_or(now), index)));
             }
             OrderChange::Issue => self.issue(index, ca),
         }

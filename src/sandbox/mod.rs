@@ -20,7 +20,6 @@ use url::Url;
 use self::{
     ca::CertificateAuthority,
     dns::{Responder, Sockets, authority::Authority, authority::Door, recursive::Recursive},
-    faults::Service,
     orders::OrderBook,
     validator::Validator,
     web::Handler,
@@ -29,7 +28,7 @@ use self::{
 };
 pub use self::{
     dns::authority::Behaviour,
-    faults::{Answer, Fault, Service as FaultyService},
+    faults::{Answer, Fault, Service},
     orders::kinds::{OrderChange, OrderTraits, Validation},
     state::{CertificateState, ChallengeState, OrderState, RecordState, ServerState, State},
 };
@@ -92,7 +91,7 @@ impl Default for SandboxOptions {
         Self {
             zones: vec![known_name("example.com")],
             lag: Duration::ZERO,
-            negative_ttl: Duration::from_secs(60),
+            negative_ttl: Duration::from_mins(1),
             access_key_id: "LTAI5tSandboxAccessKeyId".to_owned(),
             access_key_secret: "SandboxAccessKeySecret00000000".to_owned(),
             security_token: None,

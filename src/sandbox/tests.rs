@@ -40,7 +40,7 @@ impl Running {
         zones["result"][0]["id"].as_str().unwrap().to_owned()
     }
 
-    async fn publish(&self, id: &OrderId) {
+    fn publish(&self, id: &OrderId) {
         for challenge in self.sandbox.order(id).unwrap().challenges {
             self.sandbox
                 .add_record(&Record { name: challenge.name, record_type: RecordType::Txt, value: challenge.value })
@@ -71,7 +71,7 @@ async fn an_order_is_issued_when_all_authorities_show_its_records() {
     let id = running.order(Generation::Instance, &["example.com", "*.example.com", "www.example.com"], OrderTraits::default());
     running.reaches(&id, "checking").await;
     let published = Instant::now();
-    running.publish(&id).await;
+    running.publish(&id);
     running.reaches(&id, "issued").await;
     assert!(published.elapsed() >= lag, "the secondaries did not show it before");
     let certificates = running.http.get(running.sandbox.addresses().control.join("certificates").unwrap()).send().await.unwrap();
@@ -90,14 +90,14 @@ async fn a_server_that_never_learns_stops_an_order_and_one_that_is_dead_does_not
     let fault = |behaviour| running.sandbox.fault(Fault::Authority { server: 2, behaviour }).unwrap();
     fault(Behaviour::LagForever);
     let id = running.order(Generation::Order, &["a.example.com"], OrderTraits::default());
-    running.publish(&id).await;
+    running.publish(&id);
     running.reaches(&id, "checking").await;
     assert!(tokio::time::timeout(Duration::from_millis(300), running.reaches(&id, "issued")).await.is_err());
     fault(Behaviour::Refuse);
     running.reaches(&id, "issued").await;
     fault(Behaviour::Truncate);
     let id = running.order(Generation::Order, &["b.example.com"], OrderTraits::default());
-    running.publish(&id).await;
+    running.publish(&id);
     running.reaches(&id, "issued").await;
 }
 
@@ -156,7 +156,7 @@ async fn the_provider_writes_what_the_authorities_show() {
     assert_eq!(strange["errors"][0]["code"], 9109);
 
     let fault = |answer| {
-        let fault = Fault::Calls { service: FaultyService::Provider, action: Some("POST".to_owned()), times: Some(1), answer };
+        let fault = Fault::Calls { service: Service::Provider, action: Some("POST".to_owned()), times: Some(1), answer };
         running.sandbox.fault(fault).unwrap();
     };
     fault(Answer::Throttle { retry_after_ms: Some(1200) });
@@ -215,7 +215,7 @@ async fn many_orders_are_no_burden() {
         .map(|number| running.order(Generation::Instance, &[&format!("host{number}.example.com")], OrderTraits::default()))
         .collect();
     for id in &ids {
-        running.publish(id).await;
+        running.publish(id);
     }
     for id in &ids {
         running.reaches(id, "issued").await;
@@ -226,10 +226,7 @@ async fn many_orders_are_no_burden() {
 async fn nothing_runs_after_the_end() {
     let running = Running::new(quick()).await;
     let addresses = running.sandbox.addresses().clone();
-    running
-        .sandbox
-        .fault(Fault::Calls { service: FaultyService::Cas, action: None, times: None, answer: Answer::Endless })
-        .unwrap();
+    running.sandbox.fault(Fault::Calls { service: Service::Cas, action: None, times: None, answer: Answer::Endless }).unwrap();
     let endless = running.http.get(addresses.cas.clone()).send().await.unwrap();
     drop(running.sandbox);
     assert!(tokio::time::timeout(DEADLINE, endless.bytes()).await.is_ok(), "the endless reply ends");

@@ -86,7 +86,7 @@ pub(super) enum Lookup {
     /// These records.
     Records(Vec<Record>),
     /// The name is an alias.
-    Alias(Record, Name),
+    Alias(Box<Record>, Name),
     /// The name lies in a part that is delegated to these servers.
     Referral(Vec<Record>),
     /// The name exists, records of the type do not.
@@ -227,7 +227,7 @@ impl Zone {
                 _ => None,
             });
             if let Some((record, target)) = alias {
-                return Lookup::Alias(record, target);
+                return Lookup::Alias(Box::new(record), target);
             }
         }
         here.retain(|record| record_type == RecordType::ANY || record.record_type() == record_type);

@@ -97,7 +97,7 @@ impl Call {
     pub(super) fn signed(&self, received: &Received) -> Result<Signed, Failure> {
         match self.scheme {
             Scheme::V1 => self.signed_v1(received),
-            Scheme::V3 => self.signed_v3(received),
+            Scheme::V3 => signed_v3(received),
         }
     }
 
@@ -117,39 +117,38 @@ impl Call {
         }
         Ok(signed)
     }
+}
 
-    fn signed_v3(&self, received: &Received) -> Result<Signed, Failure> {
-        let incomplete =
-            || Failure::new(400, "IncompleteSignature", "The request signature does not conform to Aliyun standards.");
-        let header = |name: &str| Some(received.header(name)).filter(|value| !value.is_empty());
-        let authorization = Authorization::parse(received.header("authorization")).ok_or_else(incomplete)?;
-        let must = ["host", "x-acs-action", "x-acs-content-sha256", "x-acs-date", "x-acs-signature-nonce", "x-acs-version"];
-        if let Some(absent) = must.iter().find(|name| header(name).is_none()) {
-            return Err(Failure::missing(absent));
-        }
-        let sent = received.parts.headers.keys().map(http::HeaderName::as_str);
-        let unsigned = sent
-            .filter(|name| name.starts_with("x-acs-") || matches!(*name, "host" | "content-type"))
-            .find(|name| !authorization.signed_headers.contains(name));
-        if unsigned.is_some() {
-            return Err(incomplete());
-        }
-        let payload_hash = received.header("x-acs-content-sha256");
-        if payload_hash != sha256(&received.body) {
-            return Err(Failure::invalid("x-acs-content-sha256", "is not the hash of the body"));
-        }
-        let query = received.query();
-        let query = canonical_query(query.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let headers: Vec<(&str, &str)> = authorization.signed_headers.iter().map(|name| (*name, received.header(name))).collect();
-        let path = received.parts.uri.path();
-        let canonical = v3_canonical_request(received.method().as_str(), path, &query, &headers, payload_hash);
-        Ok(Signed {
-            access_key_id: authorization.access_key_id.to_owned(),
-            signature: authorization.signature.to_owned(),
-            timestamp: received.header("x-acs-date").to_owned(),
-            nonce: received.header("x-acs-signature-nonce").to_owned(),
-            security_token: header("x-acs-security-token").map(str::to_owned),
-            string_to_sign: v3_string_to_sign(&canonical),
-        })
+fn signed_v3(received: &Received) -> Result<Signed, Failure> {
+    let incomplete = || Failure::new(400, "IncompleteSignature", "The request signature does not conform to Aliyun standards.");
+    let header = |name: &str| Some(received.header(name)).filter(|value| !value.is_empty());
+    let authorization = Authorization::parse(received.header("authorization")).ok_or_else(incomplete)?;
+    let must = ["host", "x-acs-action", "x-acs-content-sha256", "x-acs-date", "x-acs-signature-nonce", "x-acs-version"];
+    if let Some(absent) = must.iter().find(|name| header(name).is_none()) {
+        return Err(Failure::missing(absent));
     }
+    let sent = received.parts.headers.keys().map(http::HeaderName::as_str);
+    let unsigned = sent
+        .filter(|name| name.starts_with("x-acs-") || matches!(*name, "host" | "content-type"))
+        .find(|name| !authorization.signed_headers.contains(name));
+    if unsigned.is_some() {
+        return Err(incomplete());
+    }
+    let payload_hash = received.header("x-acs-content-sha256");
+    if payload_hash != sha256(&received.body) {
+        return Err(Failure::invalid("x-acs-content-sha256", "is not the hash of the body"));
+    }
+    let query = received.query();
+    let query = canonical_query(query.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let headers: Vec<(&str, &str)> = authorization.signed_headers.iter().map(|name| (*name, received.header(name))).collect();
+    let path = received.parts.uri.path();
+    let canonical = v3_canonical_request(received.method().as_str(), path, &query, &headers, payload_hash);
+    Ok(Signed {
+        access_key_id: authorization.access_key_id.to_owned(),
+        signature: authorization.signature.to_owned(),
+        timestamp: received.header("x-acs-date").to_owned(),
+        nonce: received.header("x-acs-signature-nonce").to_owned(),
+        security_token: header("x-acs-security-token").map(str::to_owned),
+        string_to_sign: v3_string_to_sign(&canonical),
+    })
 }

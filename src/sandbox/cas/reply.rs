@@ -73,14 +73,14 @@ fn element(out: &mut String, name: &str, value: &Value) {
         }
         return;
     }
-    out.push_str(&format!("<{name}>"));
+    out.extend(["<", name, ">"]);
     match value {
         Value::Object(fields) => fields.iter().for_each(|(name, value)| element(out, name, value)),
         Value::String(text) => escape(out, text),
         Value::Null => {}
         other => escape(out, &other.to_string()),
     }
-    out.push_str(&format!("</{name}>"));
+    out.extend(["</", name, ">"]);
 }
 
 fn escape(out: &mut String, text: &str) {

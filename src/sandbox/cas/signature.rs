@@ -53,7 +53,8 @@ pub(super) fn v3_canonical_request(
     headers: &[(&str, &str)],
     payload_hash: &str,
 ) -> String {
-    let lines: String = headers.iter().map(|(name, value)| format!("{}:{}\n", name.to_ascii_lowercase(), value.trim())).collect();
+    let lines =
+        headers.iter().fold(String::new(), |lines, (name, value)| lines + &name.to_ascii_lowercase() + ":" + value.trim() + "\n");
     let names = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
     format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{payload_hash}")
 }

@@ -10,7 +10,7 @@ use super::signature::{
 use crate::{
     name::Name,
     order::Generation,
-    sandbox::{Answer, Fault, FaultyService, NewOrder, OrderChange, OrderTraits, Sandbox, SandboxOptions, Validation},
+    sandbox::{Answer, Fault, NewOrder, OrderChange, OrderTraits, Sandbox, SandboxOptions, Service, Validation},
 };
 
 /// A client that makes one call at a time.
@@ -133,6 +133,22 @@ async fn calls_of_2018() {
     assert_eq!(first["OrderList"][0]["Status"], "Issued");
     let rest = client.call(V2018, "DescribeOrderInstanceList", &[("StartIndex", "50")]).await;
     assert_eq!(rest["OrderList"].as_array().unwrap().len(), 12);
+}
+
+#[tokio::test]
+async fn get_and_post_are_signed_apart() {
+    let client = Client::instant().await;
+    let own = [("StartIndex", "0"), ("Lang", "a b*c~d+e/f")];
+    let status = async |signed_as: &str| {
+        let parameters = client.parameters(signed_as, V2018, "DescribeOrderInstanceList", &own);
+        client.http.get(client.sandbox.addresses().cas.clone()).query(&parameters).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!((status("GET").await, status("POST").await), (200, 400));
+    let mut parameters = client.parameters("POST", V2018, "DescribeOrderInstanceList", &own);
+    let in_query: BTreeMap<String, String> =
+        [parameters.remove_entry("Action").unwrap(), parameters.remove_entry("Lang").unwrap()].into();
+    let request = client.http.post(client.sandbox.addresses().cas.clone()).query(&in_query).form(&parameters);
+    assert_eq!(request.send().await.unwrap().status(), 200, "in part in the query, in part in a form");
 }
 
 #[tokio::test]
@@ -302,7 +318,7 @@ async fn calls_fail_as_told() {
     let list = [("StartIndex", "0")];
     let action = "DescribeOrderInstanceList";
     let fault = |answer| {
-        let service = FaultyService::Cas;
+        let service = Service::Cas;
         client.sandbox.fault(Fault::Calls { service, action: Some(action.to_owned()), times: Some(1), answer }).unwrap();
     };
     fault(Answer::Throttle { retry_after_ms: Some(1500) });

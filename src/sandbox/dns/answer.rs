@@ -44,7 +44,7 @@ pub(super) fn answer(zones: &Zones, question: &Query, at: Moment) -> Option<Answ
                 break;
             }
             Lookup::Alias(record, target) => {
-                answer.answers.push(record);
+                answer.answers.push(*record);
                 name = target;
             }
             Lookup::Referral(servers) => {

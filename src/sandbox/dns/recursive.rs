@@ -31,6 +31,9 @@ use crate::{name::Name, sandbox::lock};
 /// The TTL of what is made up for the zones above ours, in seconds.
 const PARENT_TTL: u32 = 3600;
 
+/// A name that does not exist, or that has no records of a type.
+type Negative = (Name, Option<RecordType>);
+
 /// The resolver, without its sockets.
 pub(in crate::sandbox) struct Recursive {
     zones: SharedZones,
@@ -39,7 +42,7 @@ pub(in crate::sandbox) struct Recursive {
     parents: BTreeSet<Name>,
     turn: AtomicUsize,
     negative_ttl: Duration,
-    negative: Mutex<HashMap<(Name, Option<RecordType>), (Instant, Answer)>>,
+    negative: Mutex<HashMap<Negative, (Instant, Answer)>>,
     /// How often it was asked, by name and type.
     pub(in crate::sandbox) questions: Counter,
 }

@@ -1,0 +1,92 @@
+//! A CAS as the vendor documents it: version 2018-07-13, and of version 2020-04-07 orders, instances and certificates, reading only.
+
+use std::time::Instant;
+
+use axum::{
+    http::{HeaderValue, header},
+    response::Response,
+};
+use jiff::{SignedDuration, Timestamp};
+
+use self::{call::Call, failure::Failure, reply::Fields};
+use super::{World, faults::Answer, lock, orders::OrderBook, web::Received};
+
+mod api2018;
+mod call;
+mod certificates;
+mod failure;
+pub(super) mod gate;
+mod instances;
+mod orders2020;
+mod reply;
+mod signature;
+
+/// The action that a request names, for faults and counters.
+pub(super) fn action(received: &Received) -> String {
+    Call::read(received).action
+}
+
+/// Answers a request.
+pub(super) fn handle(world: &World, received: &Received) -> Response {
+    let call = Call::read(received);
+    finish(world, received, &call, answer(world, received, &call))
+}
+
+/// Answers a request with a fault.
+pub(super) fn fault(world: &World, received: &Received, answer: &Answer) -> Response {
+    let failure = match answer {
+        Answer::Throttle { retry_after_ms } => Failure::throttled(*retry_after_ms),
+        Answer::Error { status, code, message } => Failure::new(*status, code, message),
+        _ => Failure::internal(),
+    };
+    finish(world, received, &Call::read(received), Err(failure))
+}
+
+fn finish(world: &World, received: &Received, call: &Call, outcome: Result<Fields, Failure>) -> Response {
+    let mut response = reply::response(outcome, &call.action, received.header("host"), call.format);
+    // A client may measure its own clock by this header, so it must come from the same clock.
+    let date = clock(world).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = HeaderValue::from_str(&date) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
+}
+
+/// The time of day as this CAS has it.
+fn clock(world: &World) -> Timestamp {
+    let now = Timestamp::now();
+    now.checked_add(SignedDuration::from_secs(world.clock_skew())).unwrap_or(now)
+}
+
+fn answer(world: &World, received: &Received, call: &Call) -> Result<Fields, Failure> {
+    if call.action.is_empty() {
+        return Err(Failure::missing("Action"));
+    }
+    let now = Instant::now();
+    let signed = call.signed(received)?;
+    lock(&world.gate).admit(call, &signed, &world.options, clock(world), now)?;
+    let mut orders = lock(&world.orders);
+    orders.advance(now, &world.ca);
+    dispatch(&orders, call, now)
+}
+
+fn dispatch(orders: &OrderBook, call: &Call, now: Instant) -> Result<Fields, Failure> {
+    match (call.version.as_str(), call.action.as_str()) {
+        ("2018-07-13", "DescribeDVOrderResult") => api2018::describe_dv_order_result(orders, call, now),
+        ("2018-07-13", "DescribeOrderInstanceList") => api2018::describe_order_instance_list(orders, call, now),
+        ("2020-04-07", "DescribeCertificateState") => orders2020::describe_certificate_state(orders, call, now),
+        ("2020-04-07", "ListUserCertificateOrder") => orders2020::list_user_certificate_order(orders, call, now),
+        ("2020-04-07", "ListInstances") => instances::list_instances(orders, call, now),
+        ("2020-04-07", "GetInstanceDetail") => instances::get_instance_detail(orders, call, now),
+        ("2020-04-07", "GetTaskAttribute") => instances::get_task_attribute(orders, call, now),
+        ("2020-04-07", "GetUserCertificateDetail") => certificates::get_user_certificate_detail(orders, call),
+        ("2018-07-13" | "2020-04-07", _) => {
+            let message = "Specified api is not found, please check your url and method.";
+            Err(Failure::new(404, "InvalidAction.NotFound", message))
+        }
+        _ => Err(Failure::new(400, "InvalidVersion", "Specified parameter Version is not valid.")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,21 @@
+//! Counters by name.
+
+use std::{collections::BTreeMap, sync::Mutex};
+
+use super::lock;
+
+/// Counts how often things happened, by what they were.
+#[derive(Default)]
+pub(super) struct Counter(Mutex<BTreeMap<String, u64>>);
+
+impl Counter {
+    /// One more of this.
+    pub(super) fn count(&self, what: String) {
+        *lock(&self.0).entry(what).or_default() += 1;
+    }
+
+    /// All counts so far.
+    pub(super) fn counts(&self) -> BTreeMap<String, u64> {
+        lock(&self.0).clone()
+    }
+}

@@ -1,10 +1,13 @@
 //! Each mistake ends with a message that names the thing, says why and what to do, the right exit code, and nothing left behind.
 
-use std::time::Duration;
+use std::{process::Stdio, time::Duration};
 
-use dv_verify::order::Generation;
+use dv_verify::{
+    order::Generation,
+    sandbox::{Answer, Fault, OrderChange, Service},
+};
 
-use super::context::{ACCESS_KEY_SECRET, Context, assert_no_secret};
+use super::context::{Context, assert_no_secret};
 
 /// A context with one waiting order, and that order's id.
 fn one_order() -> (Context, String) {
@@ -44,7 +47,7 @@ fn no_provider_shows_every_record_that_is_needed() {
     let ran = context.run(&[]).expect(2).says("--provider");
     let all = format!("{}{}", ran.stdout, ran.stderr);
     assert!(all.contains("_dnsauth.www.example.com") && all.contains("_dnsauth.b.example.net"), "{all}");
-    assert_eq!(context.sandbox.records(), Vec::<String>::new());
+    assert_eq!(context.records(), Vec::<String>::new());
 }
 
 #[test]
@@ -92,44 +95,29 @@ fn a_manifest_with_a_typo_names_line_and_column() {
 }
 
 #[test]
-fn the_guard_refuses_a_name_of_another_domain() {
+fn the_guard_refuses_a_name_outside_of_the_zones() {
     let context = Context::new();
     let id = context.order(Generation::Instance, &["www.example.com"]);
-    context.sandbox.set_challenge_name(&id, "_dnsauth.www.example.net");
     context
-        .run(&["--provider", "cloudflare", "--order", id.as_str()])
+        .run(&["--provider", "cloudflare", "--order", id.as_str(), "--zone", "example.net"])
         .expect(2)
-        .says("_dnsauth.www.example.net")
+        .says("_dnsauth.www.example.com")
         .says("--allow-name");
-    assert_eq!(context.sandbox.records(), Vec::<String>::new());
+    assert_eq!(context.writes(), 0, "nothing was written");
 }
 
 #[test]
 fn replies_that_are_no_replies() {
-    use std::io::{Read, Write};
-    let html = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/html\r\ncontent-length: 25\r\nconnection: close\r\n\r\n<html>try again</html>\r\n\r\n";
-    let not_json = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\nconnection: close\r\n\r\nnot json";
-    let redirect = "HTTP/1.1 302 Found\r\nlocation: https://evil.example/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-    for (reply, expected) in [(html, "503"), (not_json, "JSON"), (redirect, "redirect")] {
-        let context = Context::new();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let server = std::thread::spawn(move || {
-            while let Ok((mut stream, _)) = listener.accept() {
-                let mut bytes = [0; 4096];
-                if stream.read(&mut bytes).unwrap_or(0) == 0 {
-                    break;
-                }
-                let _ = stream.write_all(reply.as_bytes());
-            }
-        });
-        let mut command = context.command(&["orders"]);
-        command.env("DV_ENDPOINT", &endpoint);
-        let ran = super::context::Ran::of(command.output().unwrap()).expect(1);
+    let redirect = Answer::Redirect { to: "https://evil.example/".into() };
+    let huge = Answer::Huge { bytes: 50_000_000 };
+    for (answer, expected) in [(Answer::Html503, "503"), (Answer::NotJson, "JSON"), (redirect, "redirect"), (huge, "MiB")] {
+        let (context, id) = one_order();
+        context.sandbox.fault(Fault::Calls { service: Service::Cas, action: None, times: None, answer }).unwrap();
+        let ran = context.run(&["--provider", "cloudflare", "--order", &id, "--timeout", "1s"]);
+        assert_ne!(ran.code, 0);
         assert!(ran.stderr.contains(expected), "{expected}: {}", ran.stderr);
         assert_no_secret(&ran);
-        drop(std::net::TcpStream::connect(endpoint.trim_start_matches("http://")));
-        server.join().unwrap();
+        assert_eq!(context.writes(), 0, "nothing was written");
     }
 }
 
@@ -144,10 +132,10 @@ fn a_folder_that_cannot_be_written_is_found_before_anything_is_published() {
         .expect(1)
         .says(out.to_str().unwrap());
     assert_no_secret(&ran);
-    assert_eq!(context.sandbox.records_ever(), 0, "nothing was published");
+    assert_eq!(context.writes(), 0, "nothing was published");
     let store = file.join("store.db");
     context.run(&["--provider", "cloudflare", "--order", &id, "--store", store.to_str().unwrap()]).expect(1).says("store.db");
-    assert_eq!(context.sandbox.records_ever(), 0, "nothing was published");
+    assert_eq!(context.writes(), 0, "nothing was published");
 }
 
 #[test]
@@ -161,17 +149,20 @@ fn no_home() {
 #[test]
 fn a_clock_that_is_off_by_an_hour() {
     let (context, id) = one_order();
-    context.sandbox.set_clock_offset(Duration::from_secs(3600));
+    context.sandbox.fault(Fault::ClockSkew { seconds: 3600 }).unwrap();
     context.run(&["--provider", "cloudflare", "--order", &id]).expect(3).says("clock");
 }
 
 #[test]
 fn a_refused_order_is_exit_6_and_leaves_nothing() {
-    let context = Context::new();
+    let context = Context::with(|options| options.issue_delay = Duration::from_secs(3600));
     let id = context.order(Generation::Instance, &["www.example.com"]);
-    context.sandbox.reject_after_validation(&id);
-    context.run(&["--provider", "cloudflare", "--order", id.as_str()]).expect(6);
-    assert_eq!(context.sandbox.records(), Vec::<String>::new());
+    let arguments = ["--provider", "cloudflare", "--order", id.as_str()];
+    let child = context.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    context.until_records(1);
+    context.change(&id, OrderChange::Reject);
+    super::context::Ran::of(child.wait_with_output().unwrap()).expect(6).says("refused");
+    assert_eq!(context.records(), Vec::<String>::new());
 }
 
 #[test]
@@ -179,5 +170,4 @@ fn a_secret_on_the_command_line_is_refused() {
     let (context, _) = one_order();
     let ran = context.run(&["--provider", "cloudflare", "--endpoint", "https://user:hunter2hunter2@cas.example.com"]).expect(2);
     assert!(!ran.stderr.contains("hunter2hunter2"), "{}", ran.stderr);
-    let _ = ACCESS_KEY_SECRET;
 }

@@ -9,7 +9,8 @@ use std::{
 use dv_verify::{
     name::Name,
     order::{Generation, OrderId},
-    sandbox::{NewOrder, Sandbox, SandboxOptions},
+    record::{Record, RecordType},
+    sandbox::{Fault, NewOrder, OrderChange, Sandbox, SandboxOptions},
 };
 use tempfile::TempDir;
 
@@ -99,8 +100,48 @@ impl Context {
         self.home().join("out")
     }
 
-    pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
-        self.runtime.block_on(future)
+    /// What is in the provider's zones now: `NAME TYPE VALUE`.
+    pub(crate) fn records(&self) -> Vec<String> {
+        let records = self.sandbox.records();
+        records.iter().map(|record| format!("{} {} {}", record.name, record.record_type, record.value)).collect()
+    }
+
+    /// The values at `owner` now.
+    pub(crate) fn values(&self, owner: &str) -> Vec<String> {
+        let owner = name(owner);
+        self.sandbox.records().into_iter().filter(|record| record.name == owner).map(|record| record.value).collect()
+    }
+
+    /// A record that somebody else put there.
+    pub(crate) fn put_record(&self, owner: &str, value: &str) {
+        let record = Record { name: name(owner), record_type: RecordType::Txt, value: value.into() };
+        self.sandbox.add_record(&record).expect("the record is possible");
+    }
+
+    /// The value that the CA wants to see for an order with one challenge.
+    pub(crate) fn challenge_value(&self, id: &OrderId) -> String {
+        self.sandbox.order(id).expect("the order is there").challenges.remove(0).value
+    }
+
+    /// How many records were written through the provider's API, or tried to be.
+    pub(crate) fn writes(&self) -> u64 {
+        self.sandbox.state().provider_calls.get("POST").copied().unwrap_or_default()
+    }
+
+    /// Lets something happen to an order.
+    pub(crate) fn change(&self, order: &OrderId, change: OrderChange) {
+        self.sandbox.fault(Fault::Order { order: order.clone(), change }).expect("the order is there");
+    }
+
+    /// Waits until the provider's zones hold `count` records.
+    pub(crate) fn until_records(&self, count: usize) {
+        self.runtime.block_on(async {
+            let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+            while self.sandbox.records().len() != count {
+                assert!(tokio::time::Instant::now() < deadline, "no {count} records within 30 s");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
     }
 
     /// An order that waits for validation.
@@ -135,7 +176,7 @@ impl Context {
             .env("DV_CLOUDFLARE_BASE_URL", addresses.cloudflare.as_str())
             .env("DV_AUTHORITY", format!("example.com={authorities};example.net={authorities}"))
             .env("DV_RESOLVER", addresses.resolver.to_string())
-            .env("ALIBABA_CLOUD_ACCESS_KEY_ID", "sandbox")
+            .env("ALIBABA_CLOUD_ACCESS_KEY_ID", &self.sandbox.options().access_key_id)
             .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", ACCESS_KEY_SECRET)
             .env("DV_CLOUDFLARE_API_TOKEN", API_TOKEN);
         command

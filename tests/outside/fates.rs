@@ -13,9 +13,9 @@ fn no_wait_keeps_the_record_and_the_next_run_goes_on() {
     let context = Context::with(|options| options.issue_delay = Duration::from_millis(100));
     let id = context.order(Generation::Instance, &["www.example.com"]);
     context.run(&["--provider", "cloudflare", "--order", id.as_str(), "--no-wait"]).expect(0);
-    assert_eq!(context.sandbox.records().len(), 1);
+    assert_eq!(context.records().len(), 1);
     context.run(&["--provider", "cloudflare"]).expect(0);
-    assert_eq!(context.sandbox.records(), Vec::<String>::new());
+    assert_eq!(context.records(), Vec::<String>::new());
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn still_waiting_is_exit_7_and_the_record_stays() {
     let context = Context::with(|options| options.issue_delay = NOT_YET);
     let id = context.order(Generation::Instance, &["www.example.com"]);
     context.run(&["--provider", "cloudflare", "--order", id.as_str(), "--timeout", "2s"]).expect(7).says("run the same command again");
-    assert_eq!(context.sandbox.records().len(), 1);
+    assert_eq!(context.records().len(), 1);
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn not_visible_is_exit_5_and_the_record_stays() {
     let context = Context::with(|options| options.lag = NOT_YET);
     let id = context.order(Generation::Instance, &["www.example.com"]);
     context.run(&["--provider", "cloudflare", "--order", id.as_str(), "--propagation-timeout", "1s"]).expect(5);
-    assert_eq!(context.sandbox.records().len(), 1);
+    assert_eq!(context.records().len(), 1);
 }
 
 #[test]
@@ -39,11 +39,11 @@ fn keep_record_keeps_it_until_clean_all() {
     let context = Context::new();
     let id = context.order(Generation::Instance, &["www.example.com"]);
     context.run(&["--provider", "cloudflare", "--order", id.as_str(), "--keep-record"]).expect(0);
-    assert_eq!(context.sandbox.records().len(), 1);
+    assert_eq!(context.records().len(), 1);
     context.run(&["clean", "--provider", "cloudflare"]).expect(0);
-    assert_eq!(context.sandbox.records().len(), 1);
+    assert_eq!(context.records().len(), 1);
     context.run(&["clean", "--all", "--provider", "cloudflare"]).expect(0);
-    assert_eq!(context.sandbox.records(), Vec::<String>::new());
+    assert_eq!(context.records(), Vec::<String>::new());
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_record_of_a_person_is_added_and_removed_twice() {
     for action in ["add", "add", "remove", "remove"] {
         context.run(&["record", action, "_x.example.com", "some value", "--provider", "cloudflare"]).expect(0);
         let left = usize::from(action == "add");
-        assert_eq!(context.sandbox.records().len(), left, "after {action}");
+        assert_eq!(context.records().len(), left, "after {action}");
     }
 }
 
@@ -62,30 +62,30 @@ fn two_orders_that_need_the_same_record_are_two_holders() {
     // A person holds the same value that the order needs.
     let id = context.order(Generation::Instance, &["www.example.com"]);
     context.run(&["--provider", "cloudflare", "--order", id.as_str(), "--no-wait"]).expect(0);
-    let value = context.sandbox.values("_dnsauth.www.example.com").remove(0);
+    let value = context.values("_dnsauth.www.example.com").remove(0);
     context.run(&["record", "add", "_dnsauth.www.example.com", &value, "--provider", "cloudflare"]).expect(0);
     context.run(&["record", "remove", "_dnsauth.www.example.com", &value, "--provider", "cloudflare"]).expect(0).says("still needs it");
-    assert_eq!(context.sandbox.records().len(), 1);
+    assert_eq!(context.records().len(), 1);
 }
 
 #[test]
 fn a_value_that_was_there_before_is_used_and_left() {
     let context = Context::new();
     let id = context.order(Generation::Instance, &["www.example.com"]);
-    let value = context.sandbox.challenge_values(&id).remove(0);
-    context.sandbox.put_record("_dnsauth.www.example.com", &value);
-    context.sandbox.put_record("_dnsauth.www.example.com", "foreign");
+    let value = context.challenge_value(&id);
+    context.put_record("_dnsauth.www.example.com", &value);
+    context.put_record("_dnsauth.www.example.com", "foreign");
     context.run(&["--provider", "cloudflare", "--order", id.as_str()]).expect(0);
-    assert_eq!(context.sandbox.values("_dnsauth.www.example.com").len(), 2, "both are left");
+    assert_eq!(context.values("_dnsauth.www.example.com").len(), 2, "both are left");
 }
 
 #[test]
 fn a_foreign_value_at_the_same_name_survives() {
     let context = Context::new();
     let id = context.order(Generation::Instance, &["www.example.com"]);
-    context.sandbox.put_record("_dnsauth.www.example.com", "foreign");
+    context.put_record("_dnsauth.www.example.com", "foreign");
     context.run(&["--provider", "cloudflare", "--order", id.as_str()]).expect(0);
-    assert_eq!(context.sandbox.values("_dnsauth.www.example.com"), ["foreign"]);
+    assert_eq!(context.values("_dnsauth.www.example.com"), ["foreign"]);
 }
 
 /// Starts a run, waits until its record is out, sends a signal, and returns what it left.
@@ -93,7 +93,7 @@ fn interrupted(context: &Context, arguments: &[&str], signal: &str) -> Ran {
     use std::process::Stdio;
     let child = context.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = child.id().to_string();
-    context.block_on(async { context.sandbox.until_records(1).await });
+    context.until_records(1);
     let sent = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
     assert!(sent.success());
     Ran::of(child.wait_with_output().unwrap())
@@ -107,7 +107,7 @@ fn interrupts_withdraw_the_record() {
         let began = std::time::Instant::now();
         interrupted(&context, &["--provider", "cloudflare", "--order", id.as_str()], signal).expect(code);
         assert!(began.elapsed() < Duration::from_secs(10), "it ends promptly");
-        assert_eq!(context.sandbox.records(), Vec::<String>::new(), "after {signal}");
+        assert_eq!(context.records(), Vec::<String>::new(), "after {signal}");
     }
 }
 
@@ -118,7 +118,7 @@ fn a_named_order_that_another_run_holds_is_exit_8() {
     let id = context.order(Generation::Instance, &["www.example.com"]);
     let arguments = ["--provider", "cloudflare", "--order", id.as_str()];
     let mut first = context.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    context.block_on(async { context.sandbox.until_records(1).await });
+    context.until_records(1);
     context.run(&arguments).expect(8).says("another run");
     // Not named: skipped, which is success.
     context.run(&["--provider", "cloudflare"]).expect(0);
@@ -126,5 +126,5 @@ fn a_named_order_that_another_run_holds_is_exit_8() {
     first.wait().unwrap();
     // The killed run's lock is gone with it, and its record is taken over.
     context.run(&["--provider", "cloudflare", "--order", id.as_str(), "--no-wait"]).expect(0);
-    assert_eq!(context.sandbox.records().len(), 1);
+    assert_eq!(context.records().len(), 1);
 }

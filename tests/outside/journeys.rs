@@ -26,7 +26,7 @@ fn one_order_of_2018() {
         assert!(words.iter().any(|seen| seen == word), "no event `{word}` in {words:?}");
     }
     assert_delivered(&context, "www.example.com");
-    assert_eq!(context.sandbox.records(), Vec::<String>::new(), "no record is left");
+    assert_eq!(context.records(), Vec::<String>::new(), "no record is left");
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn every_waiting_order_of_every_generation_in_one_run() {
     for name in ["a.example.com", "b.example.com", "c.example.com", "_wildcard.example.net"] {
         assert_delivered(&context, name);
     }
-    assert_eq!(context.sandbox.records(), Vec::<String>::new());
+    assert_eq!(context.records(), Vec::<String>::new());
     context.run(&["--provider", "cloudflare"]).expect(0);
 }
 
@@ -51,7 +51,7 @@ fn apex_and_wildcard_in_one_order() {
     let id = context.order(Generation::Instance, &["example.com", "*.example.com"]);
     context.run(&["--provider", "cloudflare", "--order", id.as_str()]).expect(0);
     assert_delivered(&context, "example.com");
-    assert_eq!(context.sandbox.records(), Vec::<String>::new());
+    assert_eq!(context.records(), Vec::<String>::new());
 }
 
 #[test]
@@ -109,6 +109,6 @@ fn dry_run_writes_nothing() {
     let ran = context.run(&["--provider", "cloudflare", "--dry-run"]).expect(0);
     let all = format!("{}{}", ran.stdout, ran.stderr);
     assert!(all.contains("_dnsauth.www.example.com") && all.contains("TXT"), "{all}");
-    assert_eq!(context.sandbox.records(), Vec::<String>::new());
+    assert_eq!(context.records(), Vec::<String>::new());
     assert!(!context.out().exists());
 }

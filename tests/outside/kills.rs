@@ -12,14 +12,14 @@ fn killed_anywhere_the_next_run_finishes_the_work() {
         let marker = context.home().join("hook-ran");
         let hook = format!("echo x >> {}", marker.display());
         context.order(Generation::Instance, &["www.example.com"]);
-        context.sandbox.put_record("_dnsauth.www.example.com", "foreign");
+        context.put_record("_dnsauth.www.example.com", "foreign");
         let arguments = ["--provider", "cloudflare", "--hook-shell", hook.as_str()];
         let killed = context.command(&arguments).env("DV_FAILPOINT", point).output().unwrap();
         assert_eq!(killed.status.code(), None, "the run must die at {point}: {}", String::from_utf8_lossy(&killed.stderr));
         context.run(&arguments).expect(0);
         let live = context.out().join("www.example.com/live/privkey.pem");
         assert!(live.is_file(), "killed at {point}: no certificate after the next run");
-        assert_eq!(context.sandbox.values("_dnsauth.www.example.com"), ["foreign"], "killed at {point}");
+        assert_eq!(context.values("_dnsauth.www.example.com"), ["foreign"], "killed at {point}");
         let hooks = std::fs::read_to_string(&marker).unwrap_or_default();
         assert!(!hooks.is_empty(), "killed at {point}: the hook never ran");
         let journal = context.run(&["clean", "--provider", "cloudflare"]).expect(0);

@@ -21,16 +21,16 @@ use crate::{
 /// `ErrorKind::Usage` where the name is relative and nothing says to what, naming `--base-domain`; and for what is not a domain name.
 pub fn join(name: &str, root: Option<&Name>, fallbacks: &[Name]) -> Result<Name> {
     let trimmed = name.trim();
-    let bare = trimmed.strip_suffix('.').unwrap_or(trimmed);
+    let text = trimmed.strip_suffix('.').unwrap_or(trimmed);
     let bases: Vec<Name> = match root {
         Some(root) => vec![root.base()],
         None => fallbacks.iter().map(Name::base).collect(),
     };
     let bases: Vec<Name> = bases.into_iter().filter(|base| !base.is_root()).collect();
-    if bare.is_empty() || bare == "@" {
+    if text.is_empty() || text == "@" {
         return bases.into_iter().next().ok_or_else(|| relative_to_nothing(trimmed));
     }
-    let given = Name::parse(bare).map_err(|error| error.context("challenge name"))?;
+    let given = Name::parse(text).map_err(|error| error.context("challenge name"))?;
     if bases.iter().any(|base| is_full(&given, base)) {
         return Ok(given);
     }

@@ -9,9 +9,8 @@ use super::{
 };
 use crate::{
     error::Result,
-    order::{Bundle, Challenge, ChallengeKind, Generation, Order, OrderId, OrderState, OrderSummary},
+    order::{Challenge, ChallengeKind, Generation, Order, OrderId, OrderState, OrderSummary},
     record::RecordType,
-    secret::Secret,
 };
 
 const VERSION: &str = "2018-07-13";
@@ -71,22 +70,16 @@ fn summary(row: &Fields) -> Option<OrderSummary> {
 
 fn order(id: &OrderId, reply: &Fields) -> Result<Order> {
     let status = reply.text("OrderStatus").ok_or_else(|| reply.lacks(READ, "OrderStatus"))?;
-    let mut note = None;
-    let state = match words::normalized(&status).as_str() {
+    let word = words::normalized(&status);
+    let is_issued = word == "issued";
+    let state = match word.as_str() {
         "checking" => checking(&status, reply),
-        "issued" => match reply.text("Certificate") {
-            Some(certificate) => {
-                OrderState::Issued(Bundle { certificate, private_key: reply.text("PrivateKey").map(Secret::new) })
-            }
-            None => {
-                note = Some("issued, but the certificate is not in the reply yet".to_owned());
-                OrderState::Reviewing
-            }
-        },
+        "issued" => reply.bundle("Certificate", "PrivateKey").map_or(OrderState::Reviewing, OrderState::Issued),
         "checkedfail" | "checkfail" => OrderState::Failed { reason: format!("the CA refused the order (`{status}`)") },
         "payed" => OrderState::NotSubmitted,
         _ => OrderState::Unknown(status),
     };
+    let note = (is_issued && matches!(state, OrderState::Reviewing)).then(|| words::CERTIFICATE_TO_COME.to_owned());
     Ok(Order { id: id.clone(), generation: Generation::Api2018, domains: Vec::new(), state, certificate_id: None, note })
 }
 
@@ -107,6 +100,7 @@ fn checking(status: &str, reply: &Fields) -> OrderState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::order::Bundle;
 
     fn read(fields: &Fields) -> Order {
         order(&OrderId::parse("cas-cn-68n1mm16abcd").unwrap(), fields).unwrap()

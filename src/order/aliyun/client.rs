@@ -77,8 +77,10 @@ impl Call {
 pub(super) struct Site {
     /// Host, and port where it is not the usual one.
     pub(super) host: String,
-    /// The region that the user named.
+    /// The region that led there, where the user named one.
     pub(super) region: Option<String>,
+    /// Whether the user named the endpoint, so that the region does not count.
+    pub(super) is_explicit: bool,
     /// Whether this is the China site (as opposed to the international one).
     pub(super) is_china: bool,
 }
@@ -258,12 +260,12 @@ impl Client {
                 // The client sends `Host` by itself, from the URL.
                 headers.remove("host");
                 headers.insert("authorization".to_owned(), signed.authorization);
-                let sent = Sent {
+                let told = Sent {
                     timestamp: stamp.timestamp,
                     string_to_sign: signed.string_to_sign,
                     canonical_request: Some(signed.canonical_request),
                 };
-                (headers, sent)
+                (headers, told)
             }
         };
         let mut request = Request::new(METHOD, url);

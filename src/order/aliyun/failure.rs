@@ -175,14 +175,11 @@ fn hint(
         Class::NotServed => {
             Some(format!("this API ({}) is not served there; use another `--api`: `instance`, `order` or `2018`", call.version))
         }
-        Class::UnknownOrder => Some(format!(
-            "check the id with `dv-verify orders`; orders of the {}",
-            if site.is_china {
-                "international site need `--region ap-southeast-1`"
-            } else {
-                "China site need `--region cn-hangzhou`"
-            }
-        )),
+        Class::UnknownOrder => {
+            let (other, region) = if site.is_china { ("international", "ap-southeast-1") } else { ("China", "cn-hangzhou") };
+            let without = if site.is_explicit { " and no `--endpoint`" } else { "" };
+            Some(format!("check the id with `dv-verify orders`; orders of the {other} site need `--region {region}`{without}"))
+        }
         Class::Other => None,
     }
 }

@@ -11,9 +11,8 @@ use super::{
 use crate::{
     error::Result,
     name::Name,
-    order::{Bundle, Challenge, ChallengeKind, Generation, Order, OrderId, OrderState, OrderSummary},
+    order::{Challenge, ChallengeKind, Generation, Order, OrderId, OrderState, OrderSummary},
     record::RecordType,
-    secret::Secret,
 };
 
 const READ: &str = "GetInstanceDetail";
@@ -34,12 +33,12 @@ pub(super) async fn read(client: &Client, id: &OrderId) -> Result<Order> {
             // Not `about` the order: a missing certificate does not make the order unknown.
             let call = Call::new(CERTIFICATE, VERSION).with("CertId", certificate_id);
             let found = client.call(&call).await.map_err(|error| error.context(format!("certificate {certificate_id}")))?;
-            bundle(&found).map_or(OrderState::Reviewing, OrderState::Issued)
+            found.bundle("Cert", "Key").map_or(OrderState::Reviewing, OrderState::Issued)
         }
         (Stage::Issued, None) => OrderState::Reviewing,
     };
     if let (OrderState::Reviewing, None) = (&state, &note) {
-        note = Some("issued, but the certificate is not there yet".to_owned());
+        note = Some(words::CERTIFICATE_TO_COME.to_owned());
     }
     let domains = words::domains(detail.text("Domain").as_deref());
     Ok(Order { id: id.clone(), generation: Generation::Instance, domains, state, certificate_id, note })
@@ -97,8 +96,10 @@ fn stage(detail: &Fields) -> Result<Stage> {
         ("pending", _) => Ok(Stage::State(checking(detail))),
         ("inactive", _) => Ok(Stage::State(OrderState::NotSubmitted)),
         ("closed" | "refund" | "refunded" | "expired", _) => {
-            let end =
-                detail.time("InstanceEndTime").map(|end| format!(", its end {}", end.strftime("%Y-%m-%dT%H:%MZ"))).unwrap_or_default();
+            let end = detail
+                .time("InstanceEndTime")
+                .map(|end| format!(", its end {}", end.strftime("%Y-%m-%dT%H:%MZ")))
+                .unwrap_or_default();
             failed(format!("the instance is `{status}`{end}"))
         }
         (_, Some(certificate @ ("revoked" | "expired"))) => failed(format!("the certificate of the instance is {certificate}")),
@@ -169,11 +170,6 @@ fn note(detail: &Fields) -> Option<String> {
     let wait = seconds.map(|seconds| format!("usually takes {seconds} s"));
     let parts: Vec<String> = [result, wait].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join("; "))
-}
-
-/// Certificate and key of the certificate store; no key where the applicant made the CSR.
-fn bundle(certificate: &Fields) -> Option<Bundle> {
-    Some(Bundle { certificate: certificate.text("Cert")?, private_key: certificate.text("Key").map(Secret::new) })
 }
 
 #[cfg(test)]

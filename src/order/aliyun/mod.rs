@@ -126,12 +126,13 @@ impl Cas {
         let pace = NonZeroU32::new(options.calls_per_second)
             .map(Pace::per_second)
             .ok_or_else(|| Error::config("no call per second is too slow").with_hint("allow at least one call per second"))?;
-        let region = options.region.filter(|region| !region.trim().is_empty());
+        let is_explicit = options.endpoint.is_some();
+        let region = options.region.filter(|region| !is_explicit && !region.trim().is_empty());
         let is_china = !host.starts_with("cas.ap-") && region.as_deref().is_none_or(|region| region.starts_with("cn-"));
         let client = Client {
             http,
             endpoint,
-            site: Site { host: host.clone(), region, is_china },
+            site: Site { host: host.clone(), region, is_explicit, is_china },
             signature: options.signature,
             credentials: CredentialChain::new(environment, redactor.clone()),
             redactor,
@@ -170,10 +171,8 @@ impl Cas {
 
     /// The generations to ask for this id, in order; what worked before comes first.
     fn candidates(&self, id: &OrderId) -> Result<Vec<Generation>> {
-        let mut candidates = match id.is_number() {
-            true => vec![Generation::Order],
-            false => vec![Generation::Instance, Generation::Api2018],
-        };
+        let mut candidates =
+            if id.is_number() { vec![Generation::Order] } else { vec![Generation::Instance, Generation::Api2018] };
         candidates.retain(|generation| self.is_wanted(*generation));
         if let Some(known) = self.memory().generations.get(id).copied().filter(|known| self.is_wanted(*known)) {
             candidates.retain(|generation| *generation != known);
@@ -334,7 +333,5 @@ fn most_telling(failures: Vec<Error>) -> Option<Error> {
 /// The order in which generations are listed; where two list the same id, the first counts, as it does in a read.
 const LISTED: [Generation; 3] = [Generation::Instance, Generation::Order, Generation::Api2018];
 
-#[cfg(test)]
-mod scripted;
 #[cfg(test)]
 mod tests;

@@ -10,9 +10,8 @@ use super::{
 use crate::{
     error::{Error, Result},
     name::Name,
-    order::{Bundle, Challenge, ChallengeKind, Generation, Order, OrderId, OrderState, OrderSummary},
+    order::{Challenge, ChallengeKind, Generation, Order, OrderId, OrderState, OrderSummary},
     record::RecordType,
-    secret::Secret,
 };
 
 pub(super) const VERSION: &str = "2020-04-07";
@@ -106,24 +105,18 @@ fn row(row: &Fields) -> Option<Row> {
 
 fn order(id: &OrderId, domains: &[Name], reply: &Fields) -> Result<Order> {
     let word = reply.text("Type").ok_or_else(|| reply.lacks(READ, "Type"))?;
-    let mut note = None;
-    let state = match words::normalized(&word).as_str() {
+    let normalized = words::normalized(&word);
+    let is_issued = normalized == "certificate";
+    let state = match normalized.as_str() {
         "domainverify" => checking(&word, reply),
         "process" => OrderState::Reviewing,
         "verifyfail" => OrderState::Failed { reason: format!("the CA refused the order (`{word}`)") },
-        "certificate" => match reply.text("Certificate") {
-            Some(certificate) => {
-                OrderState::Issued(Bundle { certificate, private_key: reply.text("PrivateKey").map(Secret::new) })
-            }
-            None => {
-                note = Some("issued, but the certificate is not in the reply yet".to_owned());
-                OrderState::Reviewing
-            }
-        },
+        "certificate" => reply.bundle("Certificate", "PrivateKey").map_or(OrderState::Reviewing, OrderState::Issued),
         "payed" => OrderState::NotSubmitted,
         // `unknow` (sic) is a documented word; it too says nothing.
         _ => OrderState::Unknown(word),
     };
+    let note = (is_issued && matches!(state, OrderState::Reviewing)).then(|| words::CERTIFICATE_TO_COME.to_owned());
     Ok(Order {
         id: id.clone(),
         generation: Generation::Order,
@@ -164,6 +157,7 @@ fn checking(word: &str, reply: &Fields) -> OrderState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::order::Bundle;
 
     fn read(json: &str) -> Order {
         order(&OrderId::parse("123451222").unwrap(), &[Name::parse("www.example.com").unwrap()], &Fields::of_json(json)).unwrap()

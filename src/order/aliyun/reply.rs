@@ -6,6 +6,8 @@ use serde_json::{Map, Value};
 use crate::{
     error::{Error, ErrorKind},
     http::Reply,
+    order::Bundle,
+    secret::Secret,
 };
 
 /// An object of a reply. It may hold a private key, therefore it has no `Debug`.
@@ -125,6 +127,11 @@ impl Fields {
         self.get(name)?.as_object().cloned().map(Self)
     }
 
+    /// A certificate and, where the CA made it, its private key, from the fields of these names; `None` without a certificate.
+    pub(super) fn bundle(&self, certificate: &str, private_key: &str) -> Option<Bundle> {
+        Some(Bundle { certificate: self.text(certificate)?, private_key: self.text(private_key).map(Secret::new) })
+    }
+
     /// The error for a reply that lacks what it must have. It names the fields that came, never their values, except `Code` and
     /// `Message`: some replies report a failure with HTTP status 200.
     pub(super) fn lacks(&self, action: &str, field: &str) -> Error {
@@ -142,14 +149,12 @@ impl Fields {
 
     #[cfg(test)]
     pub(super) fn of_json(text: &str) -> Self {
-        parse(&tests::reply(200, "application/json", text))
-            .map(|parsed| parsed.fields)
-            .unwrap_or_else(|why| panic!("{why}: {text}"))
+        tests::fields("application/json", text)
     }
 
     #[cfg(test)]
     pub(super) fn of_xml(text: &str) -> Self {
-        parse(&tests::reply(200, "text/xml", text)).map(|parsed| parsed.fields).unwrap_or_else(|why| panic!("{why}: {text}"))
+        tests::fields("text/xml", text)
     }
 }
 
@@ -166,6 +171,13 @@ pub(super) mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", content_type.parse().unwrap());
         Reply { status: StatusCode::from_u16(status).unwrap(), headers, body: body.to_owned().into() }
+    }
+
+    pub(super) fn fields(content_type: &str, body: &str) -> Fields {
+        match parse(&reply(200, content_type, body)) {
+            Ok(parsed) => parsed.fields,
+            Err(why) => panic!("{why}: {body}"),
+        }
     }
 
     #[test]

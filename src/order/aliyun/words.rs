@@ -7,6 +7,9 @@ pub(super) fn normalized(word: &str) -> String {
     word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
+/// The note of an order that is issued while its certificate cannot be had.
+pub(super) const CERTIFICATE_TO_COME: &str = "issued, but the certificate is not there yet";
+
 /// Whether a state of a list means that domain validation has nothing to do for the order any more. Unknown words do not.
 ///
 /// An order that is being revoked was issued before, so it counts.

@@ -12,7 +12,7 @@ fn call() -> Call {
 }
 
 fn site() -> Site {
-    Site { host: "cas.aliyuncs.com".to_owned(), region: Some("cn-hangzhou".to_owned()), is_china: true }
+    Site { host: "cas.aliyuncs.com".to_owned(), region: Some("cn-hangzhou".to_owned()), is_explicit: false, is_china: true }
 }
 
 fn error_of(call: &Call, reply: &Reply) -> Error {
@@ -20,7 +20,7 @@ fn error_of(call: &Call, reply: &Reply) -> Error {
         Sent { timestamp: "2026-01-02T04:04:05Z".parse().unwrap(), string_to_sign: "POST&x".to_owned(), canonical_request: None };
     let redactor = Redactor::default();
     redactor.learn(&Secret::new("planted-secret"));
-    let fields = parse(reply).map_err(|why| why).unwrap_or_else(|why| panic!("{why}")).fields;
+    let fields = parse(reply).unwrap_or_else(|why| panic!("{why}")).fields;
     of_reply(call, &site(), reply, &fields, &sent, &redactor)
 }
 
@@ -71,7 +71,7 @@ fn codes_have_their_kind_and_their_retry() {
     // Where no order is named, none can be unknown.
     let listing = Call::new("ListInstances", "2020-04-07");
     let reply = reply(404, "application/json", r#"{"Code":"NotFound"}"#);
-    assert_eq!(error_of(&listing, &reply).kind(), ErrorKind::OrderSource);
+    assert_eq!(error_of(&listing, &reply).kind(), OrderSource);
 }
 
 #[test]

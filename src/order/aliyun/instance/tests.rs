@@ -132,14 +132,6 @@ fn what_the_ca_said_is_for_people() {
 }
 
 #[test]
-fn the_stores_certificate_may_have_no_key() {
-    let with_key = bundle(&Fields::of_json(r#"{"Id":1,"Cert":"c","Key":"k"}"#)).unwrap();
-    assert_eq!((with_key.certificate.as_str(), with_key.private_key.unwrap().expose()), ("c", "k"));
-    assert!(bundle(&Fields::of_json(r#"{"Cert":"c"}"#)).unwrap().private_key.is_none());
-    assert!(bundle(&Fields::of_json("{}")).is_none());
-}
-
-#[test]
 fn rows_become_summaries() {
     let page = Fields::of_json(
         r#"{"InstanceList":[{"InstanceId":"cas-cn-1","Status":"pending","CertificateStatus":"issued","Domain":"a.example,b.example","CertificateType":"DV"},

@@ -1,15 +1,39 @@
 //! Alibaba Cloud Certificate Management Service (CAS): three generations of its API behind one [`OrderSource`].
 
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroU32,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
 use async_trait::async_trait;
 use url::Url;
 
-use super::{Generation, Listing, Order, OrderId, OrderSource};
+use self::{
+    api_2018::Extras,
+    client::{Client, Pace, Site, Surroundings},
+    credentials::CredentialChain,
+};
+use super::{ChallengeKind, Generation, Listing, Order, OrderId, OrderSource, OrderState, OrderSummary};
 use crate::{
     environment::Environment,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result, Retry},
     http::Http,
+    name::Name,
     secret::Redactor,
 };
+
+mod api_2018;
+mod client;
+pub mod credentials;
+mod diagnosis;
+mod endpoint;
+mod failure;
+mod instance;
+mod order_2020;
+mod reply;
+mod signing;
+mod words;
 
 /// Which signature requests carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -54,23 +78,167 @@ impl Default for CasOptions {
     }
 }
 
-/// CAS as an order source.
+/// CAS as an order source. All orders of a run share one, and with it the account's request budget.
 #[derive(Debug)]
-pub struct Cas {}
+pub struct Cas {
+    client: Client,
+    origin: String,
+    /// The generations that the user wants; empty: all.
+    generations: Vec<Generation>,
+    extras: Extras,
+    /// What earlier calls taught.
+    memory: Mutex<Memory>,
+    /// Taken while the names of orders are looked up, so that many orders share one look-up.
+    looking_up: tokio::sync::Mutex<()>,
+}
+
+/// What is known of orders in this process.
+#[derive(Debug, Default)]
+struct Memory {
+    /// The generation that each id was read or listed with.
+    generations: HashMap<OrderId, Generation>,
+    /// The names of orders by OrderId, which only the list tells. Empty where the list does not have the order.
+    domains: HashMap<OrderId, Vec<Name>>,
+}
 
 impl Cas {
     /// Prepares the client; calls nothing yet. Credentials are resolved for each call from `environment` and the files of the official tools.
     ///
     /// # Errors
-    /// `ErrorKind::Config` for an endpoint that is not https (or http to loopback).
+    /// `ErrorKind::Config` for an endpoint that is not https (or http to loopback) or has a path, for what is no region, and for a
+    /// pace of no calls per second.
     pub fn new(options: CasOptions, environment: Environment, http: Http, redactor: Redactor) -> Result<Self> {
-        let _ = (options, environment, http, redactor, Error::usage(""));
-        unimplemented!()
+        Self::with_surroundings(options, environment, http, redactor, Surroundings::default())
     }
 
-    /// How many calls were sent so far, by action; for `-v` and the benchmarks.
+    fn with_surroundings(
+        options: CasOptions,
+        environment: Environment,
+        http: Http,
+        redactor: Redactor,
+        surroundings: Surroundings,
+    ) -> Result<Self> {
+        let endpoint = match &options.endpoint {
+            Some(endpoint) => endpoint::explicit(endpoint)?,
+            None => endpoint::of_region(options.region.as_deref())?,
+        };
+        let host = endpoint::authority(&endpoint);
+        let pace = NonZeroU32::new(options.calls_per_second)
+            .map(Pace::per_second)
+            .ok_or_else(|| Error::config("no call per second is too slow").with_hint("allow at least one call per second"))?;
+        let is_explicit = options.endpoint.is_some();
+        let region = options.region.filter(|region| !is_explicit && !region.trim().is_empty());
+        let is_china = !host.starts_with("cas.ap-") && region.as_deref().is_none_or(|region| region.starts_with("cn-"));
+        let client = Client {
+            http,
+            endpoint,
+            site: Site { host: host.clone(), region, is_explicit, is_china },
+            signature: options.signature,
+            credentials: CredentialChain::new(environment, redactor.clone()),
+            redactor,
+            surroundings,
+            pace,
+            sent: Mutex::default(),
+            origin: Mutex::default(),
+        };
+        Ok(Self {
+            client,
+            origin: host,
+            generations: options.generations,
+            extras: Extras { lang: options.lang, source_ip: options.source_ip },
+            memory: Mutex::default(),
+            looking_up: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// How many calls were sent so far, by action, every attempt counted; for `-v` and the benchmarks.
     pub fn calls(&self) -> Vec<(String, u64)> {
-        unimplemented!()
+        self.client.calls()
+    }
+
+    /// Says which generation an order was read with before, so that the next read asks that one first.
+    pub fn remember(&self, id: &OrderId, generation: Generation) {
+        self.memory().generations.insert(id.clone(), generation);
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_wanted(&self, generation: Generation) -> bool {
+        self.generations.is_empty() || self.generations.contains(&generation)
+    }
+
+    /// The generations to ask for this id, in order; what worked before comes first.
+    fn candidates(&self, id: &OrderId) -> Result<Vec<Generation>> {
+        let mut candidates =
+            if id.is_number() { vec![Generation::Order] } else { vec![Generation::Instance, Generation::Api2018] };
+        candidates.retain(|generation| self.is_wanted(*generation));
+        if let Some(known) = self.memory().generations.get(id).copied().filter(|known| self.is_wanted(*known)) {
+            candidates.retain(|generation| *generation != known);
+            candidates.insert(0, known);
+        }
+        if candidates.is_empty() {
+            let wanted = self.generations.iter().map(|generation| generation.as_str()).collect::<Vec<_>>().join(",");
+            let (shape, api) =
+                if id.is_number() { ("an OrderId", "order") } else { ("an InstanceId", "instance` or `--api 2018") };
+            return Err(Error::usage(format!("`{id}` is {shape}, which `--api {wanted}` does not know"))
+                .with_hint(format!("use `--api {api}`, or leave `--api` out")));
+        }
+        Ok(candidates)
+    }
+
+    async fn read_with(&self, generation: Generation, id: &OrderId) -> Result<Order> {
+        match generation {
+            Generation::Instance => instance::read(&self.client, id).await,
+            Generation::Api2018 => api_2018::read(&self.client, id, &self.extras).await,
+            Generation::Order => {
+                let known = self.memory().domains.get(id).cloned();
+                let mut order = order_2020::read(&self.client, id, known.as_deref().unwrap_or_default()).await?;
+                if known.is_none() && waits_for_a_record(&order) {
+                    order.domains = self.look_up_domains(id).await;
+                }
+                Ok(order)
+            }
+        }
+    }
+
+    /// The names of an order that is named by its OrderId: the reply to a read does not have them, and its record may be relative to
+    /// them. Asked once per order, unless
+    /// the failure may pass; where the list cannot be had, the order goes on without.
+    async fn look_up_domains(&self, id: &OrderId) -> Vec<Name> {
+        let _turn = self.looking_up.lock().await;
+        if let Some(known) = self.memory().domains.get(id) {
+            return known.clone();
+        }
+        let found = order_2020::list_checking(&self.client).await;
+        let mut memory = self.memory();
+        match found {
+            Ok(rows) => memory.domains.extend(rows.into_iter().map(|row| (row.summary.id, row.summary.domains))),
+            Err(error) => {
+                tracing::info!("the names of order `{id}` could not be looked up: {error}");
+                if error.retry() != Retry::Never {
+                    return Vec::new();
+                }
+            }
+        }
+        memory.domains.entry(id.clone()).or_default().clone()
+    }
+
+    /// What one generation lists, and what of it failed.
+    async fn list_with(&self, generation: Generation, seen: &mut HashSet<OrderId>) -> Result<(Vec<OrderSummary>, Option<Error>)> {
+        match generation {
+            Generation::Instance => Ok((instance::list(&self.client).await?, None)),
+            Generation::Api2018 => Ok((api_2018::list(&self.client, &self.extras).await?, None)),
+            Generation::Order => {
+                let (rows, failed) = order_2020::list(&self.client).await?;
+                // The same order is listed by 2018 under the id of its instance.
+                seen.extend(rows.iter().filter_map(|row| row.instance.clone()));
+                let summaries: Vec<OrderSummary> = rows.into_iter().map(|row| row.summary).collect();
+                self.memory().domains.extend(summaries.iter().map(|order| (order.id.clone(), order.domains.clone())));
+                Ok((summaries, failed))
+            }
+        }
     }
 }
 
@@ -81,11 +249,55 @@ impl OrderSource for Cas {
     }
 
     async fn list(&self) -> Result<Listing> {
-        unimplemented!()
+        let mut listing = Listing::default();
+        let mut seen = HashSet::new();
+        let mut answered = false;
+        for generation in LISTED.into_iter().filter(|generation| self.is_wanted(*generation)) {
+            match self.list_with(generation, &mut seen).await {
+                Ok((orders, failed)) => {
+                    answered = true;
+                    listing.unanswered.extend(failed.map(|error| (generation, error)));
+                    for order in orders {
+                        if seen.insert(order.id.clone()) {
+                            self.remember(&order.id, order.generation);
+                            listing.orders.push(order);
+                        }
+                    }
+                }
+                Err(error) if concerns_every_call(&error) => return Err(error),
+                Err(error) => listing.unanswered.push((generation, error)),
+            }
+        }
+        if answered {
+            return Ok(listing);
+        }
+        let failures = listing.unanswered.into_iter().map(|(_, error)| error).collect();
+        Err(most_telling(failures).unwrap_or_else(|| Error::usage("no generation of the API is asked for")))
     }
 
-    async fn read(&self, _id: &OrderId) -> Result<Order> {
-        unimplemented!()
+    async fn read(&self, id: &OrderId) -> Result<Order> {
+        let candidates = self.candidates(id)?;
+        let mut failures = Vec::new();
+        for generation in &candidates {
+            match self.read_with(*generation, id).await {
+                Ok(order) => {
+                    self.remember(id, *generation);
+                    return Ok(order);
+                }
+                // A failure that may pass, or that meets every call, says nothing about where the order is.
+                Err(error) if error.retry() != Retry::Never || concerns_every_call(&error) => return Err(error),
+                Err(error) => {
+                    tracing::debug!("order `{id}` as `{generation}`: {error}");
+                    failures.push(error);
+                }
+            }
+        }
+        let error = most_telling(failures).unwrap_or_else(|| Error::usage(format!("order `{id}` was not asked for")));
+        if candidates.len() == 1 {
+            return Err(error);
+        }
+        let asked = candidates.iter().map(|generation| generation.as_str()).collect::<Vec<_>>().join(" and ");
+        Err(error.context(format!("asked as {asked}")))
     }
 
     async fn in_place(&self, _order: &Order) -> Result<()> {
@@ -93,6 +305,33 @@ impl OrderSource for Cas {
     }
 
     fn origin(&self) -> &str {
-        unimplemented!()
+        &self.origin
     }
 }
+
+/// Whether the order waits for a DNS record.
+fn waits_for_a_record(order: &Order) -> bool {
+    matches!(&order.state, OrderState::Checking(challenges)
+        if challenges.iter().any(|challenge| matches!(challenge.kind, ChallengeKind::Record(_))))
+}
+
+/// Whether another operation would meet the same failure: wrong credentials, or a wrong clock.
+fn concerns_every_call(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Credentials | ErrorKind::Config)
+}
+
+/// Of several failures the one that helps most: missing rights before an unknown order, and that before what is not served.
+fn most_telling(failures: Vec<Error>) -> Option<Error> {
+    failures.into_iter().min_by_key(|error| match error.kind() {
+        ErrorKind::Rights => 0,
+        ErrorKind::UnknownOrder => 1,
+        _ if failure::is_not_served(error) => 3,
+        _ => 2,
+    })
+}
+
+/// The order in which generations are listed; where two list the same id, the first counts, as it does in a read.
+const LISTED: [Generation; 3] = [Generation::Instance, Generation::Order, Generation::Api2018];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,376 @@
+//! One call to CAS: signed, paced, repeated where that makes sense, counted.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    num::NonZeroU32,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use backon::{BackoffBuilder as _, ExponentialBuilder, Retryable as _};
+use governor::{
+    DefaultDirectRateLimiter, Quota, RateLimiter,
+    clock::{Clock as _, DefaultClock},
+};
+use jiff::Timestamp;
+use reqwest::{
+    Method, Request,
+    header::{ACCEPT, CONTENT_LENGTH, HeaderName, HeaderValue},
+};
+use url::Url;
+
+use super::{
+    Signature,
+    credentials::{CredentialChain, Credentials},
+    failure::{self, Sent},
+    reply::{Fields, parse},
+    signing::{self, Parameters, percent_encode},
+};
+use crate::{
+    error::{Error, ErrorKind, Result, Retry},
+    http::Http,
+    order::OrderId,
+    secret::{Redactor, Secret},
+};
+
+/// One operation and its parameters.
+pub(super) struct Call {
+    /// The operation.
+    pub(super) action: &'static str,
+    /// The version of the API.
+    pub(super) version: &'static str,
+    /// The order that the call is about, for errors.
+    pub(super) order: Option<OrderId>,
+    parameters: Parameters,
+}
+
+impl Call {
+    /// A call without parameters.
+    pub(super) fn new(action: &'static str, version: &'static str) -> Self {
+        Self { action, version, order: None, parameters: Parameters::new() }
+    }
+
+    /// Names the order that the call is about; sends nothing by itself.
+    pub(super) fn about(mut self, order: &OrderId) -> Self {
+        self.order = Some(order.clone());
+        self
+    }
+
+    /// Adds a parameter.
+    pub(super) fn with(mut self, name: &str, value: impl fmt::Display) -> Self {
+        self.parameters.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// Adds a parameter where there is a value.
+    pub(super) fn with_optional(self, name: &str, value: Option<&str>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+}
+
+/// Where calls go, for messages.
+#[derive(Debug)]
+pub(super) struct Site {
+    /// Host, and port where it is not the usual one.
+    pub(super) host: String,
+    /// The region that led there, where the user named one.
+    pub(super) region: Option<String>,
+    /// Whether the user named the endpoint, so that the region does not count.
+    pub(super) is_explicit: bool,
+    /// Whether this is the China site (as opposed to the international one).
+    pub(super) is_china: bool,
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.region {
+            Some(region) => write!(f, "{} (region {region})", self.host),
+            None => f.write_str(&self.host),
+        }
+    }
+}
+
+/// What makes one attempt unlike any other.
+pub(super) struct Stamp {
+    /// The nonce.
+    pub(super) nonce: String,
+    /// The time of sending.
+    pub(super) timestamp: Timestamp,
+}
+
+/// What tests replace: the clock and randomness, and how long the first pause between two attempts is.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    /// Called once for every attempt.
+    pub(super) stamp: Arc<dyn Fn() -> Stamp + Send + Sync>,
+    /// The pause before the second attempt; it doubles from there, plus jitter.
+    pub(super) first_pause: Duration,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        let stamp = || Stamp { nonce: format!("{:032x}", rand::random::<u128>()), timestamp: Timestamp::now() };
+        Self { stamp: Arc::new(stamp), first_pause: Duration::from_millis(250) }
+    }
+}
+
+/// The client that all calls of an account go through.
+pub(super) struct Client {
+    pub(super) http: Http,
+    pub(super) endpoint: Url,
+    pub(super) site: Site,
+    pub(super) signature: Signature,
+    pub(super) credentials: CredentialChain,
+    pub(super) redactor: Redactor,
+    pub(super) surroundings: Surroundings,
+    pub(super) pace: Pace,
+    /// Attempts sent, by action.
+    pub(super) sent: Mutex<BTreeMap<&'static str, u64>>,
+    /// Where the credentials of the last call came from.
+    pub(super) origin: Mutex<Option<String>>,
+}
+
+impl Client {
+    /// Sends a reading call, again after a pause where the failure is temporary, at most [`ATTEMPTS`] times.
+    ///
+    /// # Errors
+    /// Of the last attempt. A pause of more than [`LONGEST_PAUSE`] that the server asks for is left to the caller.
+    pub(super) async fn call(&self, call: &Call) -> Result<Fields> {
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(self.surroundings.first_pause)
+            .with_max_delay(LONGEST_PAUSE)
+            .with_factor(2.0)
+            .with_max_times(ATTEMPTS - 1)
+            .with_jitter()
+            .build();
+        (|| self.attempt(call))
+            .retry(pauses)
+            .sleep(tokio::time::sleep)
+            .when(is_worth_another_try)
+            .adjust(|error, pause| pause.map(|pause| pause_before_next(error.retry(), pause)))
+            .notify(|error, pause| tracing::info!("{error}; next try in {} ms", pause.as_millis()))
+            .await
+    }
+
+    /// How many attempts were sent so far, by action.
+    pub(super) fn calls(&self) -> Vec<(String, u64)> {
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.iter().map(|(action, count)| ((*action).to_owned(), *count)).collect()
+    }
+
+    async fn attempt(&self, call: &Call) -> Result<Fields> {
+        let credentials = self.credentials.resolve()?;
+        self.note_origin(&credentials);
+        self.pace.turn().await;
+        // Stamped after the turn was waited for, so that the time is that of sending.
+        let stamp = (self.surroundings.stamp)();
+        let (request, sent) = self.request(call, &credentials, stamp)?;
+        *self.sent.lock().unwrap_or_else(PoisonError::into_inner).entry(call.action).or_default() += 1;
+        let reply =
+            self.http.execute(request, ErrorKind::OrderSource, call.action).await.map_err(|error| self.unreached(error))?;
+        tracing::debug!(action = call.action, status = reply.status.as_u16(), bytes = reply.body.len(), "reply");
+        match parse(&reply) {
+            Ok(parsed) if reply.status.is_success() && !parsed.is_error => Ok(parsed.fields),
+            Ok(parsed) => Err(failure::of_reply(call, &self.site, &reply, &parsed.fields, &sent, &self.redactor)),
+            Err(instead) => Err(failure::of_unreadable(call, &self.site, &reply, &instead)),
+        }
+    }
+
+    /// A call that got no whole reply. Not every region has a CAS host, so the region may be the reason.
+    fn unreached(&self, error: Error) -> Error {
+        match (&error.hint(), &self.site.region) {
+            (None, Some(region)) if error.http_status().is_none() => error.with_hint(format!(
+                "check the network and the proxy variables; `--region {region}` leads to `{}`, and only `cn-hangzhou` and \
+                 `ap-southeast-1` serve certificate orders",
+                self.site.host
+            )),
+            (None, None) if error.http_status().is_none() => error.with_hint("check the network and the proxy variables"),
+            _ => error,
+        }
+    }
+
+    fn note_origin(&self, credentials: &Credentials) {
+        let mut origin = self.origin.lock().unwrap_or_else(PoisonError::into_inner);
+        if origin.as_ref() != Some(&credentials.origin) {
+            tracing::info!("Alibaba Cloud credentials `{}` come from {}", credentials.access_key_id, credentials.origin);
+            *origin = Some(credentials.origin.clone());
+        }
+        if let Some(token) = &credentials.security_token {
+            // The server repeats it as it stands in the string to sign, encoded twice.
+            let once = percent_encode(token.expose());
+            self.redactor.learn(&Secret::new(percent_encode(&once)));
+            self.redactor.learn(&Secret::new(once));
+        }
+    }
+
+    /// The signed request. Everything is in the query and the body is empty, which is what the vendor's SDKs send for all three generations.
+    fn request(&self, call: &Call, credentials: &Credentials, stamp: Stamp) -> Result<(Request, Sent)> {
+        let timestamp = stamp.timestamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let mut url = self.endpoint.clone();
+        url.set_path("/");
+        let (headers, sent) = match self.signature {
+            Signature::V1 => {
+                let mut parameters = call.parameters.clone();
+                let mut set = |name: &str, value: &str| parameters.insert(name.to_owned(), value.to_owned());
+                set("Action", call.action);
+                set("Version", call.version);
+                set("Format", "JSON");
+                set("AccessKeyId", &credentials.access_key_id);
+                set("SignatureMethod", "HMAC-SHA1");
+                set("SignatureVersion", "1.0");
+                set("SignatureNonce", &stamp.nonce);
+                set("Timestamp", &timestamp);
+                if let Some(token) = &credentials.security_token {
+                    set("SecurityToken", token.expose());
+                }
+                let signed = signing::v1(METHOD.as_str(), &parameters, &credentials.access_key_secret);
+                let query = format!("{}&Signature={}", signed.canonical_query, percent_encode(&signed.signature));
+                url.set_query(Some(&query));
+                (
+                    Parameters::new(),
+                    Sent { timestamp: stamp.timestamp, string_to_sign: signed.string_to_sign, canonical_request: None },
+                )
+            }
+            Signature::V3 => {
+                let mut headers = Parameters::new();
+                let mut set = |name: &str, value: &str| headers.insert(name.to_owned(), value.to_owned());
+                set("host", &self.site.host);
+                set("x-acs-action", call.action);
+                set("x-acs-version", call.version);
+                set("x-acs-date", &timestamp);
+                set("x-acs-signature-nonce", &stamp.nonce);
+                set("x-acs-content-sha256", &signing::content_hash(b""));
+                if let Some(token) = &credentials.security_token {
+                    set("x-acs-accesskey-id", &credentials.access_key_id);
+                    set("x-acs-security-token", token.expose());
+                }
+                let signed = signing::v3(
+                    METHOD.as_str(),
+                    &call.parameters,
+                    &headers,
+                    &credentials.access_key_id,
+                    &credentials.access_key_secret,
+                );
+                let query = signing::canonical_query(&call.parameters);
+                url.set_query((!query.is_empty()).then_some(query.as_str()));
+                // The client sends `Host` by itself, from the URL.
+                headers.remove("host");
+                headers.insert("authorization".to_owned(), signed.authorization);
+                let told = Sent {
+                    timestamp: stamp.timestamp,
+                    string_to_sign: signed.string_to_sign,
+                    canonical_request: Some(signed.canonical_request),
+                };
+                (headers, told)
+            }
+        };
+        let mut request = Request::new(METHOD, url);
+        // Without a body the HTTP library leaves the length out, which some gateways answer with 411.
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        for (name, value) in headers {
+            let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
+                return Err(Error::new(
+                    ErrorKind::Credentials,
+                    format!("the credentials from {} hold characters that no header can carry", credentials.origin),
+                ));
+            };
+            value.set_sensitive(true);
+            request.headers_mut().insert(name, value);
+        }
+        Ok((request, sent))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("site", &self.site).field("signature", &self.signature).finish_non_exhaustive()
+    }
+}
+
+fn is_worth_another_try(error: &Error) -> bool {
+    match error.retry() {
+        Retry::Never => false,
+        Retry::Later => true,
+        Retry::After(pause) => pause <= LONGEST_PAUSE,
+    }
+}
+
+/// The pause that the server asks for plus a fraction of the usual one, so that many callers do not come back at the same time.
+fn pause_before_next(retry: Retry, usual: Duration) -> Duration {
+    match retry {
+        Retry::After(asked) => asked + usual / 4,
+        Retry::Never | Retry::Later => usual,
+    }
+}
+
+/// Lets calls through one by one, evenly spaced, in the order in which they came.
+pub(super) struct Pace {
+    limiter: DefaultDirectRateLimiter,
+    queue: tokio::sync::Mutex<()>,
+}
+
+impl Pace {
+    /// A pace of this many calls per second, less 2 %: the server counts arrivals, and those jitter.
+    pub(super) fn per_second(calls: NonZeroU32) -> Self {
+        let period = Duration::from_millis(1020) / calls.get();
+        // The period is zero only for billions of calls per second, where no pace is meant.
+        let quota = Quota::with_period(period).unwrap_or_else(|| Quota::per_second(calls));
+        Self { limiter: RateLimiter::direct(quota.allow_burst(NonZeroU32::MIN)), queue: tokio::sync::Mutex::new(()) }
+    }
+
+    async fn turn(&self) {
+        // Tokio's mutex is fair, so callers get their turn first come, first served, and only one of them sleeps on the limiter.
+        let _turn = self.queue.lock().await;
+        while let Err(early) = self.limiter.check() {
+            tokio::time::sleep(early.wait_time_from(DefaultClock::default().now())).await;
+        }
+    }
+}
+
+const METHOD: Method = Method::POST;
+
+/// How often one call is sent at most.
+const ATTEMPTS: usize = 5;
+
+/// The longest pause between two attempts of one call.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_wish_goes_before_our_pause() {
+        let usual = Duration::from_millis(400);
+        assert_eq!(pause_before_next(Retry::Later, usual), usual);
+        assert_eq!(pause_before_next(Retry::After(Duration::from_secs(3)), usual), Duration::from_millis(3100));
+        let error = |retry| Error::new(ErrorKind::OrderSource, "x").with_retry(retry);
+        assert!(is_worth_another_try(&error(Retry::After(Duration::from_secs(30)))));
+        assert!(!is_worth_another_try(&error(Retry::After(Duration::from_secs(31)))));
+        assert!(is_worth_another_try(&error(Retry::Later)));
+        assert!(!is_worth_another_try(&error(Retry::Never)));
+    }
+
+    #[test]
+    fn every_stamp_is_another() {
+        let stamp = Surroundings::default().stamp;
+        let (one, other) = (stamp(), stamp());
+        assert_ne!(one.nonce, other.nonce);
+        assert_eq!(one.nonce.len(), 32);
+    }
+
+    #[test]
+    fn the_pace_lets_one_call_through_per_period() {
+        let pace = Pace::per_second(NonZeroU32::new(10).unwrap());
+        assert!(pace.limiter.check().is_ok());
+        let early = pace.limiter.check().unwrap_err();
+        let wait = early.wait_time_from(DefaultClock::default().now());
+        assert!(wait > Duration::from_millis(50) && wait <= Duration::from_millis(102), "{wait:?}");
+        Pace::per_second(NonZeroU32::MAX);
+    }
+}

@@ -1,0 +1,176 @@
+//! CAS 2020-04-07, instances ("V2.0"): `ListInstances`, `GetInstanceDetail`, `GetUserCertificateDetail`.
+
+use std::collections::HashSet;
+
+use super::{
+    client::{Call, Client},
+    order_2020::VERSION,
+    reply::Fields,
+    words,
+};
+use crate::{
+    error::Result,
+    name::Name,
+    order::{Challenge, ChallengeKind, Generation, Order, OrderId, OrderState, OrderSummary},
+    record::RecordType,
+};
+
+const READ: &str = "GetInstanceDetail";
+const CERTIFICATE: &str = "GetUserCertificateDetail";
+const LIST: &str = "ListInstances";
+
+/// The documented maximum.
+const PAGE_SIZE: u64 = 100;
+
+/// One instance; where it is issued, with its certificate from the certificate store.
+pub(super) async fn read(client: &Client, id: &OrderId) -> Result<Order> {
+    let detail = client.call(&Call::new(READ, VERSION).about(id).with("InstanceId", id)).await?;
+    let certificate_id = detail.text("CertificateId").filter(|id| id != "0");
+    let mut note = note(&detail);
+    let state = match (stage(&detail)?, &certificate_id) {
+        (Stage::State(state), _) => state,
+        (Stage::Issued, Some(certificate_id)) => {
+            // Not `about` the order: a missing certificate does not make the order unknown.
+            let call = Call::new(CERTIFICATE, VERSION).with("CertId", certificate_id);
+            let found = client.call(&call).await.map_err(|error| error.context(format!("certificate {certificate_id}")))?;
+            found.bundle("Cert", "Key").map_or(OrderState::Reviewing, OrderState::Issued)
+        }
+        (Stage::Issued, None) => OrderState::Reviewing,
+    };
+    if let (OrderState::Reviewing, None) = (&state, &note) {
+        note = Some(words::CERTIFICATE_TO_COME.to_owned());
+    }
+    let domains = words::domains(detail.text("Domain").as_deref());
+    Ok(Order { id: id.clone(), generation: Generation::Instance, domains, state, certificate_id, note })
+}
+
+/// All instances, over all pages.
+pub(super) async fn list(client: &Client) -> Result<Vec<OrderSummary>> {
+    let mut all = Vec::new();
+    let mut known = HashSet::new();
+    let mut received: u64 = 0;
+    for number in 1_u64.. {
+        let page = client.call(&Call::new(LIST, VERSION).with("CurrentPage", number).with("ShowSize", PAGE_SIZE)).await?;
+        let rows = page.rows("InstanceList");
+        received += rows.len() as u64;
+        let before = known.len();
+        all.extend(rows.iter().filter_map(summary).filter(|order| known.insert(order.id.clone())));
+        // A page that brings nothing new ends it too: rows may move between pages while they are read.
+        if known.len() == before || page.number("TotalCount").is_some_and(|total| received >= total) {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+fn summary(row: &Fields) -> Option<OrderSummary> {
+    let state = row.text("Status").unwrap_or_default();
+    Some(OrderSummary {
+        id: words::row_id(LIST, row.text("InstanceId"))?,
+        generation: Generation::Instance,
+        domains: words::domains(row.text("Domain").as_deref()),
+        is_final: words::is_final(&state),
+        is_domain_validated: words::is_domain_validated(row.text("CertificateType").as_deref()),
+        state,
+    })
+}
+
+/// How far an instance is, before its certificate is fetched.
+#[derive(Debug)]
+enum Stage {
+    State(OrderState),
+    /// A certificate is there to be fetched.
+    Issued,
+}
+
+/// `CertificateStatus` speaks of the latest issued certificate. So an instance that is `pending` is never issued, whatever it says:
+/// it is being renewed.
+fn stage(detail: &Fields) -> Result<Stage> {
+    let certificate_status = detail.text("CertificateStatus");
+    let Some(status) = detail.text("Status").or_else(|| certificate_status.clone()) else {
+        return Err(detail.lacks(READ, "Status"));
+    };
+    let certificate = certificate_status.as_deref().map(words::normalized);
+    let failed = |reason: String| Ok(Stage::State(OrderState::Failed { reason }));
+    match (words::normalized(&status).as_str(), certificate.as_deref()) {
+        ("pending", _) => Ok(Stage::State(checking(detail))),
+        ("inactive", _) => Ok(Stage::State(OrderState::NotSubmitted)),
+        ("closed" | "refund" | "refunded" | "expired", _) => {
+            let end = detail
+                .time("InstanceEndTime")
+                .map(|end| format!(", its end {}", end.strftime("%Y-%m-%dT%H:%MZ")))
+                .unwrap_or_default();
+            failed(format!("the instance is `{status}`{end}"))
+        }
+        (_, Some(certificate @ ("revoked" | "expired"))) => failed(format!("the certificate of the instance is {certificate}")),
+        ("normal" | "willexpire" | "issued", Some("issued" | "willexpire" | "willexpired")) => Ok(Stage::Issued),
+        _ => Ok(Stage::State(OrderState::Unknown(status))),
+    }
+}
+
+/// The challenges of a pending instance. The list appears some time after the application; entries without a value are not ready.
+fn checking(detail: &Fields) -> OrderState {
+    let mut challenges = Vec::new();
+    let mut unknown = None;
+    for entry in detail.rows("DomainValidationList") {
+        match challenge(&entry) {
+            Ok(Some(challenge)) => challenges.push(challenge),
+            Ok(None) => {}
+            Err(validation_type) => {
+                tracing::warn!("a validation of type `{validation_type}` is left out: this program does not know the type");
+                unknown = Some(validation_type);
+            }
+        }
+    }
+    match (challenges.is_empty(), unknown) {
+        (false, _) => OrderState::Checking(challenges),
+        (true, Some(validation_type)) => OrderState::Unknown(format!("pending with validation type {validation_type}")),
+        (true, None) => OrderState::Preparing,
+    }
+}
+
+/// One entry; `None` where it is not ready, `Err` with a validation type that is not known.
+fn challenge(entry: &Fields) -> Result<Option<Challenge>, String> {
+    let Some(value) = entry.text("ValidationValue") else { return Ok(None) };
+    let key = entry.text("ValidationKey");
+    let name_of = |field: &str| entry.text(field).and_then(|text| Name::parse(&text).ok());
+    let (domain, root_domain) = (name_of("Domain"), name_of("RootDomain"));
+    let validation_type = entry.text("ValidationType").unwrap_or_else(|| "TXT".to_owned());
+    let (kind, name, value) = match validation_type.to_ascii_uppercase().as_str() {
+        // An empty host record is the root itself.
+        "TXT" | "DNS" => (ChallengeKind::Record(RecordType::Txt), key.unwrap_or_else(|| "@".to_owned()), value),
+        "CNAME" => (ChallengeKind::Record(RecordType::Cname), key.unwrap_or_else(|| "@".to_owned()), value),
+        "HTTP" | "FILE" => {
+            // Which of both is the place and which the content is not documented.
+            let (place, content) = match key {
+                Some(key) if is_place(&value) && !is_place(&key) => (value, key),
+                Some(key) => (key, value),
+                None => return Ok(None),
+            };
+            let place = match domain.as_ref().or(root_domain.as_ref()) {
+                Some(domain) if place.starts_with('/') => format!("{}{place}", domain.base()),
+                _ => place,
+            };
+            (ChallengeKind::File, place, content)
+        }
+        _ => return Err(validation_type),
+    };
+    Ok(Some(Challenge { domain, root_domain, kind, name, value }))
+}
+
+fn is_place(text: &str) -> bool {
+    text.starts_with('/') || text.starts_with("http://") || text.starts_with("https://") || text.contains("/.well-known/")
+}
+
+/// What the CA said last, and how long it says that it takes.
+fn note(detail: &Fields) -> Option<String> {
+    let result = detail.text("PendingResult");
+    let is_pending = detail.text("Status").is_some_and(|status| words::normalized(&status) == "pending");
+    let seconds = detail.number("AverageWaitingTime").filter(|seconds| is_pending && *seconds > 0);
+    let wait = seconds.map(|seconds| format!("usually takes {seconds} s"));
+    let parts: Vec<String> = [result, wait].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+#[cfg(test)]
+mod tests;

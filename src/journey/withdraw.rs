@@ -36,6 +36,8 @@ pub(super) async fn withdraw(
     let capabilities = routed.provider.capabilities();
     let key = lock_key(&entry.provider, &capabilities, &entry.zone, &entry.record.name);
     let _lock = store.lock(&key, LOCK_PATIENCE).await?;
+    // Under the lock: another run may have joined the holders, or withdrawn the record, meanwhile.
+    let Some(entry) = &store.entry(entry.id).await? else { return Ok(()) };
     failpoint::reach("withdraw.before-release");
     let mut remaining: Vec<Holder> = entry.holders.clone();
     for holder in leaving {

@@ -1,16 +1,39 @@
 //! The durable memory: the journal of records, what is known of orders, measured delays, and locks.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    fs::{DirBuilder, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+pub use self::locks::Lock;
+use self::schema::Unusable;
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     name::Name,
     order::{Generation, OrderId},
     provider::{Handle, Zone},
     record::Record,
 };
+
+mod journal;
+mod locks;
+mod orders;
+mod schema;
+
+/// How long a statement waits for another process.
+const BUSY_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Who needs a record: an order at an origin (`cas.aliyuncs.com/cas-cn-…`), or a person (`record add`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -125,105 +148,158 @@ pub enum LockKey {
     },
 }
 
-/// A lock that this process holds; freed on drop, and by the kernel when the process dies.
-#[derive(Debug)]
-#[must_use]
-pub struct Lock {
-    _file: std::fs::File,
+impl fmt::Display for LockKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Order(holder) => write!(f, "order {holder}"),
+            Self::Name { provider, name } => write!(f, "name {name} at provider {provider}"),
+        }
+    }
 }
 
 /// The store. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Store {}
+pub struct Store {
+    pool: SqlitePool,
+    path: Arc<PathBuf>,
+    locks: Arc<PathBuf>,
+    notice: Option<Arc<str>>,
+}
 
 impl Store {
-    /// Opens or creates the SQLite store at `path`, its folder with mode 0700 and the file with 0600.
+    /// Opens or creates the SQLite store at `path`, its folder with mode 0700 and the file with 0600. A file that is damaged, or no
+    /// database, is kept aside and a new one is made; [`Store::notice`] says so.
     ///
     /// # Errors
-    /// `ErrorKind::Store` with the path and the reason (no such folder and it cannot be made, read-only, full, not a database, newer schema).
-    pub async fn open(path: &std::path::Path) -> Result<Self> {
-        let _ = (path, Error::usage(""));
-        unimplemented!()
+    /// `ErrorKind::Store` with the path and the reason: no such folder and it cannot be made, read-only, full, made by a newer version.
+    pub async fn open(path: &Path) -> Result<Self> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let locks = folder.join("locks");
+        make_folder(folder)?;
+        make_folder(&locks)?;
+        make_file(path)?;
+        let mut notice = None;
+        let pool = match connect(path).await {
+            Ok(pool) => pool,
+            Err(Unusable::Newer) => {
+                return Err(Error::new(ErrorKind::Store, format!("the store `{}` was made by a newer version", path.display()))
+                    .with_hint("use that version, or another store (`--store`)"));
+            }
+            Err(Unusable::Database(error)) if schema::is_damage(&error) => {
+                let aside = set_aside(path)?;
+                make_file(path)?;
+                notice = Some(
+                    format!(
+                        "the store `{}` is damaged ({error}); it is kept as `{}`, and a new one was begun: records that only it knew stay at the providers",
+                        path.display(),
+                        aside.display()
+                    )
+                    .into(),
+                );
+                connect(path).await.map_err(|unusable| match unusable {
+                    Unusable::Database(error) => database_failed(path, error),
+                    Unusable::Newer => {
+                        Error::new(ErrorKind::Store, format!("the store `{}` cannot be made anew", path.display()))
+                    }
+                })?
+            }
+            Err(Unusable::Database(error)) => return Err(database_failed(path, error)),
+        };
+        Ok(Self { pool, path: Arc::new(path.to_owned()), locks: Arc::new(locks), notice })
+    }
+
+    /// What a person should know about how the store was opened.
+    pub fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
     }
 
     /// Takes a lock if it is free.
+    ///
+    /// # Errors
+    /// `ErrorKind::Store` where lock files cannot be made.
     pub fn try_lock(&self, key: &LockKey) -> Result<Option<Lock>> {
-        let _ = key;
-        unimplemented!()
+        locks::try_lock(&self.locks, key)
     }
 
-    /// Takes a lock, waiting for it at most `patience`.
+    /// Takes a lock, waiting for it at most `patience`. Cancelled by dropping it.
     ///
     /// # Errors
     /// `ErrorKind::Held` when the time is up.
     pub async fn lock(&self, key: &LockKey, patience: Duration) -> Result<Lock> {
-        let _ = (key, patience);
-        unimplemented!()
+        locks::lock(&self.locks, key, patience).await
     }
 
-    /// Durably says what is about to be written and for whom, before it is. Where the same value is already in the journal, `holder`
-    /// joins its holders, and the entry stays as it was (its `was_there` above all).
-    pub async fn intend(&self, intent: &Intent, holder: &Holder) -> Result<Entry> {
-        let _ = (intent, holder);
-        unimplemented!()
-    }
-
-    /// Durably keeps the handle of a confirmed write.
-    pub async fn published(&self, id: EntryId, handle: &Handle) -> Result<()> {
-        let _ = (id, handle);
-        unimplemented!()
-    }
-
-    /// Takes `holder` off the entry, and returns those that are left.
-    pub async fn release(&self, id: EntryId, holder: &Holder) -> Result<Vec<Holder>> {
-        let _ = (id, holder);
-        unimplemented!()
-    }
-
-    /// Removes an entry whose record is withdrawn.
-    pub async fn forget(&self, id: EntryId) -> Result<()> {
-        let _ = id;
-        unimplemented!()
-    }
-
-    /// All entries, oldest first.
-    pub async fn entries(&self) -> Result<Vec<Entry>> {
-        unimplemented!()
-    }
-
-    /// The entries that `holder` holds, oldest first.
-    pub async fn entries_of(&self, holder: &Holder) -> Result<Vec<Entry>> {
-        let _ = holder;
-        unimplemented!()
-    }
-
-    /// Keeps what is known of an order, replacing what was known before.
-    pub async fn remember(&self, memory: &OrderMemory) -> Result<()> {
-        let _ = memory;
-        unimplemented!()
-    }
-
-    /// What is known of an order.
-    pub async fn recall(&self, origin: &str, id: &OrderId) -> Result<Option<OrderMemory>> {
-        let _ = (origin, id);
-        unimplemented!()
-    }
-
-    /// The orders of an origin that are not finished, or whose hook has yet to run.
-    pub async fn unfinished(&self, origin: &str) -> Result<Vec<OrderMemory>> {
-        let _ = origin;
-        unimplemented!()
-    }
-
-    /// Keeps a measured delay between write and visibility. The latest 20 of a zone and provider instance are kept.
-    pub async fn note_delay(&self, zone: &Name, provider: &str, delay: Duration) -> Result<()> {
-        let _ = (zone, provider, delay);
-        unimplemented!()
-    }
-
-    /// The measured delays of a zone and provider instance, latest last.
-    pub async fn delays(&self, zone: &Name, provider: &str) -> Result<Vec<Duration>> {
-        let _ = (zone, provider);
-        unimplemented!()
+    fn failed(&self, error: sqlx::Error) -> Error {
+        database_failed(&self.path, error)
     }
 }
+
+async fn connect(path: &Path) -> Result<SqlitePool, Unusable> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        // The journal must be on disk before a provider is called.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_PATIENCE);
+    // One connection: writers take turns anyway, and each statement takes about a millisecond.
+    let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(BUSY_PATIENCE * 4).connect_with(options).await?;
+    let mut connection = pool.acquire().await?;
+    schema::migrate(&mut connection).await?;
+    drop(connection);
+    Ok(pool)
+}
+
+fn make_folder(folder: &Path) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| failed(folder, "cannot be made", error))
+}
+
+/// SQLite would make the file readable for others.
+fn make_file(path: &Path) -> Result<()> {
+    let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    made.map(drop).map_err(|error| failed(path, "cannot be written", error))
+}
+
+/// Moves a damaged store and its side files away, and returns where it is now.
+fn set_aside(path: &Path) -> Result<PathBuf> {
+    let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+    let with = |ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let aside = with(&format!(".damaged-{stamp}"));
+    std::fs::rename(path, &aside).map_err(|error| failed(path, "is damaged and cannot be set aside", error))?;
+    for side in ["-wal", "-shm"] {
+        // They belong to the damaged file, and would damage the new one.
+        let _ = std::fs::remove_file(with(side));
+    }
+    Ok(aside)
+}
+
+/// An error of the file system.
+fn failed(path: &Path, what: &str, error: io::Error) -> Error {
+    Error::new(ErrorKind::Store, format!("the store's `{}` {what}: {error}", path.display()))
+        .with_hint("choose a place that can be written with `--store`")
+        .with_source(error)
+}
+
+/// An error of the database.
+fn database_failed(path: &Path, error: sqlx::Error) -> Error {
+    let why = match &error {
+        sqlx::Error::Database(database) => database.message().to_owned(),
+        sqlx::Error::PoolTimedOut => "another process kept it busy for too long".to_owned(),
+        other => other.to_string(),
+    };
+    let hint = if why.contains("full") {
+        "make room on that disk"
+    } else if why.contains("readonly") || why.contains("unable to open") {
+        "choose a place that can be written with `--store`"
+    } else {
+        "see whether another run of this program hangs, and whether the disk is well"
+    };
+    Error::new(ErrorKind::Store, format!("the store `{}` failed: {why}", path.display())).with_hint(hint).with_source(error)
+}
+
+#[cfg(test)]
+mod tests;

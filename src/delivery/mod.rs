@@ -1,16 +1,17 @@
 //! Delivery: certificate files that are never half written, and the hook that tells the services.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
+pub use self::hook::{Hook, run_hook};
 use crate::{
-    environment::Environment,
-    error::{Error, Result},
+    error::Result,
     name::Name,
     order::{Bundle, OrderId},
 };
+
+mod files;
+mod hook;
+mod pair;
 
 /// Where a certificate goes.
 #[derive(Clone, Debug)]
@@ -49,41 +50,17 @@ pub struct Delivered {
 /// # Errors
 /// `ErrorKind::Delivery` naming the path and the reason (read-only, full, no permission).
 pub fn check_writable(out: &Path) -> Result<()> {
-    let _ = out;
-    unimplemented!()
+    files::check_writable(out)
 }
 
-/// Verifies the pair (key belongs to leaf, leaf names every domain, chain in order), writes it whole and makes it current.
+/// Verifies the pair (key belongs to leaf, leaf names every domain and has not expired, chain in order), writes it whole and makes it current.
 ///
 /// # Errors
 /// `ErrorKind::Delivery`: a pair that does not fit (what and why), or files that cannot be written. `live` stays as it was.
 pub fn deliver(bundle: &Bundle, target: &Target) -> Result<Delivered> {
-    let _ = (bundle, target, Error::usage(""));
-    unimplemented!()
+    let pair = pair::verify(bundle, &target.domains, jiff::Timestamp::now())?;
+    files::write(&pair, target, &mut |_| Ok(()))
 }
 
-/// What runs after a delivery.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hook {
-    /// A program without arguments (`--hook`).
-    Program(PathBuf),
-    /// A line for `/bin/sh -c` (`--hook-shell`).
-    Shell(String),
-}
-
-/// Runs a hook with the paths in its environment (`DV_NAME`, `DV_CERT`, `DV_CHAIN`, `DV_FULLCHAIN`, `DV_PRIVKEY`, `DV_LIVE`,
-/// `DV_SERIAL`, `DV_NOT_AFTER`, `DV_NAMES`, `DV_ORDER`) and without any credential variable (`hidden`). Standard input is empty; output is kept up to 64 KiB.
-///
-/// # Errors
-/// `ErrorKind::Delivery`: it cannot start, fails (exit status and its last lines), or takes longer than `timeout` (it is ended then).
-pub async fn run_hook(
-    hook: &Hook,
-    delivered: &Delivered,
-    order: &OrderId,
-    environment: &Environment,
-    hidden: &[String],
-    timeout: Duration,
-) -> Result<()> {
-    let _ = (hook, delivered, order, environment, hidden, timeout);
-    unimplemented!()
-}
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How long the program may take where the setting `timeout` says nothing else.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// How much of the program's output is logged, in bytes; the rest is read and dropped.
 const MAX_OUTPUT: usize = 64 * 1024;
@@ -101,7 +101,7 @@ pub(super) fn open(settings: &Settings, context: &Context, registry: &Registry) 
 /// A time such as `90s` or `5m`, more than none and at most a day.
 fn duration(text: &str) -> Option<Duration> {
     let parsed: jiff::SignedDuration = text.trim().parse().ok()?;
-    Duration::try_from(parsed).ok().filter(|it| !it.is_zero() && *it <= Duration::from_secs(24 * 60 * 60))
+    Duration::try_from(parsed).ok().filter(|it| !it.is_zero() && *it <= Duration::from_hours(24))
 }
 
 fn can_run(path: &str) -> Result<(), String> {
@@ -120,7 +120,9 @@ fn can_run(path: &str) -> Result<(), String> {
 pub(super) fn only_txt(id: &str, record: &Record) -> Result<()> {
     match record.record_type {
         RecordType::Txt => Ok(()),
-        other => Err(Error::provider(format!("provider `{id}` can only write TXT, and {} needs {other}", record.name))),
+        other @ RecordType::Cname => {
+            Err(Error::provider(format!("provider `{id}` can only write TXT, and {} needs {other}", record.name)))
+        }
     }
 }
 
@@ -273,7 +275,7 @@ impl Output {
 
 #[async_trait]
 impl DnsProvider for Exec {
-    fn id(&self) -> &str {
+    fn id(&self) -> &'static str {
         "exec"
     }
 

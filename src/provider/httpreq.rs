@@ -154,7 +154,7 @@ impl HttpReq {
 
 #[async_trait]
 impl DnsProvider for HttpReq {
-    fn id(&self) -> &str {
+    fn id(&self) -> &'static str {
         "httpreq"
     }
 

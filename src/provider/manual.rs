@@ -51,7 +51,7 @@ struct Manual;
 
 #[async_trait]
 impl DnsProvider for Manual {
-    fn id(&self) -> &str {
+    fn id(&self) -> &'static str {
         "manual"
     }
 

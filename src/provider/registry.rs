@@ -75,12 +75,19 @@ struct Entry {
     source: Source,
 }
 
-/// The providers in Rust: description, aliases, maker. One line for each.
-const IN_RUST: [(fn() -> Description, &[&str], Open); 4] = [
-    (rfc2136::describe, &["dnsupdate", "nsupdate"], rfc2136::open),
-    (exec::describe, &[], exec::open),
-    (httpreq::describe, &[], httpreq::open),
-    (manual::describe, &[], manual::open),
+/// A provider in Rust.
+struct InRust {
+    describe: fn() -> Description,
+    aliases: &'static [&'static str],
+    open: Open,
+}
+
+/// The providers in Rust, one line for each.
+const IN_RUST: [InRust; 4] = [
+    InRust { describe: rfc2136::describe, aliases: &["dnsupdate", "nsupdate"], open: rfc2136::open },
+    InRust { describe: exec::describe, aliases: &[], open: exec::open },
+    InRust { describe: httpreq::describe, aliases: &[], open: httpreq::open },
+    InRust { describe: manual::describe, aliases: &[], open: manual::open },
 ];
 
 /// Aliases of built-in manifests that do not depend on what a manifest says: names that lego and acme.sh use.
@@ -101,9 +108,9 @@ impl Registry {
     fn of<'a>(builtin: impl Iterator<Item = &'a str>, user: &[(PathBuf, String)]) -> Result<Self> {
         let mut entries = BTreeMap::new();
         let mut aliases = BTreeMap::new();
-        for (describe, other_names, open) in IN_RUST {
+        for InRust { describe, aliases: others, open } in IN_RUST {
             let description = describe();
-            aliases.extend(other_names.iter().map(|alias| ((*alias).to_owned(), description.id.clone())));
+            aliases.extend(others.iter().map(|alias| ((*alias).to_owned(), description.id.clone())));
             entries.insert(description.id.clone(), Entry { description, source: Source::Rust(open) });
         }
         for text in builtin {

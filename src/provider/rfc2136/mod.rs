@@ -3,7 +3,7 @@
 //! Messages are signed, sent over TCP and verified here rather than by hickory's client, which cannot tell a rejected key from
 //! a broken answer.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
@@ -160,7 +160,7 @@ impl Rfc2136 {
 
 #[async_trait]
 impl DnsProvider for Rfc2136 {
-    fn id(&self) -> &str {
+    fn id(&self) -> &'static str {
         ID
     }
 
@@ -171,7 +171,7 @@ impl DnsProvider for Rfc2136 {
     async fn locate(&self, name: &Name) -> Result<Zone> {
         if let Some(zone) = &self.zone {
             if name.is_within(zone) {
-                return Ok(Zone { name: zone.clone(), fields: Default::default() });
+                return Ok(Zone { name: zone.clone(), fields: BTreeMap::new() });
             }
             return Err(Error::provider(format!("{name} is not within the zone {zone} that is set for this provider"))
                 .with_hint("change or leave out the setting `zone`"));
@@ -179,7 +179,7 @@ impl DnsProvider for Rfc2136 {
         for candidate in name.ancestors().filter(|it| !it.is_root()) {
             let answer = self.ask(&message::question_for_zone(&candidate)).await?;
             match message::cut(&answer, &candidate) {
-                Cut::Zone(zone) => return Ok(Zone { name: zone, fields: Default::default() }),
+                Cut::Zone(zone) => return Ok(Zone { name: zone, fields: BTreeMap::new() }),
                 Cut::Above => {}
                 Cut::Elsewhere { zone, servers } => {
                     return Err(Error::provider(format!(

@@ -99,7 +99,7 @@ fn opened(servers: &str, signed: bool) -> Arc<dyn DnsProvider> {
 }
 
 fn zone() -> Zone {
-    Zone { name: Name::parse("example.test").unwrap(), fields: std::collections::BTreeMap::new() }
+    Zone { name: Name::parse("example.test").unwrap(), fields: BTreeMap::new() }
 }
 
 fn record(value: &str) -> Record {

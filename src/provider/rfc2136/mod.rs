@@ -145,10 +145,16 @@ impl Rfc2136 {
         })
     }
 
-    async fn update(&self, zone: &Zone, record: &Record, change: Change) -> Result<()> {
+    /// Sends an update. `known` tells whether the server has just accepted the key for a question about the same name.
+    async fn update(&self, zone: &Zone, record: &Record, change: Change, known: bool) -> Result<()> {
         let message = message::update(&zone.name, record, change)?;
-        let answer = self.ask(&message).await?;
-        verdict::of_update(answer.response_code, &self.primary.describe_signer(), &zone.name, record)
+        let code = match self.ask(&message).await {
+            Ok(answer) => answer.response_code,
+            // Knot calls a key unknown that it knows, but does not let write this.
+            Err(error) if known && error.code() == Some(verdict::BAD_KEY) => ResponseCode::Refused,
+            Err(error) => return Err(error),
+        };
+        verdict::of_update(code, &self.primary.describe_signer(), &zone.name, record)
     }
 
     /// The records of the type at the name, with their TTL; `None` where the server does not tell.
@@ -205,8 +211,10 @@ impl DnsProvider for Rfc2136 {
 
     async fn publish(&self, zone: &Zone, record: &Record) -> Result<Handle> {
         // All values at a name share one TTL (RFC 2181 section 5.2): taking that of the others leaves them as they are.
-        let present = self.look(record).await?.unwrap_or_default();
-        let outcome = self.update(zone, record, Change::Add { ttl: present.ttl.unwrap_or(self.ttl) }).await;
+        let seen = self.look(record).await?;
+        let known = seen.is_some();
+        let present = seen.unwrap_or_default();
+        let outcome = self.update(zone, record, Change::Add { ttl: present.ttl.unwrap_or(self.ttl) }, known).await;
         match outcome {
             // A CNAME is added only where nothing is, so our own is in its own way.
             Err(_) if record.record_type == RecordType::Cname && !present.ours.is_empty() => Ok(handle()),
@@ -215,8 +223,10 @@ impl DnsProvider for Rfc2136 {
     }
 
     async fn withdraw(&self, zone: &Zone, record: &Record, _handle: Option<&Handle>) -> Result<()> {
-        let seen = self.look(record).await?.map(|present| present.ours).unwrap_or_default();
-        self.update(zone, record, Change::Remove { seen }).await
+        let seen = self.look(record).await?;
+        let known = seen.is_some();
+        let seen = seen.map(|present| present.ours).unwrap_or_default();
+        self.update(zone, record, Change::Remove { seen }, known).await
     }
 
     async fn probe(&self) -> Result<Access> {

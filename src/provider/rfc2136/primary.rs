@@ -7,7 +7,7 @@ use std::{
 };
 
 use hickory_proto::{
-    op::{Message, MessageType, ResponseCode},
+    op::{Message, MessageType, OpCode, ResponseCode},
     rr::TSigner,
 };
 use tokio::{
@@ -150,6 +150,9 @@ impl Primary {
         match verifier.verify(&reply) {
             Ok(_) => Ok(self.temporary(answer)),
             // A refusal may come without a signature; success may not.
+            Err(_) if answer.response_code == ResponseCode::NotAuth && answer.op_code == OpCode::Query => {
+                Ok(Err(verdict::rejected(&asked)))
+            }
             Err(_) if answer.response_code != ResponseCode::NoError && answer.response_code != ResponseCode::NXDomain => {
                 Ok(self.temporary(answer))
             }

@@ -8,6 +8,9 @@ use crate::{
     record::{Record, RecordType},
 };
 
+/// The code of the error for a key that the server does not know, or does not allow.
+pub(super) const BAD_KEY: &str = "BADKEY";
+
 /// Whom we asked, with which key.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
@@ -34,9 +37,9 @@ pub(super) fn of_key(error: TsigError, code: ResponseCode, asked: &Asked, now: u
             "compare `tsig_secret` and `tsig_algorithm` with the server's key statement: one of them differs".to_owned(),
         ),
         TsigError::BadKey => (
-            "BADKEY",
+            BAD_KEY,
             "does not know, or does not allow here,".to_owned(),
-            "compare `tsig_key` (the name, exactly) and `tsig_algorithm` with the server's key statement, and whether the key may be used from this address"
+            "compare `tsig_key` (the name, exactly) and `tsig_algorithm` with the server's key statement, and whether the key may be used for this zone and from this address (Knot: an acl with action: update and this key)"
                 .to_owned(),
         ),
         TsigError::BadTime => {
@@ -59,6 +62,13 @@ pub(super) fn of_key(error: TsigError, code: ResponseCode, asked: &Asked, now: u
         }
     };
     Error::new(ErrorKind::Credentials, format!("{} {why} {} ({word})", asked.server, asked.key())).with_code(word).with_hint(hint)
+}
+
+/// The error for NOTAUTH without a signature as the answer to a signed question: PowerDNS rejects a key so, and says nothing more.
+pub(super) fn rejected(asked: &Asked) -> Error {
+    Error::new(ErrorKind::Credentials, format!("{} rejects {} (NOTAUTH)", asked.server, asked.key()))
+        .with_code("NOTAUTH")
+        .with_hint("compare `tsig_key` (the name, exactly), `tsig_secret` and `tsig_algorithm` with the server's; its log says which is wrong")
 }
 
 /// The error for an answer that claims success without a valid signature.
@@ -94,6 +104,11 @@ pub(super) fn of_update(code: ResponseCode, asked: &Asked, zone: &Name, record: 
                 ),
                 None => "set `tsig_key` and `tsig_secret`, or allow this machine's address on the server".to_owned(),
             },
+        ),
+        ResponseCode::NotAuth if asked.key.is_none() => failed(
+            ErrorKind::Rights,
+            format!("{server} takes no unsigned update of the zone {zone} (NOTAUTH)"),
+            "set `tsig_key` and `tsig_secret`; or `nameserver`, where this is not the primary of the zone".to_owned(),
         ),
         ResponseCode::NotAuth => failed(
             ErrorKind::Provider,

@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
-use super::{CLOSED_ZONE, FOREIGN_KEY, OUR_KEY, Process, Shared, ZONES, free_port, installed, program, zone_file};
+use super::{CLOSED_ZONE, FOREIGN_KEY, LOCKED_ZONE, OUR_KEY, Process, Shared, ZONES, free_port, installed, program, zone_file};
 
 /// A running `named`.
 pub(crate) struct Bind {
@@ -36,7 +36,11 @@ impl Bind {
             text.push_str(&FOREIGN_KEY.statement());
             for zone in ZONES {
                 std::fs::write(folder.join(zone), zone_file(zone)).expect("the zone is written");
-                let ours = if zone == CLOSED_ZONE { String::new() } else { format!("grant {} zonesub ANY; ", OUR_KEY.name) };
+                let ours = match zone {
+                    LOCKED_ZONE => String::new(),
+                    CLOSED_ZONE => format!("grant {} zonesub A; ", OUR_KEY.name),
+                    _ => format!("grant {} zonesub ANY; ", OUR_KEY.name),
+                };
                 let _ = writeln!(
                     text,
                     "zone \"{zone}\" {{ type primary; file \"{zone}\"; update-policy {{ {ours}grant {} zonesub ANY; }}; }};",

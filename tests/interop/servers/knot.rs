@@ -6,7 +6,9 @@ use std::{
     path::PathBuf,
 };
 
-use super::{CLOSED_ZONE, FOREIGN_KEY, OUR_KEY, Process, Shared, ZONES, free_port, installed, program, run, zone_file};
+use super::{
+    CLOSED_ZONE, FOREIGN_KEY, LOCKED_ZONE, OUR_KEY, Process, Shared, ZONES, free_port, installed, program, run, zone_file,
+};
 
 /// A running `knotd`.
 pub(crate) struct Knot {
@@ -80,11 +82,15 @@ fn configuration_text(folder: impl std::fmt::Display, port: u16, primary: Option
     let (ours, foreign) = (OUR_KEY.name, FOREIGN_KEY.name);
     let _ = write!(
         text,
-        "acl:\n  - id: open\n    key: [{ours}, {foreign}]\n    action: update\n  - id: closed\n    key: {foreign}\n    action: update\n\
+        "acl:\n  - id: open\n    key: [{ours}, {foreign}]\n    action: update\n  - id: closed\n    key: {ours}\n    action: update\n    update-type: A\n  - id: locked\n    key: {foreign}\n    action: update\n\
          template:\n  - id: default\n    storage: {folder}\n    file: \"%s.zone\"\n    zonefile-sync: -1\nzone:\n"
     );
     for zone in zones {
-        let acl = if *zone == CLOSED_ZONE { "closed" } else { "open" };
+        let acl = match *zone {
+            LOCKED_ZONE => "locked",
+            CLOSED_ZONE => "closed",
+            _ => "open",
+        };
         let _ = write!(text, "  - domain: {zone}\n");
         let _ = match primary {
             Some(_) => writeln!(text, "    master: primary"),

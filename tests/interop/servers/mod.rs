@@ -31,11 +31,14 @@ pub(crate) const OPEN_ZONE: &str = "example.test";
 /// A zone below [`OPEN_ZONE`] on the same server, open as well.
 pub(crate) const CHILD_ZONE: &str = "child.example.test";
 
-/// A zone in which only [`FOREIGN_KEY`] may write.
+/// A zone in which [`OUR_KEY`] may not write TXT, but A where the server can tell types apart.
 pub(crate) const CLOSED_ZONE: &str = "closed.test";
 
+/// A zone in which [`OUR_KEY`] may do nothing.
+pub(crate) const LOCKED_ZONE: &str = "locked.test";
+
 /// All zones of each server.
-pub(crate) const ZONES: [&str; 3] = [OPEN_ZONE, CHILD_ZONE, CLOSED_ZONE];
+pub(crate) const ZONES: [&str; 4] = [OPEN_ZONE, CHILD_ZONE, CLOSED_ZONE, LOCKED_ZONE];
 
 /// A server that the tests of a process share. It is started once; where that fails, it fails for all, and at once.
 pub(crate) struct Shared<T>(OnceLock<Option<Result<T, String>>>);

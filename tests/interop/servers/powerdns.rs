@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    CLOSED_ZONE, FOREIGN_KEY, Key, OUR_KEY, Process, Shared, ZONES, free_port, installed, left_out, program, run, zone_file,
+    CLOSED_ZONE, FOREIGN_KEY, Key, LOCKED_ZONE, OUR_KEY, Process, Shared, ZONES, free_port, installed, left_out, program, run,
+    zone_file,
 };
 
 /// The key of the HTTP API.
@@ -71,7 +72,8 @@ impl PowerDns {
                 let file: PathBuf = folder.join(zone);
                 std::fs::write(&file, zone_file(zone)).expect("the zone is written");
                 pdnsutil(folder, &["load-zone", zone, file.to_str().expect("text")]);
-                let keys: &[Key] = if zone == CLOSED_ZONE { &[FOREIGN_KEY] } else { &[OUR_KEY, FOREIGN_KEY] };
+                let keys: &[Key] =
+                    if [CLOSED_ZONE, LOCKED_ZONE].contains(&zone) { &[FOREIGN_KEY] } else { &[OUR_KEY, FOREIGN_KEY] };
                 for key in keys {
                     pdnsutil(folder, &["add-meta", zone, "TSIG-ALLOW-DNSUPDATE", key.name]);
                 }

@@ -37,6 +37,20 @@ fn opened(api: SocketAddr, api_key: &str) -> Option<Result<Arc<dyn DnsProvider>>
     Some(registry.open(&Settings::of_builtin("powerdns", environment), &context))
 }
 
+/// The fixture itself: an administrator adds a value while the server runs, and the API and DNS show it at once.
+#[tokio::test]
+async fn the_api_shows_what_an_administrator_adds() {
+    let Some(server) = powerdns() else { return };
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    server.add(OPEN_ZONE, "_dv.fixture", "TXT", "\"theirs\"");
+    assert_eq!(dig(server.address, "_dv.fixture.example.test", "TXT"), ["\"theirs\""]);
+    let url = format!("http://{}/api/v1/servers/localhost/zones/{OPEN_ZONE}.?rrset_name=_dv.fixture.{OPEN_ZONE}.", server.api);
+    let http = Http::new().unwrap();
+    let request = http.client().get(url).header("X-API-Key", API_KEY).build().unwrap();
+    let reply = http.execute(request, ErrorKind::Provider, "GET /zones").await.unwrap();
+    assert!(reply.status.is_success() && reply.text().contains(r#""content": "\"theirs\"""#), "{}", reply.text());
+}
+
 #[tokio::test]
 async fn the_foreign_value_stays() {
     let Some(server) = powerdns() else { return };

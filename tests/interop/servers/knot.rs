@@ -91,7 +91,7 @@ fn configuration_text(folder: impl std::fmt::Display, port: u16, primary: Option
             CLOSED_ZONE => "closed",
             _ => "open",
         };
-        let _ = write!(text, "  - domain: {zone}\n");
+        let _ = writeln!(text, "  - domain: {zone}");
         let _ = match primary {
             Some(_) => writeln!(text, "    master: primary"),
             None => writeln!(text, "    acl: {acl}"),

@@ -1,3 +1,5 @@
-//! The program from outside.
+//! dv-verify from outside: one binary for all integration tests, one module per ring.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod interop;
 mod sdk;

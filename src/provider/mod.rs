@@ -11,8 +11,12 @@ use crate::{
     record::{Record, RecordType},
 };
 
+mod exec;
+mod httpreq;
 pub mod manifest;
+mod manual;
 pub mod registry;
+mod rfc2136;
 pub mod settings;
 
 /// A zone of the provider's account.

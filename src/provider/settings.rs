@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use crate::{
     environment::Environment,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     http::Http,
     secret::{Redactor, Secret},
 };
@@ -21,7 +21,7 @@ pub struct Context {
 /// The settings of one provider instance.
 ///
 /// Precedence: `DV_<INSTANCE>_<NAME>`, `DV_<ID>_<NAME>`, the familiar variables of other tools (built-ins only), each also with
-/// `_FILE` behind it for a file that holds the value; then the config table, `name` or `name_file`.
+/// `_FILE` behind it for a file that holds the value; then the config table, `name` or `name_file`; then the fallback.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The name of the instance: `cf-work`, or the provider's id where no config names one.
@@ -34,6 +34,9 @@ pub struct Settings {
     pub environment: Environment,
     /// Whether the user allowed plain http for this instance (`allow_http = true`).
     pub allow_http: bool,
+    /// Values from elsewhere, by setting name, for what is set nowhere: the caller fills them where one account serves two purposes, as
+    /// Alibaba's credentials do for `alidns` (`access_key`, `secret_key`, `security_token`).
+    pub fallback: BTreeMap<String, Setting>,
 }
 
 /// A value and where it came from.
@@ -48,7 +51,14 @@ pub struct Setting {
 impl Settings {
     /// Settings of a built-in provider without a config table.
     pub fn of_builtin(id: &str, environment: Environment) -> Self {
-        Self { instance: id.to_owned(), id: id.to_owned(), table: BTreeMap::new(), environment, allow_http: false }
+        Self {
+            instance: id.to_owned(),
+            id: id.to_owned(),
+            table: BTreeMap::new(),
+            environment,
+            allow_http: false,
+            fallback: BTreeMap::new(),
+        }
     }
 
     /// The variables that are looked at for `name`, in order, without the `_FILE` forms.
@@ -90,8 +100,20 @@ impl Settings {
                 read_file(path, &format!("key `{name}_file` of `[provider.{}]`", self.instance)).map(Some)
             }
             Some(_) => Err(Error::config(format!("key `{name}_file` of `[provider.{}]` must be a path", self.instance))),
-            None => Ok(None),
+            None => Ok(self.fallback.get(name).cloned()),
         }
+    }
+
+    /// The value of the setting `name`, which must be set.
+    ///
+    /// # Errors
+    /// As [`Settings::find`]; `ErrorKind::Credentials` naming every place where it may be set.
+    pub fn require(&self, name: &str, familiar: &[String]) -> Result<Setting> {
+        self.find(name, familiar)?.ok_or_else(|| {
+            let variables = self.variables(name, familiar).iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(" or ");
+            Error::new(ErrorKind::Credentials, format!("provider `{}`: `{name}` is not set", self.instance))
+                .with_hint(format!("set {variables} (or, with `_FILE` behind it, a file that holds it)"))
+        })
     }
 }
 
@@ -122,15 +144,32 @@ mod tests {
             table: BTreeMap::from([("api_token".to_owned(), toml::Value::String("from-config".into()))]),
             environment: Environment::default(),
             allow_http: false,
+            fallback: BTreeMap::from([(
+                "api_token".to_owned(),
+                Setting { value: Secret::new("from-elsewhere"), origin: "elsewhere".into() },
+            )]),
         };
         let value = |settings: &Settings| settings.find("api_token", &familiar).unwrap().unwrap().value.expose().to_owned();
         assert_eq!(value(&settings), "from-config");
+        settings.table.clear();
+        assert_eq!(value(&settings), "from-elsewhere");
         settings.environment = Environment::of([("CF_Token", "familiar")]);
         assert_eq!(value(&settings), "familiar");
         settings.environment = Environment::of([("CF_Token", "familiar"), ("DV_CLOUDFLARE_API_TOKEN", "id")]);
         assert_eq!(value(&settings), "id");
         settings.environment = Environment::of([("DV_CLOUDFLARE_API_TOKEN", "id"), ("DV_CF_WORK_API_TOKEN", "instance")]);
         assert_eq!(value(&settings), "instance");
+    }
+
+    #[test]
+    fn what_is_set_nowhere_is_asked_for_by_every_name_that_works() {
+        let mut settings = Settings::of_builtin("cloudflare", Environment::default());
+        settings.instance = "cf-work".into();
+        let error = settings.require("api_token", &["CF_Token".to_owned()]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Credentials);
+        for variable in ["DV_CF_WORK_API_TOKEN", "DV_CLOUDFLARE_API_TOKEN", "CF_Token"] {
+            assert!(error.hint().unwrap().contains(variable), "{variable}");
+        }
     }
 
     #[test]

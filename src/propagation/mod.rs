@@ -29,6 +29,13 @@ mod text;
 mod verdict;
 mod wait;
 
+#[cfg(test)]
+mod misbehaviour;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 pub use verdict::Verdict;
 
 use shared::Shared;

@@ -1,0 +1,1 @@
+//! Whole journeys of [`super::Propagation`] against scripted servers on loopback.

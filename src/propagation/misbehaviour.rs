@@ -36,7 +36,7 @@ struct Case {
 const CASES: &[Case] = &[
     case("honest", honest, "visible", ""),
     case("silent", |_| vec![Act::Hang], "unreachable", "no answer within 600 ms"),
-    closed("silent and TCP closed", |_| vec![], "unreachable", "TCP: no answer within"),
+    closed("silent and TCP closed", |_| vec![], "unreachable", "no answer within 600 ms; TCP: the port is closed"),
     case("slow over UDP", |asked| after(PATIENCE / 4, honest(asked)), "visible", ""),
     case("slower than the patience", |asked| after(PATIENCE * 3, honest(asked)), "unreachable", "no answer within"),
     case("UDP dropped, TCP answers", |asked| if asked.over_tcp { honest(asked) } else { vec![] }, "visible", ""),
@@ -52,7 +52,11 @@ const CASES: &[Case] = &[
     case("referral with AA", |asked| referral(asked, true), "lame", "referral"),
     case(
         "old data: NODATA",
-        |asked| with(asked, |message| drop(message.add_authority(soa(&name("example.test"))))),
+        |asked| {
+            with(asked, |message| {
+                message.add_authority(soa(&name("example.test")));
+            })
+        },
         "missing",
         "no record",
     ),
@@ -71,7 +75,7 @@ const CASES: &[Case] = &[
     case("CNAME at the name", |asked| at(asked, NAME, cname("target.test")), "alias", "CNAME to target.test"),
     case("CNAME, value at its target", cname_and_target, "alias", "CNAME to target.test"),
     case("truncated, TCP answers", truncated, "visible", ""),
-    closed("truncated, TCP closed", truncated, "truncated", "the connection was closed|the port is closed|no answer within"),
+    closed("truncated, TCP closed", truncated, "truncated", "TCP does not work: the port is closed"),
     case("truncated, TCP silent", |asked| tcp_does(asked, vec![Act::Hang]), "truncated", "no answer within"),
     case("truncated, TCP closes at once", |asked| tcp_does(asked, vec![]), "truncated", "closed before"),
     case(
@@ -140,16 +144,22 @@ fn with_value(asked: &Asked, change: impl FnOnce(&mut Message)) -> Vec<Act> {
 }
 
 fn values(asked: &Asked, values: &[&str]) -> Vec<Act> {
-    with(asked, |message| drop(message.add_answers(values.iter().map(|value| entry(&name(NAME), txt(value))))))
+    with(asked, |message| {
+        message.add_answers(values.iter().map(|value| entry(&name(NAME), txt(value))));
+    })
 }
 
 fn strings(asked: &Asked, records: &[&[&str]]) -> Vec<Act> {
     let text = |strings: &[&str]| RData::TXT(TXT::new(strings.iter().map(|string| (*string).to_owned()).collect()));
-    with(asked, |message| drop(message.add_answers(records.iter().map(|strings| entry(&name(NAME), text(strings))))))
+    with(asked, |message| {
+        message.add_answers(records.iter().map(|strings| entry(&name(NAME), text(strings))));
+    })
 }
 
 fn at(asked: &Asked, owner: &str, data: RData) -> Vec<Act> {
-    with(asked, |message| drop(message.add_answer(entry(&name(owner), data))))
+    with(asked, |message| {
+        message.add_answer(entry(&name(owner), data));
+    })
 }
 
 fn code(asked: &Asked, code: ResponseCode) -> Vec<Act> {
@@ -193,7 +203,9 @@ fn nxdomain_without_aa(asked: &Asked) -> Vec<Act> {
 fn class_chaos(asked: &Asked) -> Vec<Act> {
     let mut chaos = entry(&name(NAME), txt(VALUE));
     chaos.dns_class = DNSClass::CH;
-    with(asked, |message| drop(message.add_answer(chaos)))
+    with(asked, |message| {
+        message.add_answer(chaos);
+    })
 }
 
 fn cname_and_target(asked: &Asked) -> Vec<Act> {
@@ -330,7 +342,7 @@ async fn each_misbehaviour_has_its_verdict_and_its_sentence() {
         let good = seen.verdict.word() == case.verdict
             && round.visible == visible
             && explanation.is_empty() == visible
-            && case.sentence.split('|').any(|part| explanation.contains(part))
+            && explanation.contains(case.sentence)
             && took < PATIENCE * 8;
         (!good).then(|| format!("{}: {:?}, visible {}, {took:?}: {explanation}", case.what, seen.verdict, round.visible))
     }))

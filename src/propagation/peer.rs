@@ -70,17 +70,22 @@ impl Peer {
     pub(crate) async fn ask(&self, question: &Question, patience: Duration, not_before: Option<Instant>) -> Asked {
         let queued = Instant::now();
         let _turn = self.under_way.acquire().await;
+        let died = || {
+            let death = lock(&self.dead).clone()?;
+            let ours = death.ended >= queued && not_before.is_none_or(|moment| death.begun >= moment);
+            ours.then(|| Asked { begun: Instant::now(), outcome: Err(death.verdict) })
+        };
+        if let Some(asked) = died() {
+            return asked;
+        }
         let turn = lock(&self.pace).reserve(Instant::now());
         if turn > Instant::now() {
             sleep_until(turn).await;
         }
-        let begun = Instant::now();
-        if let Some(death) = lock(&self.dead).clone()
-            && death.ended >= queued
-            && not_before.is_none_or(|moment| death.begun >= moment)
-        {
-            return Asked { begun, outcome: Err(death.verdict) };
+        if let Some(asked) = died() {
+            return asked;
         }
+        let begun = Instant::now();
         let outcome = probe::ask(self.address, question, &self.manners, patience).await;
         if let Err(verdict) = &outcome
             && verdict.concerns_the_server()

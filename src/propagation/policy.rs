@@ -200,3 +200,144 @@ pub(crate) fn describe_left_out(left_out: &[LeftOut]) -> String {
         })
         .collect::<Vec<_>>())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPACING: Duration = Duration::from_secs(1);
+
+    /// One letter for an address: `V`isible, `M`issing, `S`ERVFAIL so often that it is given up, `f`ailed once, `-` not asked.
+    fn standing(letter: char) -> Standing {
+        let mut standing = Standing::default();
+        let mut take = |verdict: Verdict, times: u64| {
+            for second in 0..times {
+                standing.take(verdict.clone(), Duration::from_secs(second), SPACING);
+            }
+        };
+        match letter {
+            'V' => take(Verdict::Visible, 1),
+            'M' => take(Verdict::Missing, 1),
+            'S' => take(Verdict::ServFail(None), 3),
+            'f' => take(Verdict::Unreachable("silent".to_owned()), 1),
+            '-' => {}
+            _ => panic!("{letter}"),
+        }
+        standing
+    }
+
+    /// Servers are words, their addresses letters: `VM V` is a server with two addresses and one with one.
+    fn judged(policy: Policy, servers: &str, left_out: &[LeftOut]) -> Judgement {
+        let (mut authorities, mut standings) = (Vec::new(), Vec::new());
+        for (server, letters) in servers.split(' ').enumerate() {
+            for (address, letter) in letters.chars().enumerate() {
+                let ip = [192, 0, u8::try_from(server).unwrap(), u8::try_from(address).unwrap()];
+                authorities.push(Authority { server: format!("ns{server}"), address: (ip, 53).into() });
+                standings.push(standing(letter));
+            }
+        }
+        judge(policy, &authorities, &standings, left_out)
+    }
+
+    fn without_address() -> Vec<LeftOut> {
+        vec![LeftOut { server: "ns9".to_owned(), address: None, why: "it has no address".to_owned() }]
+    }
+
+    #[test]
+    fn each_policy_demands_what_it_says() {
+        use Policy::{All, Any, Quorum, Reachable};
+        let cases = [
+            // Reachable counts servers: every one that answers, and at least one.
+            (Reachable, "V V", true),
+            (Reachable, "V M", false),
+            (Reachable, "VM V", false),
+            (Reachable, "V -", false),
+            (Reachable, "V- V", false),
+            (Reachable, "V f", false),
+            (Reachable, "V S", true),
+            (Reachable, "S S", false),
+            (Reachable, "Vf V", true),
+            (Reachable, "V SM", false),
+            (Reachable, "V Sf", false),
+            (Reachable, "V S M", false),
+            // All counts addresses and gives nobody up.
+            (All, "VV V", true),
+            (All, "V S", false),
+            (All, "VS V", false),
+            (Quorum(2), "V V M", true),
+            (Quorum(2), "V VM S", false),
+            (Quorum(2), "VV M", false),
+            (Quorum(0), "M M", false),
+            (Quorum(5), "V V", false),
+            (Any, "V M S", true),
+            (Any, "M S -", false),
+        ];
+        for (policy, servers, visible) in cases {
+            let judgement = judged(policy, servers, &[]);
+            assert_eq!(judgement.visible, visible, "{policy:?} {servers}");
+            assert_eq!(
+                judgement.explanation.is_none(),
+                visible && servers.chars().all(|letter| "V ".contains(letter)),
+                "{policy:?} {servers}: {:?}",
+                judgement.explanation
+            );
+        }
+    }
+
+    #[test]
+    fn a_server_without_address_is_in_the_way_of_all_and_a_named_risk_else() {
+        assert!(!judged(Policy::All, "V V", &without_address()).visible);
+        let reachable = judged(Policy::Reachable, "V V", &without_address());
+        assert!(reachable.visible);
+        assert!(reachable.explanation.unwrap().contains("ns9 cannot be asked: it has no address"));
+        // An address without a route on a server that is asked at another one is neither.
+        let no_route = vec![LeftOut { server: "ns0".to_owned(), address: Some(([192, 0, 2, 9], 53).into()), why: String::new() }];
+        assert_eq!(judged(Policy::All, "V V", &no_route), judged(Policy::All, "V V", &[]));
+    }
+
+    #[test]
+    fn three_failed_rounds_make_a_server_out_and_one_answer_brings_it_back() {
+        let mut standing = Standing::default();
+        let refuse =
+            |standing: &mut Standing, millis: u64| standing.take(Verdict::Refused, Duration::from_millis(millis), SPACING);
+        // Failures within a second are one round.
+        for (millis, given_up) in [(0, false), (300, false), (999, false), (1000, false), (1900, false), (2000, true)] {
+            refuse(&mut standing, millis);
+            assert_eq!(standing.is_given_up(), given_up, "{millis}");
+        }
+        standing.take(Verdict::NxDomain, Duration::from_secs(3), SPACING);
+        assert!(!standing.is_given_up() && standing.is_behind());
+        refuse(&mut standing, 3500);
+        assert!(!standing.is_given_up());
+    }
+
+    #[test]
+    fn the_sentence_counts_and_names() {
+        let text = judged(Policy::Reachable, "V M f", &[]).explanation.unwrap();
+        assert_eq!(
+            text,
+            "1 of 3 servers shows the value: ns1 (192.0.1.0) has no record of this type at the name; \
+             ns2 (192.0.2.0) gives no usable answer: silent (failed 1 of 3 times)"
+        );
+        let text = judged(Policy::Reachable, "V S", &[]).explanation.unwrap();
+        assert!(
+            text.contains("a CA may see something else: ns1 (192.0.1.0) fails to answer (SERVFAIL) and counts as out"),
+            "{text}"
+        );
+        let text = judged(Policy::Quorum(3), "V M M M M M M", &[]).explanation.unwrap();
+        assert!(
+            text.starts_with("1 of 7 servers shows the value, 3 must: ") && text.ends_with("2 more do not show it either"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn only_failing_servers_in_the_way_are_worth_another_round() {
+        for (servers, worth) in
+            [("V f", true), ("V f S", true), ("V M f", false), ("f f", false), ("V S", false), ("V - f", false)]
+        {
+            assert_eq!(judged(Policy::Reachable, servers, &[]).may_follow_from_failures, worth, "{servers}");
+        }
+        assert!(!judged(Policy::All, "V f", &[]).may_follow_from_failures);
+    }
+}

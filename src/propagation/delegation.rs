@@ -67,7 +67,7 @@ enum Below {
 impl Shared {
     /// The zone that holds `name`, and its authorities. Found once for each name in a run.
     pub(crate) async fn delegation(&self, name: &Name) -> Result<Arc<Delegation>> {
-        self.names.get(name, self.find(name)).await
+        self.names.get(name, Box::pin(self.find(name))).await
     }
 
     async fn find(&self, name: &Name) -> Result<Arc<Delegation>> {

@@ -192,7 +192,8 @@ impl Propagation {
         Ok(Self { shared: Arc::new(Shared::new(options, resolvers)) })
     }
 
-    /// The zone that holds `name`, and its authorities. Asked once for each name; remembered as long as this value or a clone lives.
+    /// The zone that holds `name`, and its authorities. Asked once for each name; remembered by this value and its clones, for ten
+    /// minutes at most.
     ///
     /// # Errors
     /// `ErrorKind::NotVisible` where the zone or its servers cannot be found, saying what was asked.

@@ -86,7 +86,7 @@ impl Peer {
             return asked;
         }
         let begun = Instant::now();
-        let outcome = probe::ask(self.address, question, &self.manners, patience).await;
+        let outcome = Box::pin(probe::ask(self.address, question, &self.manners, patience)).await;
         if let Err(verdict) = &outcome
             && verdict.concerns_the_server()
         {
@@ -97,7 +97,7 @@ impl Peer {
 
     /// Asks without regard to the budget: recursive resolvers, which are asked a few times in a run.
     pub(crate) async fn ask_at_once(&self, question: &Question, patience: Duration) -> Result<Reply, Verdict> {
-        probe::ask(self.address, question, &self.manners, patience).await
+        Box::pin(probe::ask(self.address, question, &self.manners, patience)).await
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(turns[..5], [Duration::ZERO; 5]);
         assert_eq!(turns[5], SPACING);
         for window in turns.windows(25) {
-            assert!(window[24] - window[0] >= Duration::from_secs(1), "{window:?}");
+            assert!(window[24] >= window[0] + Duration::from_secs(1), "{window:?}");
         }
         assert_eq!(turns[204], Duration::from_secs(10));
     }
@@ -147,7 +147,7 @@ mod tests {
         for _ in 0..20 {
             pace.reserve(begun);
         }
-        let later = begun + Duration::from_secs(60);
+        let later = begun + Duration::from_mins(1);
         let turns: Vec<Duration> = (0..7).map(|_| pace.reserve(later) - later).collect();
         assert_eq!(turns, [0, 0, 0, 0, 0, 50, 100].map(Duration::from_millis));
     }

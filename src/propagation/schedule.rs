@@ -22,9 +22,9 @@ const MEASURED: usize = 5;
 /// Pauses are shortened by up to this part at random, so that many runs do not march in step.
 const JITTER: f64 = 0.05;
 /// No pause of one name alone is longer.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// Nor is one that is stretched because fellow names of the zone ask too.
-const LONGEST_AMONG_FELLOWS: Duration = Duration::from_secs(60);
+const LONGEST_AMONG_FELLOWS: Duration = Duration::from_mins(1);
 
 /// When the record is expected, as a span since the wait began.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +85,7 @@ mod tests {
             sent += plan.pause(sent, rng.random(), 1).max(ROUND_TRIP);
             questions += 1;
         }
-        (sent + ROUND_TRIP - lag, questions)
+        ((sent + ROUND_TRIP).saturating_sub(lag), questions)
     }
 
     fn plans() -> Vec<(&'static str, Plan)> {
@@ -101,7 +101,7 @@ mod tests {
     fn a_change_in_the_first_ten_seconds_is_noticed_within_250_ms_and_500_at_worst() {
         for (what, plan) in plans() {
             let mut rng = StdRng::seed_from_u64(1);
-            let mut delays: Vec<Duration> = (0..20_000)
+            let mut delays: Vec<Duration> = (0..5_000)
                 .map(|_| {
                     let lag = Duration::from_secs_f64(rng.random_range(0.05..10.0));
                     noticed(&plan, lag, &mut rng).0
@@ -118,7 +118,7 @@ mod tests {
     fn a_later_change_is_noticed_within_5_percent_and_10_at_worst() {
         for (what, plan) in plans() {
             let mut rng = StdRng::seed_from_u64(2);
-            let mut parts: Vec<f64> = (0..20_000)
+            let mut parts: Vec<f64> = (0..5_000)
                 .map(|_| {
                     // As many waits of 10 to 20 s as of 100 to 200 s.
                     let lag = Duration::from_secs_f64(10.0 * 90_f64.powf(rng.random()));
@@ -136,7 +136,7 @@ mod tests {
     fn a_wait_of_two_minutes_asks_at_most_60_times_with_the_confirmation() {
         for (what, plan) in plans() {
             let mut rng = StdRng::seed_from_u64(3);
-            let most = (0..2_000).map(|_| noticed(&plan, Duration::from_secs(120), &mut rng).1 + 1).max().unwrap();
+            let most = (0..1_000).map(|_| noticed(&plan, Duration::from_mins(2), &mut rng).1 + 1).max().unwrap();
             assert!(most <= 60, "{what}: {most}");
         }
     }
@@ -168,6 +168,6 @@ mod tests {
         assert_eq!(plan.pause(Duration::ZERO, 0.0, 300), LONGEST_AMONG_FELLOWS);
         assert!(plan.first(1.0, 300) <= LONGEST_AMONG_FELLOWS);
         // However long the wait, a change is noticed within the minute.
-        assert_eq!(plan.pause(Duration::from_secs(7200), 0.0, 1), LONGEST);
+        assert_eq!(plan.pause(Duration::from_hours(2), 0.0, 1), LONGEST);
     }
 }

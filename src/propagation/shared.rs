@@ -5,10 +5,11 @@ use std::{
     hash::Hash,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use hickory_proto::{op::Message, rr::RecordType as WireType};
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, time::Instant};
 
 use super::{
     Delegation, Options,
@@ -24,9 +25,15 @@ use crate::{
     name::Name,
 };
 
+/// How long what was found is taken as true: a run, but not the weeks of a `watch`.
+const KEPT: Duration = Duration::from_mins(10);
+
 /// Values by key, each made once even when many want it at the same time.
 #[derive(Debug)]
-pub(crate) struct Once<K, V>(Mutex<HashMap<K, Arc<OnceCell<V>>>>);
+pub(crate) struct Once<K, V>(Mutex<HashMap<K, Kept<V>>>);
+
+/// Since when, and the value once it is made.
+type Kept<V> = (Instant, Arc<OnceCell<V>>);
 
 impl<K, V> Default for Once<K, V> {
     fn default() -> Self {
@@ -42,7 +49,8 @@ impl<K: Eq + Hash + Clone, V: Clone> Once<K, V> {
     {
         let cell = {
             let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(cells.entry(key.clone()).or_default())
+            cells.retain(|_, (since, _)| since.elapsed() < KEPT);
+            Arc::clone(&cells.entry(key.clone()).or_insert_with(|| (Instant::now(), Arc::default())).1)
         };
         cell.get_or_try_init(|| make).await.cloned()
     }

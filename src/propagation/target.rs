@@ -83,11 +83,8 @@ fn target_of(answer: &Message, name: &Name) -> Option<Name> {
 /// Whether a name that nobody made has the same CNAME: then it comes from a wildcard, and the name itself is free to be written.
 async fn is_synthesised(shared: &Shared, authority: &Authority, name: &Name, target: &Name) -> Result<bool> {
     let Some(parent) = name.parent() else { return Ok(false) };
-    let sibling = match parent.below(&format!("dv-{:016x}", rand::random::<u64>())) {
-        Ok(sibling) => sibling,
-        // No room for a sibling: the name is as long as names get.
-        Err(_) => return Ok(false),
-    };
+    // No room for a sibling: the name is as long as names get.
+    let Ok(sibling) = parent.below(&format!("dv-{:016x}", rand::random::<u64>())) else { return Ok(false) };
     cname(shared, authority, &sibling).await.map(|found| found.as_ref() == Some(target)).map_err(|why| {
         let message = format!("it cannot be told whether the CNAME at {name} comes from a wildcard: {why}");
         Error::new(ErrorKind::NotVisible, message).with_retry(Retry::Later)

@@ -305,15 +305,13 @@ impl Zone {
 pub(crate) fn holding(zones: Vec<Zone>) -> impl FnMut(&Asked) -> Vec<Act> + Send + 'static {
     move |asked| {
         let zone = zones.iter().filter(|zone| asked.name.is_within(&name(&zone.apex))).max_by_key(|zone| zone.apex.len());
-        match zone {
-            Some(zone) => send(&zone.answer(asked)),
-            None => {
-                let mut refused = answer(asked);
-                refused.metadata.authoritative = false;
-                refused.metadata.response_code = ResponseCode::Refused;
-                send(&refused)
-            }
+        if let Some(zone) = zone {
+            return send(&zone.answer(asked));
         }
+        let mut refused = answer(asked);
+        refused.metadata.authoritative = false;
+        refused.metadata.response_code = ResponseCode::Refused;
+        send(&refused)
     }
 }
 

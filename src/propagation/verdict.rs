@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn many_and_long_foreign_values_are_cut() {
         let long = ["x".repeat(255), "y".repeat(255)];
-        let Verdict::OtherValue(values) = judge(&record("v"), &answer(&vec![&[&long[0][..], &long[1][..]][..]; 9])) else {
+        let Verdict::OtherValue(values) = judge(&record("v"), &answer(&[&[&long[0][..], &long[1][..]][..]; 9])) else {
             panic!("not other values");
         };
         assert_eq!(values.len(), VALUES_KEPT);

@@ -14,8 +14,8 @@ use crate::{
     record::Record,
 };
 
-/// A sighting that is older than this when the last authority follows is confirmed by one more question.
-const FRESH: Duration = Duration::from_secs(5);
+/// A sighting that is older than so many time-outs when the last authority follows is confirmed by one more question.
+const FRESH: u32 = 2;
 /// So long before the deadline everybody is asked a last time.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 /// Until this has passed, a round is shown only once every authority has answered.
@@ -57,7 +57,8 @@ pub(super) async fn wait(
         .iter()
         .map(|authority| {
             let place = fellowship.join(authority.address);
-            let due = Some(Instant::now() + plan.first(rand::random(), place.fellows()));
+            let first = Instant::now() + plan.first(rand::random(), place.fellows());
+            let due = Some(before(deadline, first));
             Post { place, due, asking: false, woken: false, wake_again: false, seen: None, failed: None }
         })
         .collect();
@@ -83,11 +84,13 @@ pub(super) async fn wait(
                 unshown |= settle(&mut looking, &mut posts[index], &plan, index, asked, deadline);
                 let judgement = looking.judgement();
                 unshown |= shown.as_ref().is_some_and(|shown| shown.visible != judgement.visible || shown.out != judgement.out);
-                let done = judgement.visible && confirmed(&mut posts, &mut satisfied);
+                let done = judgement.visible && confirmed(&mut posts, &mut satisfied, shared.options.query_timeout * FRESH);
                 if !judgement.visible {
                     satisfied = None;
                 }
-                if done || unshown && (looking.is_whole() || begun.elapsed() >= FIRST_ROUND) {
+                let presentable = looking.is_whole() || begun.elapsed() >= FIRST_ROUND;
+                // What is not confirmed yet is not shown as visible.
+                if done || unshown && presentable && !judgement.visible {
                     let round = looking.round(&judgement);
                     observe(&round);
                     if done {
@@ -152,14 +155,16 @@ fn settle(looking: &mut Looking, post: &mut Post, plan: &Plan, index: usize, ask
     }
     post.seen = None;
     let pause = plan.pause(sent.saturating_duration_since(looking.begun), rand::random(), post.place.fellows());
-    let mut due = if post.woken { now } else { now.max(sent + pause) };
-    if let Some(last) = deadline.checked_sub(LAST_LOOK)
-        && now < last
-    {
-        due = due.min(last);
-    }
-    post.due = Some(due);
+    post.due = Some(if post.woken { now } else { before(deadline, now.max(sent + pause)) });
     changed
+}
+
+/// No later than the last look before the deadline, unless that is over.
+fn before(deadline: Instant, due: Instant) -> Instant {
+    match deadline.checked_sub(LAST_LOOK) {
+        Some(last) if Instant::now() < last => due.min(last),
+        _ => due,
+    }
 }
 
 /// Another name of the zone saw its record: whoever does not see this one's yet is asked at once.
@@ -178,11 +183,11 @@ fn wake(posts: &mut [Post]) {
 }
 
 /// Once the policy is satisfied, old sightings are confirmed, each by one question. Whether all are fresh.
-fn confirmed(posts: &mut [Post], satisfied: &mut Option<Instant>) -> bool {
+fn confirmed(posts: &mut [Post], satisfied: &mut Option<Instant>, fresh_for: Duration) -> bool {
     let since = *satisfied.get_or_insert_with(Instant::now);
     let mut fresh = true;
     for post in posts {
-        if post.seen.is_some_and(|seen| seen + FRESH < since) {
+        if post.seen.is_some_and(|seen| seen + fresh_for < since) {
             fresh = false;
             if !post.asking && post.due.is_none() {
                 post.due = Some(Instant::now());

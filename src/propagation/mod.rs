@@ -3,15 +3,42 @@
 //! Authorities are asked directly; recursive resolvers only for zone cuts until the policy is satisfied, so that no resolver
 //! remembers a negative answer because of us (RFC 2308).
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::{
     error::{Error, Result},
     name::Name,
-    record::{Record, RecordType},
+    record::Record,
 };
+
+mod delegation;
+mod fellows;
+mod look;
+mod message;
+mod peer;
+mod placement;
+mod policy;
+mod probe;
+mod resolvers;
+mod schedule;
+mod shared;
+mod target;
+mod text;
+mod verdict;
+mod wait;
+
+#[cfg(test)]
+mod misbehaviour;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use verdict::Verdict;
+
+use shared::Shared;
 
 /// Which verdicts make a record visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -62,55 +89,35 @@ pub struct Authority {
 pub struct Delegation {
     /// The apex of the zone.
     pub zone: Name,
-    /// All addresses of all its servers, sorted.
+    /// All addresses of all its servers that this host has a route to, sorted.
     pub authorities: Vec<Authority>,
+    /// What cannot be asked, and why. Under the policy `all`, a server without any address that can be asked is in the way.
+    pub left_out: Vec<LeftOut>,
+    /// How the name servers that the parent zone names differ from those that the zone itself names, one sentence fragment each.
+    /// Known where the authorities told of the cut; empty where the resolver did.
+    pub differences: Vec<String>,
 }
 
-/// What one authority said about a record.
+/// A server, or one address of it, that is not asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Verdict {
-    /// The exact value, with AA.
-    Visible,
-    /// The name exists or may exist, but has no record of the type (NODATA).
-    Missing,
-    /// The type is there with other values only.
-    OtherValue(Vec<String>),
-    /// A CNAME stands at the name.
-    Alias(Name),
-    /// The name does not exist.
-    NxDomain,
-    /// The server failed; with the extended error (RFC 8914) where it sent one.
-    ServFail(Option<String>),
-    /// The server refused the question.
-    Refused,
-    /// The server is not authoritative for the zone: no AA, or a referral.
-    Lame,
-    /// No usable answer, and why.
-    Unreachable(String),
+pub struct LeftOut {
+    /// The name server.
+    pub server: String,
+    /// The address; `None` where the server has none.
+    pub address: Option<SocketAddr>,
+    /// Why: no route from this host (IPv6 on a host without it), or no address.
+    pub why: String,
 }
 
-impl Verdict {
-    /// One word for tables and events: `visible`, `missing`, `other-value`, `alias`, `nxdomain`, `servfail`, `refused`, `lame`, `unreachable`.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Visible => "visible",
-            Self::Missing => "missing",
-            Self::OtherValue(_) => "other-value",
-            Self::Alias(_) => "alias",
-            Self::NxDomain => "nxdomain",
-            Self::ServFail(_) => "servfail",
-            Self::Refused => "refused",
-            Self::Lame => "lame",
-            Self::Unreachable(_) => "unreachable",
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
+/// Where a record for a name must be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The end of the CNAME chain; the name itself where no CNAME stands there.
+    pub name: Name,
+    /// The owners of the CNAME records that were followed, in order; empty where there was none.
+    pub chain: Vec<Name>,
+    /// Whether a wildcard CNAME covers [`Target::name`]. It is not followed: a record at the name itself takes its place.
+    pub synthesised: bool,
 }
 
 /// What one authority said, and how long it took.
@@ -165,34 +172,56 @@ pub struct ResolverReport {
 
 /// Finds zones and looks at records. Cheap to clone; clones share what was found and the question budget of each authority.
 #[derive(Clone, Debug)]
-pub struct Propagation {}
+pub struct Propagation {
+    shared: Arc<Shared>,
+}
 
 impl Propagation {
-    /// Sets up sockets and the resolver; asks nothing yet.
+    /// Reads the system's resolvers, unless one is given; asks nothing yet.
     ///
     /// # Errors
-    /// `ErrorKind::Config` where the system has no resolver configuration and none was given.
+    /// `ErrorKind::Config` where the system has no resolver configuration, none was given, and no authority is stated.
     pub fn new(options: Options) -> Result<Self> {
-        let _ = options;
-        unimplemented!()
+        let resolvers = match options.resolver {
+            Some(resolver) => vec![resolver],
+            None => match system_resolvers() {
+                Err(_) if !options.stated.is_empty() => Vec::new(),
+                found => found?,
+            },
+        };
+        Ok(Self { shared: Arc::new(Shared::new(options, resolvers)) })
     }
 
-    /// The zone that holds `name`, and its authorities.
+    /// The zone that holds `name`, and its authorities. Asked once for each name; remembered by this value and its clones, for ten
+    /// minutes at most.
     ///
     /// # Errors
     /// `ErrorKind::NotVisible` where the zone or its servers cannot be found, saying what was asked.
     pub async fn delegation(&self, name: &Name) -> Result<Delegation> {
-        let _ = name;
-        unimplemented!()
+        self.shared.delegation(name).await.map(|found| (*found).clone())
     }
 
-    /// One look at every authority of the record's zone.
+    /// Where a record for `name` must be written: follows CNAME records, at authorities only. A CNAME that a wildcard makes is
+    /// recognised by asking for a random sibling, and not followed.
+    ///
+    /// # Errors
+    /// `ErrorKind::NotVisible` where the chain is a loop or too long, or where a zone on the way cannot be asked.
+    pub async fn resolve_target(&self, name: &Name) -> Result<Target> {
+        target::resolve(&self.shared, name).await
+    }
+
+    /// One look at every authority of the record's zone. Those that fail are asked up to three times where the policy `reachable`
+    /// hangs on them alone.
+    ///
+    /// # Errors
+    /// As [`Propagation::delegation`].
     pub async fn look(&self, record: &Record) -> Result<Round> {
-        let _ = record;
-        unimplemented!()
+        look::look(&self.shared, record).await
     }
 
-    /// Looks until the policy is satisfied or `deadline` has passed. Cancelled by dropping it.
+    /// Looks until the policy is satisfied or `deadline` has passed. Cancelled by dropping it: no question outlives the future.
+    ///
+    /// `observe` is called for the first whole round, for each round in which a verdict changed, and for the last one.
     ///
     /// # Errors
     /// `ErrorKind::NotVisible` at the deadline, with the explanation of the last round.
@@ -203,13 +232,30 @@ impl Propagation {
         deadline: Instant,
         observe: &mut (dyn FnMut(&Round) + Send),
     ) -> Result<Round> {
-        let _ = (record, expectation, deadline, observe, RecordType::Txt, Error::usage(""));
-        unimplemented!()
+        wait::wait(&self.shared, record, expectation, deadline, observe).await
     }
 
     /// What the configured recursive resolvers say. To be asked only once [`Propagation::wait`] was satisfied.
     pub async fn resolvers(&self, record: &Record) -> Vec<ResolverReport> {
-        let _ = record;
-        unimplemented!()
+        resolvers::ask(&self.shared, record).await
     }
+}
+
+/// The resolvers that the system is configured with, in its order.
+fn system_resolvers() -> Result<Vec<SocketAddr>> {
+    let hint = "name one with `--resolver ADDRESS`, or state the authorities with `--authority ZONE=ADDRESS`";
+    let (config, _) = hickory_resolver::system_conf::read_system_conf()
+        .map_err(|error| Error::config(format!("the system's resolver configuration cannot be read: {error}")).with_hint(hint))?;
+    let mut resolvers: Vec<SocketAddr> = Vec::new();
+    for server in config.name_servers() {
+        let port = server.connections.first().map_or(53, |connection| connection.port);
+        let address = SocketAddr::new(server.ip, port);
+        if !resolvers.contains(&address) {
+            resolvers.push(address);
+        }
+    }
+    if resolvers.is_empty() {
+        return Err(Error::config("the system has no DNS resolver configured").with_hint(hint));
+    }
+    Ok(resolvers)
 }

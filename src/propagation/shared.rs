@@ -1,0 +1,140 @@
+//! What all clones of a [`super::Propagation`] share: what was found, and the question budget of each address.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use hickory_proto::{op::Message, rr::RecordType as WireType};
+use tokio::{sync::OnceCell, time::Instant};
+
+use super::{
+    Delegation, Options,
+    delegation::Cut,
+    fellows::Fellowships,
+    message::Question,
+    peer::Peer,
+    text::and,
+    verdict::{Verdict, response_word},
+};
+use crate::{
+    error::{Error, ErrorKind, Result, Retry},
+    name::Name,
+};
+
+/// How long what was found is taken as true: a run, but not the weeks of a `watch`.
+const KEPT: Duration = Duration::from_mins(10);
+
+/// Values by key, each made once even when many want it at the same time.
+#[derive(Debug)]
+pub(crate) struct Once<K, V>(Mutex<HashMap<K, Kept<V>>>);
+
+/// Since when, and the value once it is made.
+type Kept<V> = (Instant, Arc<OnceCell<V>>);
+
+impl<K, V> Default for Once<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash + Clone, V: Clone> Once<K, V> {
+    /// The value, made by `make` unless it is there. A failure is not kept; where the maker was dropped, the next in line makes it.
+    pub(crate) async fn get<E, F>(&self, key: &K, make: F) -> Result<V, E>
+    where
+        F: Future<Output = Result<V, E>>,
+    {
+        let cell = {
+            let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            cells.retain(|_, (since, _)| since.elapsed() < KEPT);
+            Arc::clone(&cells.entry(key.clone()).or_insert_with(|| (Instant::now(), Arc::default())).1)
+        };
+        cell.get_or_try_init(|| make).await.cloned()
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    /// Empty where the system has none and only stated authorities are asked.
+    pub(crate) resolvers: Vec<SocketAddr>,
+    peers: Mutex<HashMap<SocketAddr, Arc<Peer>>>,
+    pub(crate) fellowships: Fellowships,
+    /// The delegation of each name that was looked for.
+    pub(crate) names: Once<Name, Arc<Delegation>>,
+    /// What the resolver said about each zone cut; `None`: it is none.
+    pub(crate) cuts: Once<Name, Option<Arc<Cut>>>,
+    /// Cuts that authorities told by referral.
+    pub(crate) referred: Once<Name, Arc<Cut>>,
+    /// Addresses of name servers; the error says why there are none.
+    pub(crate) hosts: Once<Name, Result<Vec<IpAddr>, String>>,
+}
+
+impl Shared {
+    pub(crate) fn new(options: Options, resolvers: Vec<SocketAddr>) -> Self {
+        Self {
+            options,
+            resolvers,
+            peers: Mutex::default(),
+            fellowships: Fellowships::default(),
+            names: Once::default(),
+            cuts: Once::default(),
+            referred: Once::default(),
+            hosts: Once::default(),
+        }
+    }
+
+    /// What is known about an address.
+    pub(crate) fn peer(&self, address: SocketAddr) -> Arc<Peer> {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(peers.entry(address).or_insert_with(|| Arc::new(Peer::new(address))))
+    }
+
+    /// One question to an authority, RD=0.
+    pub(crate) async fn ask_authority(
+        &self,
+        address: SocketAddr,
+        name: &Name,
+        record_type: WireType,
+    ) -> Result<Message, Verdict> {
+        let question = Question { name: name.to_wire(), record_type, recursion: false };
+        let asked = self.peer(address).ask(&question, self.options.query_timeout, None).await;
+        asked.outcome.map(|reply| reply.message)
+    }
+
+    /// One question to the recursive resolvers, RD=1; the first that answers counts. An answer is NOERROR or NXDOMAIN.
+    ///
+    /// This is the only way to a resolver before a record is visible. Its callers ask for zone cuts (NS) and for addresses of name
+    /// servers only.
+    pub(crate) async fn ask_resolver(&self, name: &Name, record_type: WireType) -> Result<Message> {
+        let question = Question { name: name.to_wire(), record_type, recursion: true };
+        let mut failures = Vec::new();
+        for resolver in &self.resolvers {
+            match self.peer(*resolver).ask_at_once(&question, self.options.query_timeout).await {
+                Ok(reply) => match response_word(reply.message.metadata.response_code).as_str() {
+                    "NOERROR" | "NXDOMAIN" => return Ok(reply.message),
+                    word => {
+                        let detail = super::verdict::extended_error(&reply.message);
+                        failures
+                            .push(format!("{resolver} answers {word}{}", detail.map(|d| format!(" ({d})")).unwrap_or_default()));
+                    }
+                },
+                Err(verdict) => failures.push(format!("{resolver} {}", verdict.sentence())),
+            }
+        }
+        if failures.is_empty() {
+            return Err(Error::new(ErrorKind::NotVisible, "there is no resolver to ask: this system has none configured")
+                .with_hint("name one with `--resolver ADDRESS`, or state the authorities with `--authority ZONE=ADDRESS`"));
+        }
+        Err(Error::new(
+            ErrorKind::NotVisible,
+            format!("the resolver does not answer for {name} {record_type}: {}", and(&failures)),
+        )
+        .with_retry(Retry::Later)
+        .with_hint("name another resolver with `--resolver ADDRESS`, or state the authorities with `--authority ZONE=ADDRESS`"))
+    }
+}

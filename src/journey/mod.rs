@@ -160,3 +160,6 @@ pub struct Summary {
     /// Whether `stop` or `leave` ended the run.
     pub interrupted: bool,
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,9 +116,12 @@ impl World {
     }
 
     async fn until_records(&self, count: usize) {
-        while self.sandbox.records().len() != count {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let wait = async {
+            while self.sandbox.records().len() != count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), wait).await.expect("the records come");
     }
 }
 
@@ -190,7 +193,8 @@ async fn two_orders_with_the_same_record_are_two_holders() {
     let no_wait = Options { no_wait: true, orders: vec![id.clone()], ..world.options() };
     // The first look is before the challenge is there: `--no-wait` leaves at once.
     while world.sandbox.records().is_empty() {
-        world.run(&no_wait).await;
+        let summary = world.run(&no_wait).await;
+        assert!(matches!(summary.orders[0].1, Ok(Outcome::LeftWaiting)), "{summary:?}");
     }
     let value = world.values().remove(0);
     let record = Record { name: name("_dnsauth.www.example.com"), record_type: RecordType::Txt, value };

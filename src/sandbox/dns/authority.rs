@@ -96,7 +96,15 @@ impl Authority {
             Behaviour::Lame => {}
             Behaviour::Truncate if limit == Limit::Udp => return super::truncated(&reply),
             Behaviour::Truncate | Behaviour::Normal | Behaviour::LagForever => match message.op_code {
-                OpCode::Query => self.answer(&message.queries, &mut reply, now),
+                OpCode::Query => {
+                    self.answer(&message.queries, &mut reply, now);
+                    if let Some(signer) = &self.signer
+                        && message.signature().is_some()
+                    {
+                        // Who signs a question gets a signed answer (RFC 8945 section 5.3).
+                        return signed(signer, request, &message, |_| reply);
+                    }
+                }
                 OpCode::Update => return self.update(request, &message, reply, now),
                 _ => reply.metadata.response_code = ResponseCode::NotImp,
             },
@@ -121,14 +129,21 @@ impl Authority {
             reply.metadata.response_code = ResponseCode::NotImp;
             return super::encode(&reply, usize::MAX);
         };
-        let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        match tsig::check(signer, request, message, clock) {
-            Ok(mac) => {
+        signed(signer, request, message, |is_accepted| {
+            if is_accepted {
                 reply.metadata.response_code = update::apply(&mut lock(&self.zones), message, now);
-                tsig::sign(reply, signer, mac, clock)
             }
-            Err(refusal) => tsig::refuse(reply, signer, message, refusal, clock),
-        }
+            reply
+        })
+    }
+}
+
+/// The signed reply to a signed message. `reply` learns whether the signature was accepted.
+fn signed(signer: &TSigner, request: &[u8], message: &Message, reply: impl FnOnce(bool) -> Message) -> Option<Vec<u8>> {
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    match tsig::check(signer, request, message, clock) {
+        Ok(mac) => tsig::sign(reply(true), signer, mac, clock),
+        Err(refusal) => tsig::refuse(reply(false), signer, message, refusal, clock),
     }
 }
 

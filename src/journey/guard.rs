@@ -9,8 +9,10 @@ use crate::{
 /// What is about to be written, as far as the guard needs to know it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'a> {
-    /// The owner name.
+    /// The name that the order asks for.
     pub(crate) name: &'a Name,
+    /// The name that is written: another one where the user's own CNAME leads there.
+    pub(crate) target: &'a Name,
     /// The zone of the provider's account that holds the name.
     pub(crate) zone: &'a Name,
     /// The names of the certificate, where the API tells them.
@@ -40,6 +42,14 @@ fn permit_name(request: &Request<'_>, permission: &Permission) -> Result<()> {
             .with_hint(format!("if that is what you want, allow it with `--allow-name {name}`")))
     };
     let in_zones = permission.zones.iter().any(|zone| name.is_within(zone));
+    let outside = |name: &Name| !permission.zones.iter().any(|zone| name.is_within(zone));
+    if permission.zones_limit && outside(request.target) && !permission.names.contains(request.target) {
+        return refuse(format!(
+            "written at `{}`, outside of the zones allowed with --zone ({})",
+            request.target,
+            list(&permission.zones)
+        ));
+    }
     if permission.zones_limit && !in_zones {
         return refuse(format!("outside of the zones allowed with --zone ({})", list(&permission.zones)));
     }
@@ -68,7 +78,7 @@ fn proves(name: &Name, domain: &Name) -> bool {
 }
 
 fn permit_apex(request: &Request<'_>, permission: &Permission) -> Result<()> {
-    if request.name != request.zone || permission.apex {
+    if request.target != request.zone || permission.apex {
         return Ok(());
     }
     let why = if request.rewrites_set {
@@ -78,7 +88,7 @@ fn permit_apex(request: &Request<'_>, permission: &Permission) -> Result<()> {
     } else {
         "which the source does not name as its root domain"
     };
-    Err(Error::usage(format!("the order asks for a record at `{}`, the apex of the zone, {why}", request.name))
+    Err(Error::usage(format!("the record would be written at `{}`, the apex of the zone, {why}", request.target))
         .with_hint("if that is what you want, allow it with `--allow-apex`"))
 }
 
@@ -98,7 +108,10 @@ mod tests {
     fn ask(owner: &str, zone: &str, domains: &[&str], permission: &Permission) -> Result<()> {
         let domains: Vec<Name> = domains.iter().map(|domain| name(domain)).collect();
         let (owner, zone) = (name(owner), name(zone));
-        permit(&Request { name: &owner, zone: &zone, domains: &domains, root_domain: None, rewrites_set: false }, permission)
+        permit(
+            &Request { name: &owner, target: &owner, zone: &zone, domains: &domains, root_domain: None, rewrites_set: false },
+            permission,
+        )
     }
 
     #[test]
@@ -150,7 +163,14 @@ mod tests {
         let request = |root: Option<&'static str>, rewrites_set| {
             let root = root.map(name);
             permit(
-                &Request { name: &owner, zone: &owner, domains: &domains, root_domain: root.as_ref(), rewrites_set },
+                &Request {
+                    name: &owner,
+                    target: &owner,
+                    zone: &owner,
+                    domains: &domains,
+                    root_domain: root.as_ref(),
+                    rewrites_set,
+                },
                 &Permission::default(),
             )
         };

@@ -125,6 +125,8 @@ pub struct Options {
     pub dry_run: bool,
     /// `--no-wait`: publish, then leave.
     pub no_wait: bool,
+    /// `--no-follow`: write at the challenge's own name, whatever CNAME stands there.
+    pub no_follow: bool,
     /// `--keep-record`: records stay until `clean --all` or `record remove`.
     pub keep_record: bool,
     /// The folder of all certificates.

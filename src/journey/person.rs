@@ -23,6 +23,7 @@ pub async fn add_record(surroundings: &Surroundings, record: &Record, permission
     let permission = Permission { names: vec![record.name.clone()], ..permission.clone() };
     let request = guard::Request {
         name: &record.name,
+        target: &record.name,
         zone: &zone.name,
         domains: &[],
         root_domain: None,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Options, Routed, Surroundings, event::Event, event::PlannedRecord, guard};
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     failpoint,
     name::Name,
     order::{Challenge, ChallengeKind, Order, OrderId, challenge_name},
@@ -60,14 +60,16 @@ pub(super) async fn plan(
     order: &Order,
     challenge: &Challenge,
 ) -> Result<Planned> {
-    let record = wanted(challenge, order, options)?;
+    let asked = wanted(challenge, order, options)?;
+    let record = write_target(surroundings, options, &asked).await?;
     let routed = surroundings.routing.route(&record.name)?;
     let capabilities = routed.provider.capabilities();
     require_type(&routed, &capabilities, record.record_type)?;
     let zone =
         routed.provider.locate(&record.name).await.map_err(|error| error.context(format!("provider `{}`", routed.instance)))?;
     let request = guard::Request {
-        name: &record.name,
+        name: &asked.name,
+        target: &record.name,
         zone: &zone.name,
         domains: &order.domains,
         root_domain: challenge.root_domain.as_ref(),
@@ -75,6 +77,23 @@ pub(super) async fn plan(
     };
     guard::permit(&request, &options.permission)?;
     Ok(Planned { record, routed, zone })
+}
+
+/// The record as it is really written: where a CNAME leads away from the name that the CA looks at, at the end of the chain.
+///
+/// A CNAME that a wildcard made is not followed: once a record stands at the name, the wildcard is silent there (RFC 4592 section 2.2.1).
+/// Where the chain cannot be seen, the record is written at its own name, and propagation will tell.
+async fn write_target(surroundings: &Surroundings, options: &Options, asked: &Record) -> Result<Record> {
+    if options.no_follow || asked.record_type == RecordType::Cname {
+        return Ok(asked.clone());
+    }
+    match surroundings.propagation.resolve_target(&asked.name).await {
+        Ok(target) if !target.synthesised => Ok(Record { name: target.name, ..asked.clone() }),
+        Ok(_) => Ok(asked.clone()),
+        // A loop, or a chain without end: no record would ever be seen.
+        Err(error) if error.kind() == ErrorKind::Config => Err(error),
+        Err(_) => Ok(asked.clone()),
+    }
 }
 
 /// Refuses a record type that the provider cannot write.
@@ -139,7 +158,7 @@ pub(super) async fn publish(
         entry = Some(surroundings.store.intend(&intent, holder).await?);
     }
     let Some(mut entry) = entry else {
-        return Err(Error::new(crate::error::ErrorKind::Unexpected, "a record without a holder was to be published"));
+        return Err(Error::new(ErrorKind::Unexpected, "a record without a holder was to be published"));
     };
     failpoint::reach("publish.after-intent");
     let (handle, wrote) = match found {

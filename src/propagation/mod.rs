@@ -205,7 +205,7 @@ impl Propagation {
     /// recognised by asking for a random sibling, and not followed.
     ///
     /// # Errors
-    /// `ErrorKind::NotVisible` where the chain is a loop or too long, or where a zone on the way cannot be asked.
+    /// `ErrorKind::Config` where the chain is a loop or too long; `ErrorKind::NotVisible` where a zone on the way cannot be asked.
     pub async fn resolve_target(&self, name: &Name) -> Result<Target> {
         target::resolve(&self.shared, name).await
     }

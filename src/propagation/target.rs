@@ -41,7 +41,7 @@ pub(super) async fn resolve(shared: &Shared, name: &Name) -> Result<Target> {
 
 fn broken(name: &Name, chain: &[Name], what: &str) -> Error {
     let path = chain.iter().map(Name::to_string).collect::<Vec<_>>().join(" -> ");
-    Error::new(ErrorKind::NotVisible, format!("{what}: {path}"))
+    Error::config(format!("{what}: {path}"))
         .with_hint(format!("repair the CNAME records, or write at {name} itself with `--no-follow`"))
 }
 

@@ -17,6 +17,14 @@ impl Environment {
         Self(Arc::new(variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()))
     }
 
+    /// The same with `name` set to `value`.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let mut all = self.0.as_ref().clone();
+        all.insert(name.to_owned(), value.to_owned());
+        Self(Arc::new(all))
+    }
+
     /// The value of `name`; an empty value counts as unset.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())

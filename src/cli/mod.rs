@@ -1,1 +1,80 @@
-//! cli
+//! The command line: arguments in, results to stdout, everything else to stderr, an exit code out.
+
+use std::ffi::OsString;
+
+use crate::environment::Environment;
+
+mod arguments;
+mod check;
+mod clean;
+mod command;
+mod config_check;
+mod demo;
+mod exit;
+mod failure;
+mod logging;
+mod orders;
+mod printer;
+mod providers;
+mod record;
+mod report;
+mod sandbox;
+mod session;
+mod shell;
+mod signals;
+mod table;
+mod verify;
+
+use arguments::Parsed;
+use command::{Command, ConfigCommand};
+use exit::Exit;
+use printer::Printer;
+use session::Session;
+
+/// Runs the program with these arguments (the program's name first) and returns its exit code.
+///
+/// TLS must have a process-wide default provider before: see `main.rs`.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> u8 {
+    let Parsed { command, flags } = match arguments::parse(arguments) {
+        Ok(parsed) => parsed,
+        Err(stop) => return stop.show(),
+    };
+    // What needs no configuration works even where the configuration is broken.
+    let outcome = match &command {
+        Command::Completions { shell } => shell::completions(*shell),
+        Command::Man { folder } => shell::man(folder.as_deref()),
+        _ => {
+            let session = match Session::new(&flags, environment) {
+                Ok(session) => session,
+                Err((printer, error)) => return failed(&printer, &error),
+            };
+            let outcome = dispatch(command, &session);
+            let printer = session.printer();
+            return outcome.map_or_else(|error| failed(printer, &error), |exit| exit.code());
+        }
+    };
+    outcome.map_or_else(|error| failed(&Printer::default(), &error), |exit| exit.code())
+}
+
+fn dispatch(command: Command, session: &Session) -> crate::error::Result<Exit> {
+    match command {
+        Command::Verify => session.block_on(verify::run(session)),
+        Command::Orders => session.block_on(orders::run(session)),
+        Command::Check(asked) => session.block_on(check::run(session, &asked)),
+        Command::Record(action) => session.block_on(record::run(session, &action)),
+        Command::Providers(action) => providers::run(session, &action),
+        Command::Clean { all, dry_run } => session.block_on(clean::run(session, all, dry_run)),
+        Command::Config(ConfigCommand::Check) => config_check::run(session),
+        Command::Demo => session.block_on(demo::run(session)),
+        Command::Sandbox(options) => session.block_on(sandbox::run(session, options)),
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man { folder } => shell::man(folder.as_deref()),
+    }
+}
+
+/// Shows why the run as a whole failed.
+fn failed(printer: &Printer, error: &crate::error::Error) -> u8 {
+    report::json::run_failed(printer, error);
+    printer.error(&failure::text(error, printer.palette(), None));
+    error.kind().exit_code()
+}

@@ -57,7 +57,7 @@ impl Hook {
     }
 }
 
-/// Runs a hook with the paths in its environment: `DV_ORDER`, `DV_NAME`, `DV_NAMES` (blank-separated), `DV_SERIAL`, `DV_NOT_AFTER`,
+/// Runs a hook with the paths in its environment: `DV_ORDER_ID`, `DV_FOLDER`, `DV_NAMES` (blank-separated), `DV_SERIAL`, `DV_NOT_AFTER`,
 /// `DV_LIVE`, `DV_CERT`, `DV_CHAIN`, `DV_FULLCHAIN` and, where there is a key, `DV_PRIVKEY` (all below `live`), without any variable in
 /// `hidden`. Standard input is empty. It runs in a process group of its own, which is ended when the time is up or this future is dropped.
 ///
@@ -107,8 +107,8 @@ fn variables(delivered: &Delivered, order: &OrderId) -> Vec<(&'static str, Strin
     let folder = delivered.live.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     let names = delivered.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let mut all = vec![
-        ("DV_ORDER", order.to_string()),
-        ("DV_NAME", folder.unwrap_or_default()),
+        ("DV_ORDER_ID", order.to_string()),
+        ("DV_FOLDER", folder.unwrap_or_default()),
         ("DV_NAMES", names),
         ("DV_SERIAL", delivered.serial.clone()),
         ("DV_NOT_AFTER", delivered.not_after.to_string()),

@@ -241,8 +241,8 @@ const LONG: Duration = Duration::from_secs(30);
 async fn a_hook_gets_paths_and_no_credentials() {
     let out = TempDir::new().unwrap();
     let delivered = delivered(out.path());
-    let line = "test -s \"$DV_FULLCHAIN\" -a -s \"$DV_PRIVKEY\" -a \"$DV_ORDER\" = o-1 -a \"$KEPT\" = yes -a -z \"$TOKEN\" \
-                -a \"$DV_NAME\" = www.example.com && ! read line";
+    let line = "test -s \"$DV_FULLCHAIN\" -a -s \"$DV_PRIVKEY\" -a \"$DV_ORDER_ID\" = o-1 -a \"$KEPT\" = yes -a -z \"$TOKEN\" \
+                -a \"$DV_FOLDER\" = www.example.com && ! read line";
     hook(line, &delivered, LONG).await.unwrap();
 }
 

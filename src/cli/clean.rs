@@ -1,0 +1,27 @@
+//! `clean`: withdraws what no live order needs.
+
+use super::{exit::Exit, failure, report, session::Session};
+use crate::{error::Result, journey};
+
+/// Cleans up, or shows what would be.
+pub(super) async fn run(session: &Session, all: bool, dry_run: bool) -> Result<Exit> {
+    let printer = session.printer();
+    let rooms = session.rooms(report::observer(printer)).await?;
+    let cleaned = journey::clean(&rooms.surroundings, all, dry_run).await?;
+    if cleaned.is_empty() {
+        printer.note("the journal is empty: nothing of ours is out there");
+    }
+    let mut worst = Exit::DONE;
+    for entry in &cleaned {
+        let record = &entry.entry.record;
+        if dry_run && entry.kept.is_none() {
+            printer
+                .result(&format!("would remove {} {} at provider `{}`", record.record_type, record.name, entry.entry.provider));
+        }
+        if let Err(error) = &entry.outcome {
+            printer.error(&failure::text(error, printer.palette(), None));
+            worst = if worst == Exit::DONE { Exit::failure(error.kind()) } else { Exit::SOME_FAILED };
+        }
+    }
+    Ok(worst)
+}

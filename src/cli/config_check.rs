@@ -1,0 +1,91 @@
+//! `config check`: what is set, where it comes from, and whether it works. No secrets.
+
+use super::{exit::Exit, failure, printer::Printer, session::Session, table};
+use crate::{
+    config::{paths::Places, settings::SETTINGS},
+    delivery,
+    error::{Error, Result},
+    http::Http,
+    order::aliyun::credentials::CredentialChain,
+    secret::Redactor,
+};
+
+/// Shows the configuration and tries what can be tried without a network.
+pub(super) fn run(session: &Session) -> Result<Exit> {
+    let printer = session.printer();
+    show_options(session, printer);
+    printer.result("");
+    let mut problems = Vec::new();
+    match CredentialChain::new(session.environment().clone(), Redactor::default()).resolve() {
+        Ok(found) => printer.result(&format!("Alibaba Cloud: {}, from {}", found.access_key_id, found.origin)),
+        Err(error) => problems.push(error.context("Alibaba Cloud")),
+    }
+    let router = session.router(&Http::new()?)?;
+    for route in &session.file().routes {
+        printer.result(&format!("route: {} is written by {}", route.zone, route.provider));
+    }
+    for name in router.reachable() {
+        let settings = router.settings(name)?;
+        let description = router.registry().describe(&settings.id)?;
+        printer.result(&format!("provider {name}: {} ({})", description.title, description.origin));
+        for credential in &description.credentials {
+            match settings.find(&credential.name, &credential.familiar)? {
+                Some(found) => printer.result(&format!("  {}: {}", credential.name, found.origin)),
+                None if credential.optional => {}
+                None => printer.result(&format!("  {}: not set", credential.name)),
+            }
+        }
+        if let Err(error) = router.open(name) {
+            problems.push(error);
+        }
+    }
+    if !router.has_any() {
+        problems.push(Error::config("no provider is set").with_hint("use `--provider`, or add `[[route]]` to the config"));
+    }
+    let writable = session.chosen().out().and_then(|out| {
+        printer.result(&format!("certificates: {}", out.display()));
+        delivery::check_writable(&out)
+    });
+    problems.extend(writable.err());
+    match session.chosen().store() {
+        Ok(store) => {
+            printer.result(&format!("store: {}", store.display()));
+            if let Some(folder) = store.parent() {
+                problems.extend(delivery::check_writable(folder).err());
+            }
+        }
+        Err(error) => problems.push(error),
+    }
+    for problem in &problems {
+        printer.error("");
+        printer.error(&failure::text(problem, printer.palette(), None));
+    }
+    Ok(problems.first().map_or(Exit::DONE, |problem| Exit::failure(problem.kind())))
+}
+
+fn show_options(session: &Session, printer: &Printer) {
+    let file = session.file();
+    match (&file.path, file.exists) {
+        (Some(path), true) => printer.result(&format!("config file: {}", path.display())),
+        (Some(path), false) => printer.result(&format!("config file: {} (not there, which is fine)", path.display())),
+        (None, _) => printer.result("config file: none (no home folder)"),
+    }
+    if let Some(default) =
+        Places::of_process(session.environment()).config().filter(|default| Some(default) != file.path.as_ref())
+    {
+        printer.result(&format!("  instead of {}", default.display()));
+    }
+    let mut rows = table::new(&["OPTION", "VALUE", "FROM"]);
+    let mut is_empty = true;
+    for setting in SETTINGS {
+        if let Some(given) = session.layers().get(setting.name) {
+            is_empty = false;
+            rows.add_row([format!("--{}", setting.name), given.texts.join(" "), given.origin.to_string()]);
+        }
+    }
+    if is_empty {
+        printer.result("all options have their defaults");
+    } else {
+        table::show(printer, &rows);
+    }
+}

@@ -1,0 +1,90 @@
+//! `demo`: the whole journey on this machine, told step by step.
+
+use std::time::{Duration, Instant};
+
+use super::{arguments, exit::Exit, sandbox, session::Session, verify};
+use crate::{
+    environment::Environment,
+    error::{Error, ErrorKind, Result},
+    name::Name,
+    order::Generation,
+    sandbox::{NewOrder, Sandbox, SandboxOptions},
+};
+
+/// How far the secondaries of the demo are behind: long enough to be seen.
+const LAG: Duration = Duration::from_millis(1500);
+
+/// Runs the main command against a sandbox, in a folder that is removed afterwards.
+pub(super) async fn run(session: &Session) -> Result<Exit> {
+    let printer = session.printer();
+    let began = Instant::now();
+    let sandbox = Sandbox::start(SandboxOptions { lag: LAG, ..SandboxOptions::default() }).await?;
+    let home = tempfile::tempdir()
+        .map_err(|error| Error::new(ErrorKind::Unexpected, "no temporary folder can be made").with_source(error))?;
+    let name = Name::parse("www.example.com")?;
+    let wildcard = Name::parse("*.example.com")?;
+    let apex = Name::parse("example.com")?;
+    sandbox.add_order(NewOrder { generation: Generation::Api2018, domains: vec![name.clone()] });
+    sandbox.add_order(NewOrder { generation: Generation::Instance, domains: vec![apex, wildcard] });
+    printer.note(
+        "On this machine now: Alibaba Cloud's certificate service, a DNS provider with Cloudflare's API, three name servers of",
+    );
+    printer
+        .note(&format!("example.com (two of them {} s behind the first), a CA. Nothing leaves the machine.", LAG.as_secs_f64()));
+    printer.note("Two orders wait for validation: one of the 2018 API for www.example.com, one instance for example.com and *.example.com.");
+    printer.note("");
+    printer.note("$ dv-verify --provider cloudflare");
+    let inner = inner_session(session, &sandbox, home.path())?;
+    let exit = verify::run(&inner).await?;
+    if exit != Exit::DONE {
+        return Ok(exit);
+    }
+    printer.note("");
+    printer.note("$ ls certificates/www.example.com/live/");
+    let live = home.path().join("certificates").join(name.as_str()).join("live");
+    let mut files: Vec<String> = std::fs::read_dir(&live)
+        .map_err(|error| Error::new(ErrorKind::Unexpected, format!("`{}` cannot be read", live.display())).with_source(error))?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    files.sort_unstable();
+    printer.note(&files.join("  "));
+    let left = sandbox.records();
+    if !left.is_empty() {
+        return Err(Error::new(ErrorKind::Unexpected, format!("{} records were left behind", left.len())));
+    }
+    printer.note("");
+    printer.note(&format!(
+        "Done in {:.1} s: both certificates and their keys were on disk, and no record is left at the provider.",
+        began.elapsed().as_secs_f64()
+    ));
+    printer.note("Now with your own account: dv-verify --dry-run, and the README.");
+    Ok(Exit::DONE)
+}
+
+/// A session of the main command with the sandbox's environment and nothing of the user's.
+fn inner_session(session: &Session, sandbox: &Sandbox, home: &std::path::Path) -> Result<Session> {
+    let place = |name: &str| home.join(name).display().to_string();
+    let mut environment = Environment::of([("DV_PROVIDER", "cloudflare")]);
+    for (name, value) in sandbox::environment(sandbox) {
+        environment = environment.with(name, &value);
+    }
+    for (name, value) in [("DV_STORE", place("store.db")), ("DV_OUT", place("certificates")), ("DV_CONFIG", place("config.toml"))]
+    {
+        environment = environment.with(name, &value);
+    }
+    for name in ["TERM", "NO_COLOR"] {
+        if let Some(value) = session.environment().get(name) {
+            environment = environment.with(name, value);
+        }
+    }
+    let config = home.join("config.toml");
+    std::fs::write(&config, "")
+        .map_err(|error| Error::new(ErrorKind::Unexpected, "the demo cannot write its files").with_source(error))?;
+    let mut flags = arguments::parse(["dv-verify".into()]).map(|parsed| parsed.flags).unwrap_or_default();
+    for name in ["output", "color", "verbose", "quiet"] {
+        if let Some(given) = session.layers().get(name) {
+            flags.insert(name, given.texts.clone());
+        }
+    }
+    Session::new(&flags, environment).map_err(|(_, error)| error)
+}

@@ -1,0 +1,63 @@
+//! Errors for people: what failed, what lies below it, a blank line, what to do.
+
+use std::{error::Error as _, fmt::Write as _};
+
+use super::printer::{Palette, printable};
+use crate::error::Error;
+
+/// The text of an error. `about` says what it concerns, such as an order.
+pub(super) fn text(error: &Error, palette: Palette, about: Option<&str>) -> String {
+    let Palette { error: red, hint: cyan, .. } = palette;
+    let about = about.map(|about| format!("{about}: ")).unwrap_or_default();
+    let head = error.to_string();
+    let mut text = format!("{red}error:{red:#} {}", printable(&format!("{about}{head}")));
+    let mut said = head;
+    let mut below = error.source();
+    while let Some(cause) = below {
+        let cause_text = cause.to_string();
+        // Many errors repeat the one below them.
+        if !said.contains(&cause_text) {
+            let _ = write!(text, "\n  caused by: {}", printable(&cause_text));
+            said = cause_text;
+        }
+        below = cause.source();
+    }
+    if let Some(hint) = error.hint() {
+        let _ = write!(text, "\n\n{cyan}hint:{cyan:#} {}", printable(hint));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_chain_and_a_hint() {
+        let below = Error::new(ErrorKind::Unexpected, "permission denied").with_source(std::io::Error::other("os error 13"));
+        let error = Error::new(ErrorKind::Store, "the store `/x/store.db` cannot be opened")
+            .with_source(below)
+            .with_hint("choose another place with `--store`");
+        insta::assert_snapshot!(text(&error, Palette::default(), None), @r"
+        error: the store `/x/store.db` cannot be opened
+          caused by: permission denied
+          caused by: os error 13
+
+        hint: choose another place with `--store`
+        ");
+        insta::assert_snapshot!(text(&Error::usage("no"), Palette::default(), Some("cas-cn-1")), @"error: cas-cn-1: no");
+    }
+
+    #[test]
+    fn what_the_message_says_already_is_not_repeated() {
+        let error = Error::config("cannot be read: os error 13").with_source(std::io::Error::other("os error 13"));
+        assert_eq!(text(&error, Palette::default(), None), "error: cannot be read: os error 13");
+    }
+
+    #[test]
+    fn terminals_are_not_remote_controlled() {
+        let error = Error::usage("x\u{1b}]0;evil\u{7}y\r\nz");
+        assert_eq!(text(&error, Palette::default(), None), "error: x\\u{1b}]0;evil\\u{7}y\\r\\nz");
+    }
+}

@@ -1,0 +1,190 @@
+//! `providers list|show|new|replay`: what there is, what it needs, and a start for one's own.
+
+use std::path::Path;
+
+use super::{command::ProvidersAction, exit::Exit, printer::Printer, session::Session, table};
+use crate::{
+    config::show_duration,
+    error::{Error, ErrorKind, Result},
+    provider::{
+        Capabilities,
+        manifest::{self, Manifest},
+        registry::{CredentialHelp, Description, Registry},
+        settings::variable,
+    },
+};
+
+/// Does what was asked for.
+pub(super) fn run(session: &Session, action: &ProvidersAction) -> Result<Exit> {
+    let printer = session.printer();
+    match action {
+        ProvidersAction::List => list(printer, &session.registry()?),
+        ProvidersAction::Show { id } => {
+            let registry = session.registry()?;
+            let description = registry.describe(id)?;
+            let aliases = registry.aliases(&description.id);
+            if printer.is_json() { printer.json(&json(&description)) } else { show(printer, &description, &aliases) }
+        }
+        ProvidersAction::New { id } => printer.result(&start(id)?),
+        ProvidersAction::Replay { manifest, examples } => return replay(printer, manifest, examples.as_deref()),
+    }
+    Ok(Exit::DONE)
+}
+
+fn list(printer: &Printer, registry: &Registry) {
+    let all = registry.list();
+    if printer.is_json() {
+        all.iter().for_each(|description| printer.json(&json(description)));
+        return;
+    }
+    let mut rows = table::new(&["ID", "TITLE", "TYPES", "ORIGIN"]);
+    for description in &all {
+        let experimental = if description.capabilities.experimental { " (experimental)" } else { "" };
+        let title = format!("{}{experimental}", description.title);
+        rows.add_row([description.id.clone(), title, types(&description.capabilities), description.origin.clone()]);
+    }
+    table::show(printer, &rows);
+}
+
+fn types(capabilities: &Capabilities) -> String {
+    capabilities.record_types.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+fn show(printer: &Printer, description: &Description, aliases: &[&str]) {
+    let Description { id, title, docs, origin, credentials, capabilities } = description;
+    printer.result(&format!("{title} ({id})"));
+    if !aliases.is_empty() {
+        printer.result(&format!("  also known as {}", aliases.join(", ")));
+    }
+    printer.result(&format!("  {origin}"));
+    if let Some(docs) = docs {
+        printer.result(&format!("  {docs}"));
+    }
+    printer.result("");
+    if credentials.is_empty() {
+        printer.result("It needs no settings.");
+    } else {
+        printer.result(
+            "Settings (each variable also with _FILE behind it, for a file that holds the value; or the key in the config):",
+        );
+        credentials.iter().for_each(|credential| show_credential(printer, id, credential));
+    }
+    printer.result("");
+    for line in abilities(capabilities) {
+        printer.result(&line);
+    }
+}
+
+fn show_credential(printer: &Printer, id: &str, credential: &CredentialHelp) {
+    let CredentialHelp { name, secret, optional, help, familiar } = credential;
+    let kind = match (secret, optional) {
+        (true, true) => " (secret, optional)",
+        (true, false) => " (secret)",
+        (false, true) => " (optional)",
+        (false, false) => "",
+    };
+    printer.result(&format!("  {name}{kind}"));
+    if let Some(help) = help {
+        printer.result(&format!("      {help}"));
+    }
+    let mut variables = vec![variable(id, name)];
+    variables.extend(familiar.iter().cloned());
+    printer.result(&format!("      {}", variables.join(", ")));
+}
+
+fn abilities(capabilities: &Capabilities) -> Vec<String> {
+    let mut lines = vec![format!("Writes {}; TTL at least {} s.", types(capabilities), capabilities.least_ttl)];
+    if let Some(delay) = capabilities.usual_delay {
+        lines.push(format!("Changes usually reach all name servers within {}.", show_duration(delay)));
+    }
+    if !capabilities.several_values {
+        lines.push("Holds one value per name: another value at the name is replaced.".to_owned());
+    }
+    if !capabilities.removal {
+        lines.push("Cannot remove records.".to_owned());
+    }
+    if capabilities.rewrites_zone {
+        lines.push("Every write replaces the whole zone.".to_owned());
+    }
+    if capabilities.by_hand {
+        lines.push("A person writes the records.".to_owned());
+    }
+    if capabilities.experimental {
+        lines.push("Experimental: nothing above derived examples has shown that it works.".to_owned());
+    }
+    lines
+}
+
+fn json(description: &Description) -> serde_json::Value {
+    let credentials: Vec<_> = description
+        .credentials
+        .iter()
+        .map(|credential| {
+            let mut variables = vec![variable(&description.id, &credential.name)];
+            variables.extend(credential.familiar.iter().cloned());
+            serde_json::json!({
+                "name": credential.name,
+                "secret": credential.secret,
+                "optional": credential.optional,
+                "help": credential.help,
+                "variables": variables,
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "id": description.id,
+        "title": description.title,
+        "docs": description.docs,
+        "origin": description.origin,
+        "types": description.capabilities.record_types,
+        "experimental": description.capabilities.experimental,
+        "credentials": credentials,
+    })
+}
+
+/// A manifest to start from. It loads as it is, which a test makes sure of.
+fn start(id: &str) -> Result<String> {
+    let plain = !id.is_empty() && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if !plain {
+        return Err(
+            Error::usage(format!("`{id}` cannot be the id of a provider")).with_hint("use lower-case letters, digits and `-`")
+        );
+    }
+    Ok(include_str!("manifest-start.toml").replace("PROVIDER-ID", id).trim_end().to_owned())
+}
+
+/// Replays the examples of a manifest: requests and replies are compared, nothing is sent.
+fn replay(printer: &Printer, path: &Path, examples: Option<&Path>) -> Result<Exit> {
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).map_err(|error| Error::config(format!("`{}` cannot be read: {error}", path.display())))
+    };
+    let beside = path.with_extension("examples.toml");
+    let examples = examples.unwrap_or(&beside);
+    let manifest = Manifest::parse(&read(path)?, &path.display().to_string(), false)?;
+    let outcomes = manifest::replay(&manifest, &read(examples)?, &examples.display().to_string())?;
+    let mut failed = 0;
+    for outcome in &outcomes {
+        match &outcome.failure {
+            None => printer.result(&format!("ok      {}", outcome.title)),
+            Some(why) => {
+                failed += 1;
+                printer.result(&format!("FAILED  {}: {why}", outcome.title));
+            }
+        }
+    }
+    printer.result(&format!("{} examples, {failed} failed", outcomes.len()));
+    Ok(if failed == 0 { Exit::DONE } else { Exit::failure(ErrorKind::Config) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_of_a_manifest_loads() {
+        let text = start("mine").unwrap();
+        let manifest = Manifest::parse(&text, "mine.toml", false).unwrap();
+        assert_eq!(manifest.id(), "mine");
+        start("Mine/..").unwrap_err();
+    }
+}

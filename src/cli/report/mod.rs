@@ -1,0 +1,107 @@
+//! What a run tells while it goes on, for people and for programs.
+
+use std::sync::Arc;
+
+use comfy_table::Table;
+
+use super::{printer::Printer, table};
+use crate::{
+    journey::{
+        Summary,
+        event::{Observer, Outcome},
+    },
+    propagation::{ResolverReport, Round, Verdict},
+};
+
+mod human;
+pub(super) mod json;
+mod live;
+
+/// The reader of events that the user asked for.
+pub(super) fn observer(printer: &Printer) -> Arc<dyn Observer> {
+    if printer.is_json() { Arc::new(json::Json::new(printer.clone())) } else { Arc::new(human::Human::new(printer.clone())) }
+}
+
+/// The last words of a run.
+pub(super) fn finish(printer: &Printer, summary: &Summary, calls: &[(String, u64)]) {
+    tracing::info!(
+        "calls to CAS: {}",
+        calls.iter().map(|(action, count)| format!("{action} {count}")).collect::<Vec<_>>().join(", ")
+    );
+    if printer.is_json() {
+        return;
+    }
+    if summary.orders.is_empty() && !summary.interrupted {
+        printer.note("no order waits for validation");
+        return;
+    }
+    let count =
+        |wanted: fn(&Outcome) -> bool| summary.orders.iter().filter(|(_, outcome)| outcome.as_ref().is_ok_and(wanted)).count();
+    let failed = summary.orders.iter().filter(|(_, outcome)| outcome.is_err()).count();
+    let parts = [
+        (count(|outcome| matches!(outcome, Outcome::Issued(_))), "issued"),
+        (count(|outcome| matches!(outcome, Outcome::LeftWaiting)), "left waiting"),
+        (count(|outcome| matches!(outcome, Outcome::HeldByAnotherRun)), "held by another run"),
+        (count(|outcome| matches!(outcome, Outcome::NothingToDo)), "with nothing to do"),
+        (failed, "failed"),
+    ];
+    let parts: Vec<String> =
+        parts.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}")).collect();
+    if summary.orders.len() > 1 && !parts.is_empty() {
+        printer.note(&format!("{} orders: {}", summary.orders.len(), parts.join(", ")));
+    }
+}
+
+/// The table of every authority.
+pub(super) fn authorities(round: &Round) -> Table {
+    let mut rows = table::new(&["SERVER", "ADDRESS", "VERDICT", "TIME", "SEEN"]);
+    for observation in &round.observations {
+        let verdict =
+            if observation.out { format!("{} (out)", observation.verdict.word()) } else { observation.verdict.word().to_owned() };
+        rows.add_row([
+            observation.authority.server.clone(),
+            observation.authority.address.to_string(),
+            verdict,
+            observation.round_trip.map(|time| format!("{} ms", time.as_millis())).unwrap_or_default(),
+            seen(&observation.verdict),
+        ]);
+    }
+    rows
+}
+
+/// The table of recursive resolvers.
+pub(super) fn resolvers(reports: &[ResolverReport]) -> Table {
+    let mut rows = table::new(&["RESOLVER", "VERDICT", "SEEN"]);
+    for report in reports {
+        rows.add_row([
+            report.resolver.clone(),
+            report.verdict.word().to_owned(),
+            denial(report).unwrap_or_else(|| seen(&report.verdict)),
+        ]);
+    }
+    rows
+}
+
+/// How long a resolver will go on denying a record, as a time of the clock.
+fn denial(report: &ResolverReport) -> Option<String> {
+    let left = report.negative_for?;
+    let until = jiff::ZonedDateTime::now().checked_add(jiff::SignedDuration::try_from(left).ok()?).ok()?;
+    Some(format!("remembers that it was not there until {}", until.strftime("%H:%M:%S")))
+}
+
+fn seen(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Visible => String::new(),
+        other => super::printer::printable(&other.sentence()),
+    }
+}
+
+/// One sentence about a look.
+pub(super) fn conclusion(round: &Round) -> String {
+    match (round.visible, &round.explanation) {
+        (true, None) => "visible: every name server shows the value".to_owned(),
+        (true, Some(risk)) => format!("visible; {risk}"),
+        (false, Some(why)) => format!("not visible: {why}"),
+        (false, None) => "not visible".to_owned(),
+    }
+}

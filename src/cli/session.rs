@@ -1,0 +1,195 @@
+//! What every command needs: options, config, output, and the rooms that it works with, each made when it is needed.
+
+use std::{collections::BTreeMap, future::Future, sync::Arc};
+
+use super::{
+    logging,
+    printer::{Printer, Terminals},
+};
+use crate::{
+    config::{
+        chosen::{Chosen, Manner},
+        file::ConfigFile,
+        layers::{Flags, Layers},
+        paths::Places,
+        routing::Router,
+    },
+    environment::Environment,
+    error::{Error, ErrorKind, Result},
+    http::Http,
+    journey::{Surroundings, event::Observer},
+    order::aliyun::{Cas, credentials::CredentialChain},
+    propagation::Propagation,
+    provider::{
+        registry::Registry,
+        settings::{Context, Setting},
+    },
+    secret::Redactor,
+    store::Store,
+};
+
+/// The options of one call of the program, and how it speaks.
+pub(super) struct Session {
+    printer: Printer,
+    environment: Environment,
+    layers: Layers,
+    file: ConfigFile,
+    chosen: Chosen,
+    redactor: Redactor,
+}
+
+/// The rooms of one run.
+pub(super) struct Rooms {
+    /// For the journey.
+    pub(super) surroundings: Surroundings,
+    /// The order source, for its counters.
+    pub(super) cas: Arc<Cas>,
+    /// The routing.
+    pub(super) router: Arc<Router>,
+}
+
+impl Session {
+    /// Reads environment and config file.
+    ///
+    /// # Errors
+    /// With the printer that shows the error as the user asked for.
+    pub(super) fn new(flags: &Flags, environment: Environment) -> std::result::Result<Self, (Printer, Error)> {
+        let redactor = Redactor::default();
+        let printer = |manner: Manner| Printer::new(manner, &environment, Terminals::of_process(), redactor.clone());
+        let places = Places::of_process(&environment);
+        let early = Layers::resolve(flags, &environment, &ConfigFile::default());
+        let early_manner = Manner::of(&early).unwrap_or_default();
+        let read = || -> Result<(Layers, ConfigFile, Chosen, Manner)> {
+            let named = early.get("config").and_then(|given| given.texts.last());
+            let path = named.map(std::path::PathBuf::from).or_else(|| places.config());
+            let file = path.map_or_else(|| Ok(ConfigFile::default()), |path| ConfigFile::read(&path, named.is_some()))?;
+            let layers = Layers::resolve(flags, &environment, &file);
+            let manner = Manner::of(&layers)?;
+            let chosen = Chosen::read(&layers, &file, places.clone())?;
+            Ok((layers, file, chosen, manner))
+        };
+        let (layers, file, chosen, manner) = read().map_err(|error| (printer(early_manner), error))?;
+        let printer = printer(manner);
+        logging::start(&printer, &environment);
+        Ok(Self { printer, environment, layers, file, chosen, redactor })
+    }
+
+    /// How the program speaks.
+    pub(super) fn printer(&self) -> &Printer {
+        &self.printer
+    }
+
+    /// What the user chose.
+    pub(super) fn chosen(&self) -> &Chosen {
+        &self.chosen
+    }
+
+    /// Where each value came from.
+    pub(super) fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    /// The config file.
+    pub(super) fn file(&self) -> &ConfigFile {
+        &self.file
+    }
+
+    /// The environment.
+    pub(super) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// Runs a future to its end.
+    ///
+    /// # Errors
+    /// As the future; `ErrorKind::Unexpected` where no runtime can be made.
+    pub(super) fn block_on<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Error::new(ErrorKind::Unexpected, "no threads can be started").with_source(error))?;
+        let outcome = runtime.block_on(future);
+        // Answers that nobody waits for any more must not hold the program up.
+        runtime.shutdown_background();
+        outcome
+    }
+
+    /// The providers that there are: built-in ones, and those in `providers/` beside the config file.
+    ///
+    /// # Errors
+    /// `ErrorKind::Config` for a manifest that does not load.
+    pub(super) fn registry(&self) -> Result<Registry> {
+        let beside = self.file.path.as_deref().and_then(std::path::Path::parent).map(|folder| folder.join("providers"));
+        Registry::load(beside.as_deref())
+    }
+
+    /// The routing of names to provider instances.
+    ///
+    /// # Errors
+    /// As [`Router::new`].
+    pub(super) fn router(&self, http: &Http) -> Result<Router> {
+        let (environment, redactor) = (self.environment.clone(), self.redactor.clone());
+        let fallback = Box::new(move |id: &str| alibaba_credentials(id, &environment, &redactor));
+        let context = Context { http: http.clone(), redactor: self.redactor.clone() };
+        Router::new(&self.chosen, self.file.clone(), self.registry()?, context, self.environment.clone(), fallback)
+    }
+
+    /// The order source.
+    ///
+    /// # Errors
+    /// As [`Cas::new`].
+    pub(super) fn cas(&self, http: &Http) -> Result<Cas> {
+        Cas::new(self.chosen.cas.clone(), self.environment.clone(), http.clone(), self.redactor.clone())
+    }
+
+    /// How records are seen.
+    ///
+    /// # Errors
+    /// As [`Propagation::new`].
+    pub(super) fn propagation(&self) -> Result<Propagation> {
+        Propagation::new(self.chosen.propagation.clone())
+    }
+
+    /// Everything that a run works with. What can be wrong with options is found before the store is made.
+    ///
+    /// # Errors
+    /// As those of the rooms.
+    pub(super) async fn rooms(&self, observer: Arc<dyn Observer>) -> Result<Rooms> {
+        let http = Http::new()?;
+        let router = Arc::new(self.router(&http)?);
+        let cas = Arc::new(self.cas(&http)?);
+        let propagation = self.propagation()?;
+        let store = Store::open(&self.chosen.store()?).await?;
+        if let Some(notice) = store.notice() {
+            self.printer.warning(notice, None);
+        }
+        let surroundings = Surroundings {
+            source: cas.clone(),
+            routing: router.clone(),
+            propagation,
+            store,
+            observer,
+            environment: self.environment.clone(),
+        };
+        Ok(Rooms { surroundings, cas, router })
+    }
+}
+
+/// Alibaba's own credentials for its DNS service, where no others are set.
+fn alibaba_credentials(id: &str, environment: &Environment, redactor: &Redactor) -> BTreeMap<String, Setting> {
+    if id != "alidns" {
+        return BTreeMap::new();
+    }
+    // Where the chain yields nothing, the provider says which variables it wants.
+    let Ok(found) = CredentialChain::new(environment.clone(), redactor.clone()).resolve() else { return BTreeMap::new() };
+    let origin = format!("Alibaba Cloud's credentials ({})", found.origin);
+    let setting = |value: &crate::secret::Secret| Setting { value: value.clone(), origin: origin.clone() };
+    let mut all = BTreeMap::from([
+        ("access_key".to_owned(), setting(&crate::secret::Secret::new(found.access_key_id.clone()))),
+        ("secret_key".to_owned(), setting(&found.access_key_secret)),
+    ]);
+    if let Some(token) = &found.security_token {
+        all.insert("security_token".to_owned(), setting(token));
+    }
+    all
+}

@@ -1,0 +1,45 @@
+//! Completions and manual pages, from the definition that also parses.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+};
+
+use super::{arguments, exit::Exit};
+use crate::error::{Error, ErrorKind, Result};
+
+fn failed(error: io::Error) -> Error {
+    Error::new(ErrorKind::Unexpected, "it cannot be written").with_source(error)
+}
+
+/// Prints completions for a shell.
+pub(super) fn completions(shell: clap_complete::Shell) -> Result<Exit> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut arguments::definition(), "dv-verify", &mut text);
+    print(&text)
+}
+
+/// Prints the manual page, or writes the pages of all commands into a folder.
+pub(super) fn man(folder: Option<&Path>) -> Result<Exit> {
+    let definition = arguments::definition();
+    match folder {
+        Some(folder) => {
+            clap_mangen::generate_to(definition, folder)
+                .map_err(|error| Error::usage(format!("manual pages cannot be written to `{}`: {error}", folder.display())))?;
+            Ok(Exit::DONE)
+        }
+        None => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(definition).render(&mut text).map_err(failed)?;
+            print(&text)
+        }
+    }
+}
+
+fn print(text: &[u8]) -> Result<Exit> {
+    match io::stdout().lock().write_all(text) {
+        // A reader that has seen enough is no failure.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(error)),
+        _ => Ok(Exit::DONE),
+    }
+}

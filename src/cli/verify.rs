@@ -1,0 +1,118 @@
+//! The main command: orders from `checking` to a certificate on disk.
+
+use std::sync::Arc;
+
+use super::{
+    exit::Exit,
+    report,
+    session::{Rooms, Session},
+    signals::Signals,
+    table,
+};
+use crate::{
+    error::{Error, Result},
+    journey::{
+        self, Options, Stop, Summary,
+        event::{Outcome, PlannedRecord, Silent},
+    },
+    order::OrderSource,
+};
+
+/// Verifies orders.
+pub(super) async fn run(session: &Session) -> Result<Exit> {
+    let observer = report::observer(session.printer());
+    let rooms = session.rooms(observer.clone()).await?;
+    let options = session.chosen().journey(rooms.router.registry().hidden_variables(session.environment()))?;
+    if let [only] = rooms.router.reachable().as_slice() {
+        // Its mistakes are found before the first order is read.
+        rooms.router.open(only)?;
+    }
+    remind(&rooms, &options).await?;
+    if !options.dry_run && !rooms.router.has_any() {
+        return without_provider(session, &rooms, &options).await;
+    }
+    let by_hand = rooms.router.by_hand()?;
+    if !options.dry_run && !by_hand.is_empty() {
+        show_for_hands(session, &rooms, &options, &by_hand).await?;
+    }
+    let stop = Stop::default();
+    let signals = Signals::listen(stop.clone(), session.printer().clone())?;
+    let summary = journey::run(&rooms.surroundings, &options, &stop).await?;
+    report::finish(session.printer(), &summary, &rooms.cas.calls());
+    if options.dry_run {
+        show_plan(session, &summary);
+    }
+    Ok(Exit::of_summary(&summary, session.chosen().detailed_exit_code, signals.exit()))
+}
+
+/// Tells the source which generation answered for an order before, so that it need not try.
+async fn remind(rooms: &Rooms, options: &Options) -> Result<()> {
+    let store = &rooms.surroundings.store;
+    let origin = rooms.cas.origin();
+    let mut known = store.unfinished(origin).await?;
+    for id in &options.orders {
+        known.extend(store.recall(origin, id).await?);
+    }
+    for memory in known {
+        rooms.cas.remember(&memory.id, memory.generation);
+    }
+    Ok(())
+}
+
+/// What a run would write, found out without writing and without a word.
+async fn plan(rooms: &Rooms, options: &Options) -> Result<Summary> {
+    let quiet = journey::Surroundings { observer: Arc::new(Silent), ..rooms.surroundings.clone() };
+    let dry = Options { dry_run: true, ..options.clone() };
+    journey::run(&quiet, &dry, &Stop::default()).await
+}
+
+fn planned(summary: &Summary) -> Vec<&PlannedRecord> {
+    let plans = summary.orders.iter().filter_map(|(_, outcome)| match outcome {
+        Ok(Outcome::WouldWrite(records)) => Some(records),
+        _ => None,
+    });
+    plans.flatten().collect()
+}
+
+/// Without a provider every record that is needed is shown, and nothing is written.
+async fn without_provider(session: &Session, rooms: &Rooms, options: &Options) -> Result<Exit> {
+    let summary = plan(rooms, options).await?;
+    for (id, outcome) in &summary.orders {
+        if let Err(error) = outcome {
+            session.printer().error(&super::failure::text(error, session.printer().palette(), Some(id.as_str())));
+        }
+    }
+    let records = planned(&summary);
+    if !records.is_empty() {
+        session.printer().note("these records are needed:");
+        table::records(session.printer(), &records);
+    }
+    Err(Error::config("no provider is set, so nothing was written")
+        .with_hint("say who writes the records with `--provider PROVIDER` (`dv-verify providers list`), or add them yourself and use `--provider manual`"))
+}
+
+/// Where a person writes, all records of all orders are shown at once.
+async fn show_for_hands(session: &Session, rooms: &Rooms, options: &Options, by_hand: &[String]) -> Result<()> {
+    let summary = plan(rooms, options).await?;
+    let records: Vec<&PlannedRecord> = planned(&summary)
+        .into_iter()
+        .filter(|planned| planned.provider.as_ref().is_some_and(|provider| by_hand.contains(provider)))
+        .collect();
+    if !records.is_empty() {
+        session.printer().note("add these records now; this waits until every name server shows them:");
+        table::records(session.printer(), &records);
+    }
+    Ok(())
+}
+
+fn show_plan(session: &Session, summary: &Summary) {
+    if session.printer().is_json() {
+        return;
+    }
+    let records = planned(summary);
+    if records.is_empty() {
+        session.printer().note("nothing would be written");
+    } else {
+        table::records(session.printer(), &records);
+    }
+}

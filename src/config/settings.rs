@@ -1,0 +1,285 @@
+//! The table of all options: one line of facts for each, from which flags, help, variables, config keys and documentation follow.
+
+use super::variables;
+
+/// What an option takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing: it is there or not. In the environment and the file a boolean.
+    Flag,
+    /// Nothing, but it counts. In the environment and the file a number.
+    Count,
+    /// One value.
+    Value,
+    /// Any number of values: a repeated flag, a list in the file, in the environment separated by this character.
+    List(char),
+}
+
+/// What an option is about: its heading in the help, and which commands take it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Group {
+    /// Which orders.
+    Orders,
+    /// How CAS is reached.
+    Source,
+    /// Who writes records.
+    Provider,
+    /// What may be written.
+    Guard,
+    /// How records are seen.
+    Propagation,
+    /// How long to wait, and what to leave out.
+    Run,
+    /// Where certificates go, and who is told.
+    Delivery,
+    /// Where the program remembers.
+    Store,
+    /// What is shown, and the config file; every command takes these.
+    Common,
+}
+
+impl Group {
+    /// All groups, in the order of the help.
+    pub const ALL: [Self; 9] = [
+        Self::Orders,
+        Self::Provider,
+        Self::Guard,
+        Self::Run,
+        Self::Propagation,
+        Self::Delivery,
+        Self::Source,
+        Self::Store,
+        Self::Common,
+    ];
+
+    /// The heading in the help and in docs/configuration.md.
+    pub fn heading(self) -> &'static str {
+        match self {
+            Self::Orders => "Which orders",
+            Self::Source => "Alibaba Cloud",
+            Self::Provider => "DNS provider",
+            Self::Guard => "What may be written",
+            Self::Propagation => "Seeing the record",
+            Self::Run => "The run",
+            Self::Delivery => "Certificates and hooks",
+            Self::Store => "Memory",
+            Self::Common => "Output and configuration",
+        }
+    }
+}
+
+/// One option.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The long flag without dashes: `poll-interval`.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// What it is about.
+    pub group: Group,
+    /// What stands for the value in the help.
+    pub value_name: &'static str,
+    /// The only words that it takes; empty: no such list.
+    pub choices: &'static [&'static str],
+    /// The default as the user would write it, or in words; `None`: unset.
+    pub default: Option<&'static str>,
+    /// One line.
+    pub help: &'static str,
+    /// More, for `--help`; empty: nothing more.
+    pub details: &'static str,
+    /// The short flag.
+    pub short: Option<char>,
+    /// Another long flag.
+    pub alias: Option<&'static str>,
+    /// The config key, where it is not the name with `_`; empty: none.
+    own_key: Option<&'static str>,
+}
+
+impl Setting {
+    /// The environment variable: `DV_POLL_INTERVAL`.
+    pub fn variable(&self) -> String {
+        variables::of_setting(self.name)
+    }
+
+    /// The key in the config file: `poll_interval`; `None` where it makes no sense there.
+    pub fn key(&self) -> Option<String> {
+        match self.own_key {
+            Some("") => None,
+            Some(key) => Some(key.to_owned()),
+            None => Some(self.name.replace('-', "_")),
+        }
+    }
+
+    const fn new(kind: Kind, group: Group, name: &'static str, value_name: &'static str, help: &'static str) -> Self {
+        Self {
+            name,
+            kind,
+            group,
+            value_name,
+            choices: &[],
+            default: None,
+            help,
+            details: "",
+            short: None,
+            alias: None,
+            own_key: None,
+        }
+    }
+
+    const fn default(mut self, default: &'static str) -> Self {
+        self.default = Some(default);
+        self
+    }
+
+    const fn choices(mut self, choices: &'static [&'static str]) -> Self {
+        self.choices = choices;
+        self
+    }
+
+    const fn details(mut self, details: &'static str) -> Self {
+        self.details = details;
+        self
+    }
+
+    const fn short(mut self, short: char) -> Self {
+        self.short = Some(short);
+        self
+    }
+
+    const fn alias(mut self, alias: &'static str) -> Self {
+        self.alias = Some(alias);
+        self
+    }
+
+    const fn key_is(mut self, key: &'static str) -> Self {
+        self.own_key = Some(key);
+        self
+    }
+}
+
+/// The option of this name.
+pub fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+/// Every option of the program.
+pub const SETTINGS: &[Setting] = &[
+    list(',', Group::Orders, "order", "ID", "Only this order; repeatable").alias("instance-id").details(
+        "Without it: every order that waits for validation, and what earlier runs left unfinished. `dv-verify orders` lists the ids.",
+    ),
+    list(',', Group::Orders, "domain", "NAME", "Only orders for this name; repeatable"),
+    value(Group::Orders, "base-domain", "NAME", "What relative challenge names are relative to, where the API does not say"),
+    value(Group::Provider, "provider", "PROVIDER", "Who writes the records").key_is("default_provider").details(
+        "A provider instance of the config, a built-in id (`dv-verify providers list`), or the path of a manifest (with a `/`, or ending in `.toml`). \
+         `manual` shows the records and waits until somebody has added them. The flag and the variable win over all routes of the config; the \
+         config's key `default_provider` counts where no route fits.",
+    ),
+    list(',', Group::Guard, "zone", "ZONE", "Write in this zone and nowhere else; repeatable"),
+    list(',', Group::Guard, "allow-name", "NAME", "Write at this name, though it is not the order's; repeatable"),
+    flag(Group::Guard, "allow-apex", "Write at the apex of a zone"),
+    value(Group::Run, "timeout", "DURATION", "How long an order may take in all").default("75m").details(
+        "Exit code 7 when the time is up; the next run goes on where this one stopped.",
+    ),
+    value(Group::Run, "challenge-timeout", "DURATION", "How long the CA may take to its challenge").default("10m"),
+    value(Group::Run, "poll-interval", "DURATION", "The longest step between two looks at an order").default("30s"),
+    value(Group::Run, "parallel", "N", "Orders at the same time; 0: all").default("0"),
+    flag(Group::Run, "dry-run", "Show what would be written where, and write nothing"),
+    flag(Group::Run, "no-wait", "Publish the records and leave; a later run goes on"),
+    flag(Group::Run, "no-follow", "Write at the challenge's own name, whatever CNAME stands there"),
+    flag(Group::Run, "keep-record", "Leave the records in place; `record remove` or `clean --all` takes them away"),
+    value(Group::Propagation, "policy", "POLICY", "When a record counts as visible").default("reachable").details(
+        "reachable: every server that answers shows it, and one does. all: every address of every server. quorum=N: N servers. any: one server.",
+    ),
+    value(Group::Propagation, "propagation-timeout", "DURATION", "How long a record may take to be visible")
+        .default("15m, or twice the provider's usual delay"),
+    list(';', Group::Propagation, "authority", "ZONE=ADDR[:PORT],…", "Who answers for a zone; repeatable").details(
+        "For a hidden primary, split horizon and tests: these servers are asked instead of those that DNS names. IPv6 addresses with a port are \
+         in brackets: example.com=192.0.2.1,[2001:db8::1]:5353",
+    ),
+    value(Group::Propagation, "resolver", "ADDR[:PORT]", "The resolver for zone cuts and server addresses").default("the system's"),
+    value(Group::Delivery, "out", "FOLDER", "The folder of all certificates").default("`certificates` in the state folder"),
+    value(Group::Delivery, "name", "NAME", "The folder of the one order in it").default("the first name of the certificate"),
+    list('\n', Group::Delivery, "hook", "PROGRAM", "Run this after a new certificate; repeatable").details(
+        "It finds the paths in its environment: DV_CERT, DV_CHAIN, DV_FULLCHAIN, DV_PRIVKEY, DV_LIVE, DV_FOLDER, DV_NAMES, DV_SERIAL, DV_NOT_AFTER, \
+         DV_ORDER_ID. Credentials are taken out of the environment.",
+    ),
+    list('\n', Group::Delivery, "hook-shell", "LINE", "The same for a line of shell; repeatable"),
+    value(Group::Delivery, "hook-timeout", "DURATION", "How long a hook may take").default("2m"),
+    value(Group::Source, "api", "API", "The generation of the API").default("auto").choices(&["auto", "2018", "order", "instance"]),
+    value(Group::Source, "region", "REGION", "The region of the orders").default("cn-hangzhou"),
+    value(Group::Source, "endpoint", "URL", "The CAS host, for all generations").default("by region"),
+    value(Group::Source, "signature", "VERSION", "The signature of requests").default("v1").choices(&["v1", "v3"]),
+    value(Group::Source, "lang", "LANG", "The language of messages of the 2018 API").choices(&["zh", "en"]),
+    value(Group::Source, "source-ip", "ADDR", "The parameter SourceIp of the 2018 API"),
+    value(Group::Source, "rate", "N", "Calls per second, over all orders").default("10"),
+    value(Group::Store, "store", "FILE", "The journal of records and what is known of orders")
+        .default("`store.db` in the state folder"),
+    value(Group::Common, "config", "FILE", "The config file").key_is("").default("see `config check`"),
+    value(Group::Common, "output", "FORMAT", "For people, or one JSON object per line")
+        .default("human")
+        .choices(&["human", "json"]),
+    flag(Group::Common, "detailed-exit-code", "Exit with 10 instead of 0 where something new was issued"),
+    count(Group::Common, "verbose", "Say more; twice: say everything").short('v'),
+    flag(Group::Common, "quiet", "Say nothing but errors and what was asked for").short('q'),
+    value(Group::Common, "color", "WHEN", "Colours").default("auto").choices(&["auto", "always", "never"]),
+];
+
+const fn value(group: Group, name: &'static str, value_name: &'static str, help: &'static str) -> Setting {
+    Setting::new(Kind::Value, group, name, value_name, help)
+}
+
+const fn list(separator: char, group: Group, name: &'static str, value_name: &'static str, help: &'static str) -> Setting {
+    Setting::new(Kind::List(separator), group, name, value_name, help)
+}
+
+const fn flag(group: Group, name: &'static str, help: &'static str) -> Setting {
+    Setting::new(Kind::Flag, group, name, "", help)
+}
+
+const fn count(group: Group, name: &'static str, help: &'static str) -> Setting {
+    Setting::new(Kind::Count, group, name, "", help)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_and_keys_are_unique_and_help_is_short() {
+        let mut seen = HashSet::new();
+        for setting in SETTINGS {
+            assert!(seen.insert(setting.name.to_owned()), "{} twice", setting.name);
+            assert!(setting.key().is_none_or(|key| key == setting.name || seen.insert(key)), "key of {}", setting.name);
+            assert!(setting.help.len() < 80 && !setting.help.ends_with('.'), "{}", setting.help);
+            assert!(Group::ALL.contains(&setting.group));
+        }
+    }
+
+    #[test]
+    fn every_option_is_in_the_documentation() {
+        let page = include_str!("../../docs/configuration.md");
+        for setting in SETTINGS {
+            assert!(page.contains(&format!("`--{}`", setting.name)), "--{} is not in docs/configuration.md", setting.name);
+            assert!(
+                page.contains(&format!("`{}`", setting.variable())),
+                "{} is not in docs/configuration.md",
+                setting.variable()
+            );
+            if let Some(key) = setting.key() {
+                assert!(page.contains(&format!("`{key}`")), "`{key}` is not in docs/configuration.md");
+            }
+        }
+        for variable in [
+            variables::LOG,
+            variables::NO_COLOR,
+            variables::TERM,
+            variables::XDG_STATE_HOME,
+            variables::XDG_CONFIG_HOME,
+            variables::SANDBOX_CONTROL,
+        ] {
+            assert!(page.contains(&format!("`{variable}`")), "{variable} is not in docs/configuration.md");
+        }
+    }
+}

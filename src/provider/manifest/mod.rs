@@ -1,1 +1,6 @@
 //! Providers described as data.
+mod filters;
+mod query;
+mod source;
+mod template;
+mod model;

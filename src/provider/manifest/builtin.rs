@@ -19,20 +19,28 @@ pub(super) const ALL: &[(&str, &str)] = &[
 /// Words whose variables (`DV_<WORD>_…`) mean something else: providers in Rust, and settings of the program.
 const OTHER: &[&str] = &["rfc2136", "exec", "httpreq", "manual", "acme", "aliyun", "alibaba", "store", "hook", "config"];
 
-/// Every id and alias that a user's manifest may not take.
-pub(super) fn names() -> &'static [String] {
+/// Whether an id or alias belongs to a built-in provider, or would share credential variables with one.
+pub(super) fn taken(name: &str) -> Option<&'static str> {
+    static ALIASES: OnceLock<Vec<(String, &'static str)>> = OnceLock::new();
+    let aliases = ALIASES.get_or_init(|| ALL.iter().flat_map(|(id, text)| aliases(text).into_iter().map(|alias| (alias, *id))).collect());
+    let ids = ALL.iter().map(|(id, _)| *id).chain(OTHER.iter().copied());
+    ids.into_iter()
+        .find(|id| shares_variables(id, name))
+        .or_else(|| aliases.iter().find(|(alias, _)| alias == name).map(|(_, id)| *id))
+}
+
+fn aliases(text: &str) -> Vec<String> {
     #[derive(Deserialize)]
     struct Aliases {
         #[serde(default)]
         aliases: Vec<String>,
     }
 
-    static NAMES: OnceLock<Vec<String>> = OnceLock::new();
-    NAMES.get_or_init(|| {
-        let aliases = |text: &str| toml::from_str::<Aliases>(text).map(|found| found.aliases).unwrap_or_default();
-        ALL.iter()
-            .flat_map(|(id, text)| std::iter::once((*id).to_owned()).chain(aliases(text)))
-            .chain(OTHER.iter().map(|word| (*word).to_owned()))
-            .collect()
-    })
+    toml::from_str::<Aliases>(text).map(|found| found.aliases).unwrap_or_default()
+}
+
+/// Whether credentials of the two ids could have the same variable: `DV_A_B_TOKEN` is `token` of `a-b` and `b_token` of `a`.
+fn shares_variables(a: &str, b: &str) -> bool {
+    let begins = |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_', '.']));
+    begins(a, b) || begins(b, a)
 }

@@ -143,7 +143,7 @@ impl Loader<'_> {
         }
         let names = std::iter::once(id.get_ref()).chain(&self.document.aliases);
         for name in names {
-            if let Some(taken) = builtin::names().iter().find(|taken| shares_variables(taken, name)) {
+            if let Some(taken) = builtin::taken(name) {
                 let message = format!("the id `{name}` is too close to the built-in provider `{taken}`: it would read its credentials");
                 return Err(self.error(&id.span(), message).with_hint("choose another id"));
             }
@@ -357,6 +357,7 @@ impl Loader<'_> {
             absent: query(&request.absent)?,
             exists: query(&request.exists)?,
             denied: query(&request.denied)?,
+            forbidden: query(&request.forbidden)?,
             throttled: query(&request.throttled)?,
             error: query(&request.error)?,
             code: query(&request.code)?,
@@ -509,10 +510,4 @@ impl Loader<'_> {
             fail: self.optional_query(wait.fail.as_ref(), "[wait]", RECORD_JQ)?,
         })
     }
-}
-
-/// Whether credentials of the two ids could have the same variable: `DV_A_B_TOKEN` is `token` of `a-b` and `b_token` of `a`.
-fn shares_variables(a: &str, b: &str) -> bool {
-    let begins = |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']));
-    begins(a, b) || begins(b, a)
 }

@@ -136,6 +136,7 @@ pub(super) struct Request {
     pub(super) absent: Option<Text>,
     pub(super) exists: Option<Text>,
     pub(super) denied: Option<Text>,
+    pub(super) forbidden: Option<Text>,
     pub(super) throttled: Option<Text>,
     pub(super) error: Option<Text>,
     pub(super) code: Option<Text>,

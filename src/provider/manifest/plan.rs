@@ -104,6 +104,7 @@ pub(super) struct Shared {
     pub(super) absent: Option<Query>,
     pub(super) exists: Option<Query>,
     pub(super) denied: Option<Query>,
+    pub(super) forbidden: Option<Query>,
     pub(super) throttled: Option<Query>,
     pub(super) error: Option<Query>,
     pub(super) code: Option<Query>,

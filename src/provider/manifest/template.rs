@@ -111,6 +111,11 @@ impl Template {
         self.is_literal
     }
 
+    /// The text as it is written in the manifest.
+    pub(super) fn literal(&self) -> &str {
+        &self.text
+    }
+
     /// The value: typed where the template is one lone expression, else text. `None` where an optional credential that it needs is
     /// not set, so that its key is left out.
     ///

@@ -47,15 +47,13 @@ impl Palette {
 /// What is known of the terminals of this process.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Terminals {
-    /// Standard output is one.
-    pub(super) out: bool,
     /// Standard error is one.
     pub(super) err: bool,
 }
 
 impl Terminals {
     pub(super) fn of_process() -> Self {
-        Self { out: io::stdout().is_terminal(), err: io::stderr().is_terminal() }
+        Self { err: io::stderr().is_terminal() }
     }
 }
 
@@ -184,7 +182,7 @@ mod tests {
     use super::*;
 
     fn coloured(manner: Manner, environment: &Environment, is_terminal: bool) -> bool {
-        let terminals = Terminals { out: is_terminal, err: is_terminal };
+        let terminals = Terminals { err: is_terminal };
         let printer = Printer::new(manner, environment, terminals, Redactor::default());
         printer.palette().error != Style::new()
     }
@@ -204,7 +202,7 @@ mod tests {
     #[test]
     fn live_progress_is_for_people_at_terminals() {
         let live = |manner: Manner, environment: &Environment, err: bool| {
-            Printer::new(manner, environment, Terminals { out: true, err }, Redactor::default()).live().is_some()
+            Printer::new(manner, environment, Terminals { err }, Redactor::default()).live().is_some()
         };
         let (auto, nothing) = (Manner::default(), Environment::default());
         assert!(live(auto, &nothing, true));

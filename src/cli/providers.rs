@@ -26,7 +26,9 @@ pub(super) fn run(session: &Session, action: &ProvidersAction) -> Result<Exit> {
             if printer.is_json() { printer.json(&json(&description)) } else { show(printer, &description, &aliases) }
         }
         ProvidersAction::New { id } => printer.result(&start(id)?),
-        ProvidersAction::Replay { manifest, examples } => return replay(printer, manifest, examples.as_deref()),
+        ProvidersAction::Replay { manifest, examples } => {
+            return session.block_on(replay(printer, manifest, examples.as_deref()));
+        }
     }
     Ok(Exit::DONE)
 }
@@ -154,21 +156,21 @@ fn start(id: &str) -> Result<String> {
 }
 
 /// Replays the examples of a manifest: requests and replies are compared, nothing is sent.
-fn replay(printer: &Printer, path: &Path, examples: Option<&Path>) -> Result<Exit> {
+async fn replay(printer: &Printer, path: &Path, examples: Option<&Path>) -> Result<Exit> {
     let read = |path: &Path| {
         std::fs::read_to_string(path).map_err(|error| Error::config(format!("`{}` cannot be read: {error}", path.display())))
     };
     let beside = path.with_extension("examples.toml");
     let examples = examples.unwrap_or(&beside);
     let manifest = Manifest::parse(&read(path)?, &path.display().to_string(), false)?;
-    let outcomes = manifest::replay(&manifest, &read(examples)?, &examples.display().to_string())?;
+    let outcomes = manifest::replay(&manifest, &read(examples)?, &examples.display().to_string()).await?;
     let mut failed = 0;
     for outcome in &outcomes {
         match &outcome.failure {
-            None => printer.result(&format!("ok      {}", outcome.title)),
+            None => printer.result(&format!("ok      {}", outcome.name)),
             Some(why) => {
                 failed += 1;
-                printer.result(&format!("FAILED  {}: {why}", outcome.title));
+                printer.result(&format!("FAILED  {}: {why}", outcome.name));
             }
         }
     }

@@ -1,0 +1,350 @@
+//! A provider made from a manifest.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use super::{
+    client::{Client, Purpose},
+    merge::{self, Change},
+    plan::{Call, Find, Merge, Plan, Writing},
+    query::Query,
+    scope::Scope,
+    verdict::Verdict,
+    zones,
+};
+use crate::{
+    error::{Error, Result, Retry},
+    name::Name,
+    provider::{Access, Capabilities, DnsProvider, Found, Handle, Zone},
+    record::Record,
+};
+
+/// How often a write whose outcome is unknown is looked after and tried again.
+const WRITE_ATTEMPTS: usize = 3;
+/// How long `[wait]` waits.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+
+/// A provider made from a manifest.
+pub(super) struct Engine {
+    pub(super) client: Client,
+    /// The TTL that is written, in seconds.
+    pub(super) ttl: u32,
+    /// Zones that the user named, for manifests that cannot find them.
+    pub(super) zones: Vec<Name>,
+    /// Writers of one record set, or of one zone, take turns.
+    turns: Mutex<BTreeMap<String, Arc<Mutex<()>>>>,
+}
+
+impl Engine {
+    /// A provider that has not called yet.
+    pub(super) fn new(client: Client, ttl: u32, zones: Vec<Name>) -> Self {
+        Self { client, ttl, zones, turns: Mutex::default() }
+    }
+
+    fn plan(&self) -> &Plan {
+        &self.client.plan
+    }
+
+    fn scope(&self, zone: &Zone, record: &Record) -> Result<Scope> {
+        let plan = self.plan();
+        if !plan.types.iter().any(|(record_type, _)| *record_type == record.record_type) {
+            return Err(Error::usage(format!("{} does not write {} records", plan.title, record.record_type)));
+        }
+        if !record.name.is_within(&zone.name) {
+            return Err(Error::usage(format!("`{}` is not in the zone `{}`", record.name, zone.name)));
+        }
+        Ok(Scope::of_record(zone, record, plan, self.ttl))
+    }
+
+    /// Waits for one's turn where writes must not overlap.
+    async fn turn(&self, zone: &Zone, record: &Record) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+        let capabilities = self.plan().capabilities();
+        let key = if capabilities.one_write_per_zone {
+            zone.name.to_string()
+        } else if capabilities.rewrites_set {
+            format!("{} {}", record.name, record.record_type)
+        } else {
+            return None;
+        };
+        let turn = Arc::clone(self.turns.lock().await.entry(key).or_default());
+        Some(turn.lock_owned().await)
+    }
+
+    fn wrong_shape(&self, section: &str, why: &str) -> Error {
+        let why = self.client.redactor.redact(why);
+        Error::provider(format!("{}: {section}: {why}", self.plan().id))
+    }
+
+    /// The records with the value, each as the object that `record` stands for.
+    async fn records(&self, find: &Find, scope: &Scope) -> Result<Vec<Value>> {
+        let Some(listed) = self.client.list(&find.call, &find.ids, find.next.as_ref(), scope).await? else {
+            return Ok(Vec::new());
+        };
+        let mut records = Vec::new();
+        for id in listed.values.into_iter().filter(|id| !id.is_null()) {
+            let record = as_record(id);
+            if let Some((call, keep)) = &find.detail {
+                let scope = scope.with("record", record.clone());
+                // A record that vanished between list and look is not there.
+                let Verdict::Done(reply) = self.client.ask(call, &scope, Purpose::Repeatable).await? else { continue };
+                if !keep.holds(&reply, &scope.variables()) {
+                    continue;
+                }
+            }
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    async fn find_value(&self, scope: &Scope) -> Result<Found> {
+        match &self.plan().writing {
+            Writing::Records { find: None, .. } => Ok(Found::CannotTell),
+            Writing::Records { find: Some(find), .. } => {
+                let first = self.records(find, scope).await?.into_iter().next();
+                Ok(first.map_or(Found::Absent, |record| Found::Present(Handle(record))))
+            }
+            Writing::Merge(merge) => {
+                let set = self.read(merge, scope).await?;
+                let found = merge::matching(&set.items, &merge.same, &scope.variables());
+                let found = found.map_err(|why| self.wrong_shape("[merge]", &why))?;
+                Ok(if found.is_empty() { Found::Absent } else { Found::Present(Handle(json!({}))) })
+            }
+        }
+    }
+
+    async fn create(&self, create: &Call, id: Option<&Query>, scope: &Scope) -> Result<Handle> {
+        let can_tell = !matches!(&self.plan().writing, Writing::Records { find: None, .. });
+        let mut attempt = 1;
+        loop {
+            match self.client.ask(create, scope, Purpose::Write).await {
+                Ok(Verdict::Done(reply)) => {
+                    self.settle(&reply, scope).await?;
+                    let variables = scope.variables();
+                    let id = id.map_or(Ok(None), |id| id.first(&reply, &variables));
+                    let id = id.map_err(|why| self.wrong_shape("[create]", &why))?;
+                    return Ok(Handle(id.map_or_else(|| json!({}), as_record)));
+                }
+                Ok(Verdict::Exists) => {
+                    return match self.find_value(scope).await? {
+                        Found::Present(handle) => Ok(handle),
+                        Found::CannotTell => Ok(Handle(json!({}))),
+                        Found::Absent => Err(Error::provider(format!(
+                            "{}: the service says that the record is there already, but does not list it",
+                            self.plan().id
+                        ))),
+                    };
+                }
+                Ok(Verdict::Absent) => {
+                    return Err(Error::provider(format!("{}: {}: not found", self.plan().id, create.section))
+                        .with_hint("the zone may have been removed meanwhile, or the base URL may be wrong"));
+                }
+                // What became of the call is not known: look, and only then try again.
+                Err(error) if error.retry() == Retry::Later && can_tell && attempt < WRITE_ATTEMPTS => {
+                    if let Found::Present(handle) = self.find_value(scope).await? {
+                        self.settle(&Value::Null, scope).await?;
+                        return Ok(handle);
+                    }
+                    attempt += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The set of values at the name now.
+    async fn read(&self, merge: &Merge, scope: &Scope) -> Result<Set> {
+        let Some(listed) = self.client.list(&merge.read, &merge.items, merge.next.as_ref(), scope).await? else {
+            return Ok(Set::default());
+        };
+        let doc = listed.first_reply.unwrap_or(Value::Null);
+        let ttl = merge.read_ttl.as_ref().map_or(Ok(None), |ttl| ttl.first(&doc, &scope.variables()));
+        let ttl = ttl.map_err(|why| self.wrong_shape("[merge]", &why))?;
+        Ok(Set { items: listed.values, doc, ttl })
+    }
+
+    /// Reads, changes by one and writes; again from the start where it is not known what became of the write.
+    async fn rewrite(&self, merge: &Merge, scope: &Scope, is_add: bool) -> Result<()> {
+        let mut attempt = 1;
+        loop {
+            let set = self.read(merge, scope).await?;
+            let variables = scope.variables();
+            let wrong = |why: String| self.wrong_shape("[merge]", &why);
+            let change = if is_add {
+                let context = scope.with("cred", self.client.credentials.object(scope.owner())?).context();
+                let item = merge.item.render(&context).map_err(wrong)?;
+                let item = item.ok_or_else(|| wrong("`item` has no value".to_owned()))?;
+                merge::add(&set.items, item, &merge.same, &variables).map_err(wrong)?
+            } else {
+                merge::remove(&set.items, &merge.same, &variables).map_err(wrong)?
+            };
+            let Change::To(new) = change else { return Ok(()) };
+            let call = match (&merge.first, &merge.clear) {
+                (Some(first), _) if set.items.is_empty() => first,
+                (_, Some(clear)) if new.is_empty() => clear,
+                _ => &merge.write,
+            };
+            let mut scope = scope.with("items", new);
+            scope.set("old", set.items);
+            scope.set("doc", set.doc);
+            // The others keep the TTL that they have.
+            if let Some(ttl) = set.ttl {
+                scope.set("ttl", ttl);
+            }
+            match self.client.ask(call, &scope, Purpose::Write).await {
+                Ok(Verdict::Done(reply)) => return self.settle(&reply, &scope).await,
+                Ok(Verdict::Absent) if !is_add => return Ok(()),
+                Ok(Verdict::Absent | Verdict::Exists) if attempt < WRITE_ATTEMPTS => {}
+                Ok(Verdict::Absent | Verdict::Exists) => {
+                    return Err(Error::provider(format!("{}: the record set changes all the time", self.plan().id))
+                        .with_retry(Retry::Later));
+                }
+                Err(error) if error.retry() == Retry::Later && attempt < WRITE_ATTEMPTS => {}
+                Err(error) => return Err(error),
+            }
+            attempt += 1;
+        }
+    }
+
+    /// After a change: `[commit]`, then `[wait]`.
+    async fn settle(&self, reply: &Value, scope: &Scope) -> Result<()> {
+        let mut scope = scope.with("result", reply.clone());
+        if let Some(commit) = &self.plan().commit {
+            if let Verdict::Done(reply) = self.client.ask(commit, &scope, Purpose::Repeatable).await? {
+                if !reply.is_null() && self.plan().wait.as_ref().is_some_and(|wait| wait.call.mentions("result")) {
+                    scope.set("result", reply);
+                }
+            }
+        }
+        let Some(wait) = &self.plan().wait else { return Ok(()) };
+        if wait.call.mentions("result") && reply.is_null() {
+            // A write that was found to have worked after all has no reply to wait for; the authorities are asked anyway.
+            return Ok(());
+        }
+        let mut waited = Duration::ZERO;
+        let mut pause = Duration::from_secs(1);
+        while waited < LONGEST_WAIT {
+            if let Verdict::Done(state) = self.client.ask(&wait.call, &scope, Purpose::Repeatable).await? {
+                let variables = scope.variables();
+                if wait.done.holds(&state, &variables) {
+                    return Ok(());
+                }
+                if wait.fail.as_ref().is_some_and(|fail| fail.holds(&state, &variables)) {
+                    return Err(Error::provider(format!(
+                        "{}: the service took the change and then failed to make it",
+                        self.plan().id
+                    )));
+                }
+            }
+            self.client.clock.pause(pause).await;
+            waited += pause;
+            pause = (pause * 3 / 2).min(Duration::from_secs(5));
+        }
+        let seconds = LONGEST_WAIT.as_secs();
+        Err(Error::provider(format!("{}: the change is still not done after {seconds} s", self.plan().id))
+            .with_retry(Retry::Later))
+    }
+
+    async fn remove(&self, delete: Option<&Call>, find: Option<&Find>, scope: &Scope, handle: Option<&Handle>) -> Result<()> {
+        let Some(delete) = delete else {
+            tracing::warn!(provider = self.plan().id, "this service has no way to remove a record");
+            return Ok(());
+        };
+        if !delete.mentions("record") {
+            return self.delete(delete, scope).await.map(|_| ());
+        }
+        let saved = handle.map(|handle| &handle.0).filter(|record| record.get("id").is_some());
+        if let Some(record) = saved {
+            return self.delete(delete, &scope.with("record", record.clone())).await.map(|_| ());
+        }
+        let Some(find) = find else {
+            return Err(Error::provider(format!("{}: the record cannot be found again: its id is not known", self.plan().id))
+                .with_hint("remove it by hand"));
+        };
+        for record in self.records(find, scope).await? {
+            self.delete(delete, &scope.with("record", record)).await?;
+        }
+        Ok(())
+    }
+
+    /// One removal; what is not there is removed.
+    async fn delete(&self, delete: &Call, scope: &Scope) -> Result<Verdict> {
+        let verdict = self.client.ask(delete, scope, Purpose::Repeatable).await?;
+        if let Verdict::Done(reply) = &verdict {
+            self.settle(reply, scope).await?;
+        }
+        Ok(verdict)
+    }
+
+    /// Ends the session that an operation needed.
+    async fn finish<T>(&self, outcome: Result<T>) -> Result<T> {
+        self.client.log_out().await;
+        outcome
+    }
+}
+
+#[async_trait]
+impl DnsProvider for Engine {
+    fn id(&self) -> &str {
+        &self.plan().id
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.plan().capabilities()
+    }
+
+    async fn locate(&self, name: &Name) -> Result<Zone> {
+        self.finish(zones::locate(&self.client, &self.zones, name).await).await
+    }
+
+    async fn find(&self, zone: &Zone, record: &Record) -> Result<Found> {
+        let scope = self.scope(zone, record)?;
+        self.finish(self.find_value(&scope).await).await
+    }
+
+    async fn publish(&self, zone: &Zone, record: &Record) -> Result<Handle> {
+        let scope = self.scope(zone, record)?;
+        let _turn = self.turn(zone, record).await;
+        let outcome = match &self.plan().writing {
+            Writing::Records { create, id, .. } => match self.find_value(&scope).await {
+                Ok(Found::Present(handle)) => Ok(handle),
+                Ok(Found::Absent | Found::CannotTell) => self.create(create, id.as_ref(), &scope).await,
+                Err(error) => Err(error),
+            },
+            Writing::Merge(merge) => self.rewrite(merge, &scope, true).await.map(|()| Handle(json!({}))),
+        };
+        self.finish(outcome).await
+    }
+
+    async fn withdraw(&self, zone: &Zone, record: &Record, handle: Option<&Handle>) -> Result<()> {
+        let scope = self.scope(zone, record)?;
+        let _turn = self.turn(zone, record).await;
+        let outcome = match &self.plan().writing {
+            Writing::Records { find, delete, .. } => self.remove(delete.as_ref(), find.as_ref(), &scope, handle).await,
+            Writing::Merge(merge) => self.rewrite(merge, &scope, false).await,
+        };
+        self.finish(outcome).await
+    }
+
+    async fn probe(&self) -> Result<Access> {
+        self.finish(zones::probe(&self.client).await).await
+    }
+}
+
+/// An id as the object `record`: an object stands for itself, anything else becomes its `id`.
+fn as_record(id: Value) -> Value {
+    match id {
+        Value::Object(_) => id,
+        other => json!({ "id": other }),
+    }
+}
+
+/// A record set as it was read.
+#[derive(Debug, Default)]
+struct Set {
+    items: Vec<Value>,
+    doc: Value,
+    ttl: Option<Value>,
+}

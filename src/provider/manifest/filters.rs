@@ -1,0 +1,234 @@
+//! The filters of templates: encodings, hashes, times and DNS spellings. All are pure.
+
+use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
+use md5::{Digest, Md5};
+use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sha1::Sha1;
+use sha2::Sha256;
+
+/// Everything but the unreserved characters of RFC 3986 section 2.3.
+pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The variable that tells [`quoted`] and [`dotted`] which record type is written; templates cannot name it.
+pub(super) const RECORD_TYPE: &str = "record_type__";
+
+/// The names of all filters, for the check at load.
+pub(super) const NAMES: &[&str] = &[
+    "at_least",
+    "b64",
+    "default",
+    "dotted",
+    "e",
+    "esc",
+    "first",
+    "hex",
+    "hex2b64",
+    "hmac_sha1",
+    "hmac_sha256",
+    "int",
+    "iso",
+    "iso8601_basic",
+    "join",
+    "ladder",
+    "last",
+    "length",
+    "list",
+    "lower",
+    "md5",
+    "nodot",
+    "quoted",
+    "replace",
+    "rfc1123",
+    "sha1",
+    "sha256",
+    "split",
+    "string",
+    "tojson",
+    "trim",
+    "upper",
+];
+
+/// Adds every filter of [`NAMES`] to an environment that has none.
+pub(super) fn register(environment: &mut Environment<'static>) {
+    environment.add_filter("at_least", |number: i64, least: i64| number.max(least));
+    environment.add_filter("b64", |text: String| BASE64.encode(text.as_bytes()));
+    environment.add_filter("default", filters::default);
+    environment.add_filter("dotted", dotted);
+    environment.add_filter("e", |text: String| xml_escaped(&text));
+    environment.add_filter("esc", |text: String| utf8_percent_encode(&text, RESERVED).to_string());
+    environment.add_filter("first", filters::first);
+    environment.add_filter("hex", |text: String| HEXLOWER.encode(text.as_bytes()));
+    environment.add_filter("hex2b64", hex_to_base64);
+    environment.add_filter("hmac_sha1", |text: String, key: String| hmac_hex::<Hmac<Sha1>>(key.as_bytes(), text.as_bytes()));
+    environment.add_filter("hmac_sha256", |text: String, key: String| hmac_hex::<Hmac<Sha256>>(key.as_bytes(), text.as_bytes()));
+    environment.add_filter("int", filters::int);
+    environment.add_filter("iso", |seconds: i64| at(seconds).map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()));
+    environment.add_filter("iso8601_basic", |seconds: i64| at(seconds).map(|time| time.strftime("%Y%m%dT%H%M%SZ").to_string()));
+    environment.add_filter("join", filters::join);
+    environment.add_filter("ladder", ladder);
+    environment.add_filter("last", filters::last);
+    environment.add_filter("length", filters::length);
+    environment.add_filter("list", filters::list);
+    environment.add_filter("lower", |text: String| text.to_lowercase());
+    environment.add_filter("md5", |text: String| HEXLOWER.encode(&Md5::digest(text.as_bytes())));
+    environment.add_filter("nodot", |text: String| text.strip_suffix('.').unwrap_or(&text).to_owned());
+    environment.add_filter("quoted", quoted);
+    environment.add_filter("replace", filters::replace);
+    environment
+        .add_filter("rfc1123", |seconds: i64| at(seconds).map(|time| time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()));
+    environment.add_filter("sha1", |text: String| HEXLOWER.encode(&Sha1::digest(text.as_bytes())));
+    environment.add_filter("sha256", |text: String| HEXLOWER.encode(&Sha256::digest(text.as_bytes())));
+    environment.add_filter("split", filters::split);
+    environment.add_filter("string", |value: Value| value.to_string());
+    environment.add_filter("tojson", to_json);
+    environment.add_filter("trim", |text: String| text.trim().to_owned());
+    environment.add_filter("upper", |text: String| text.to_uppercase());
+}
+
+/// A TXT value as zone files have it: in double quotes, in parts of at most 255 bytes (RFC 1035 sections 3.3.14 and 5.1).
+/// Any other type's value stays as it is.
+fn quoted(state: &State, text: String) -> String {
+    if !is_type(state, "TXT") {
+        return text;
+    }
+    let mut parts = vec![String::new()];
+    let mut length = 0;
+    for c in text.chars() {
+        if length + c.len_utf8() > 255 {
+            parts.push(String::new());
+            length = 0;
+        }
+        length += c.len_utf8();
+        if let Some(part) = parts.last_mut() {
+            if matches!(c, '"' | '\\') {
+                part.push('\\');
+            }
+            part.push(c);
+        }
+    }
+    parts.iter().map(|part| format!("\"{part}\"")).collect::<Vec<_>>().join(" ")
+}
+
+/// The target of a CNAME with its final dot; any other type's value stays as it is.
+fn dotted(state: &State, text: String) -> String {
+    if is_type(state, "CNAME") && !text.ends_with('.') { format!("{text}.") } else { text }
+}
+
+fn is_type(state: &State, kind: &str) -> bool {
+    state.lookup(RECORD_TYPE).is_some_and(|value| value.as_str() == Some(kind))
+}
+
+/// The least rung that is not below the number; the highest rung where all are.
+fn ladder(number: i64, rungs: Vec<i64>) -> Result<i64, Error> {
+    let fitting = rungs.iter().copied().filter(|rung| *rung >= number).min();
+    fitting.or_else(|| rungs.iter().copied().max()).ok_or_else(|| invalid("`ladder` has no rungs"))
+}
+
+/// JSON without spaces; unlike minijinja's own, without the escapes that HTML needs.
+fn to_json(value: Value) -> Result<String, Error> {
+    serde_json::to_string(&value).map_err(|error| invalid(&format!("cannot be written as JSON: {error}")))
+}
+
+fn hex_to_base64(text: String) -> Result<String, Error> {
+    HEXLOWER_PERMISSIVE
+        .decode(text.as_bytes())
+        .map(|bytes| BASE64.encode(&bytes))
+        .map_err(|_| invalid("`hex2b64` takes hex digits"))
+}
+
+fn hmac_hex<M: Mac + KeyInit>(key: &[u8], text: &[u8]) -> Result<String, Error> {
+    let mut mac = <M as KeyInit>::new_from_slice(key).map_err(|_| invalid("the key cannot be used"))?;
+    mac.update(text);
+    Ok(HEXLOWER.encode(&mac.finalize().into_bytes()))
+}
+
+fn at(seconds: i64) -> Result<Timestamp, Error> {
+    Timestamp::from_second(seconds).map_err(|_| invalid("the time is out of range"))
+}
+
+/// Text for XML content and attributes.
+fn xml_escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&apos;"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+fn invalid(why: &str) -> Error {
+    Error::new(ErrorKind::InvalidOperation, why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn eval(expression: &str, record_type: &str) -> serde_json::Value {
+        let mut environment = Environment::empty();
+        register(&mut environment);
+        let context = json!({"v": "a\"b", "long": "x".repeat(300), "n": 100, "t": 0, RECORD_TYPE: record_type});
+        let value =
+            environment.compile_expression(expression).unwrap().eval(Value::from(minijinja::value::Serde(&context))).unwrap();
+        serde_json::to_value(&value).unwrap()
+    }
+
+    #[test]
+    fn quotes_and_dots_follow_the_record_type() {
+        assert_eq!(eval("v | quoted | dotted", "TXT"), r#""a\"b""#);
+        assert_eq!(eval("v | quoted | dotted", "CNAME"), "a\"b.");
+        assert_eq!(eval("long | quoted", "TXT"), format!("\"{}\" \"{}\"", "x".repeat(255), "x".repeat(45)));
+    }
+
+    #[test]
+    fn hashes_and_encodings_match_known_answers() {
+        // RFC 1321 A.5, FIPS 180, RFC 2202 case 2, RFC 4231 case 2, RFC 4648 section 10.
+        assert_eq!(eval("'abc' | md5", ""), "900150983cd24fb0d6963f7d28e17f72");
+        assert_eq!(eval("'abc' | sha1", ""), "a9993e364706816aba3e25717850c26c9cd0d89d");
+        assert_eq!(eval("'abc' | sha256", ""), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(eval("'what do ya want for nothing?' | hmac_sha1('Jefe')", ""), "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");
+        assert_eq!(
+            eval("'what do ya want for nothing?' | hmac_sha256('Jefe')", ""),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+        assert_eq!(eval("'foobar' | b64", ""), "Zm9vYmFy");
+        assert_eq!(eval("'666f6f' | hex2b64", ""), "Zm9v");
+        assert_eq!(eval("'foo' | hex", ""), "666f6f");
+    }
+
+    #[test]
+    fn times_numbers_and_escapes() {
+        assert_eq!(eval("t | rfc1123", ""), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(eval("t | iso", ""), "1970-01-01T00:00:00Z");
+        assert_eq!(eval("t | iso8601_basic", ""), "19700101T000000Z");
+        assert_eq!(eval("n | ladder([60, 300, 3600])", ""), 300);
+        assert_eq!(eval("9999 | ladder([60, 300, 3600])", ""), 3600);
+        assert_eq!(eval("n | at_least(120)", ""), 120);
+        assert_eq!(eval("'<a&\"' | e", ""), "&lt;a&amp;&quot;");
+        assert_eq!(eval("'a/b c' | esc", ""), "a%2Fb%20c");
+        assert_eq!(eval("{'a': [v, n]} | tojson", ""), r#"{"a":["a\"b",100]}"#);
+        assert_eq!(eval("(\"a.b.c\" | split('.') | list)[-2]", ""), "b");
+        assert_eq!(eval("n | string", ""), "100");
+    }
+
+    #[test]
+    fn every_name_is_registered() {
+        let mut environment = Environment::empty();
+        register(&mut environment);
+        for name in NAMES {
+            let error = environment.empty_state().apply_filter(name, &[]).map(|_| ()).err();
+            assert!(error.is_none_or(|error| error.kind() != ErrorKind::UnknownFilter), "{name}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What a reply means: done, not there, there already, or an error of the right kind.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use super::{plan::Plan, query::Variables, reply};
+use crate::{
+    error::{Error, ErrorKind, Retry},
+    http::Reply,
+    secret::Redactor,
+};
+
+/// What a reply says where it is no error.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// Done; the reply.
+    Done(Value),
+    /// What the call is about is not there.
+    Absent,
+    /// What the call wants to make is there already.
+    Exists,
+}
+
+/// Judges a reply. The order matters: services say "wrong key" with 404 and "slow down" with 400, so what the manifest recognises goes
+/// before the status.
+///
+/// # Errors
+/// `Credentials` and `Rights`, `Provider` for the rest; with code, status, request id, and whether another try makes sense.
+pub(super) fn judge(plan: &Plan, what: &str, reply: &Reply, redactor: &Redactor) -> Result<Verdict, Error> {
+    let shared = &plan.shared;
+    let parsed = reply::read(&reply.text(), shared.format);
+    let value = parsed.as_ref().ok().cloned().unwrap_or(Value::Null);
+    let none = Variables::new();
+    let holds = |query: &Option<super::query::Query>| query.as_ref().is_some_and(|query| query.holds(&value, &none));
+    let text = |query: &Option<super::query::Query>| query.as_ref().and_then(|query| query.text(&value, &none));
+
+    let failed = |kind: ErrorKind, retry: Retry| {
+        let why = text(&shared.error).unwrap_or_else(|| reply.excerpt());
+        let mut error = Error::new(kind, format!("{}: {what}: {}", plan.id, shortened(&redactor.redact(&why))))
+            .with_retry(retry)
+            .with_http_status(reply.status.as_u16());
+        if let Some(code) = text(&shared.code) {
+            error = error.with_code(shortened(&redactor.redact(&code)));
+        }
+        let from_header = ["x-request-id", "cf-ray", "x-amzn-requestid", "x-acs-request-id"]
+            .iter()
+            .find_map(|name| reply.headers.get(*name)?.to_str().ok().map(str::to_owned));
+        if let Some(id) = text(&shared.request_id).or(from_header) {
+            error = error.with_request_id(shortened(&redactor.redact(&id)));
+        }
+        error
+    };
+    let wrong_credentials =
+        || failed(ErrorKind::Credentials, Retry::Never).with_hint(format!("check the credentials of {}", plan.title));
+
+    let status = reply.status;
+    if status == StatusCode::TOO_MANY_REQUESTS || holds(&shared.throttled) {
+        return Err(failed(ErrorKind::Provider, reply.retry_after().map_or(Retry::Later, Retry::After)));
+    }
+    if holds(&shared.denied) {
+        return Err(wrong_credentials());
+    }
+    if holds(&shared.forbidden) {
+        return Err(failed(ErrorKind::Rights, Retry::Never).with_hint(rights_hint(plan)));
+    }
+    if holds(&shared.absent) {
+        return Ok(Verdict::Absent);
+    }
+    if holds(&shared.exists) {
+        return Ok(Verdict::Exists);
+    }
+    match status {
+        StatusCode::UNAUTHORIZED => return Err(wrong_credentials()),
+        StatusCode::FORBIDDEN => return Err(failed(ErrorKind::Rights, Retry::Never).with_hint(rights_hint(plan))),
+        StatusCode::NOT_FOUND => return Ok(Verdict::Absent),
+        status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
+            return Err(failed(ErrorKind::Provider, reply.retry_after().map_or(Retry::Later, Retry::After)));
+        }
+        status if !status.is_success() => return Err(failed(ErrorKind::Provider, Retry::Never)),
+        _ => {}
+    }
+    if let Err(why) = parsed {
+        let excerpt = redactor.redact(&reply.excerpt());
+        return Err(
+            Error::provider(format!("{}: {what}: the reply is {why}: {excerpt}", plan.id)).with_http_status(status.as_u16())
+        );
+    }
+    if shared.ok.as_ref().is_some_and(|ok| !ok.holds(&value, &none)) {
+        return Err(failed(ErrorKind::Provider, Retry::Never));
+    }
+    Ok(Verdict::Done(value))
+}
+
+/// How long a wait a service may ask for before the call fails instead.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+fn rights_hint(plan: &Plan) -> String {
+    let help: Vec<&str> = plan.credentials.iter().filter_map(|credential| credential.help.as_deref()).collect();
+    if help.is_empty() {
+        format!("check the rights of the credentials of {}", plan.title)
+    } else {
+        format!("needed: {}", help.join("; "))
+    }
+}
+
+/// At most 300 characters, on one line.
+fn shortened(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(300) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}

@@ -330,6 +330,10 @@ impl<'a> Driver<'a> {
         let domains = self.order.as_ref().map(|order| order.domains.clone()).unwrap_or_default();
         self.run.surroundings.observer.event(&Event::Issued { order: self.id, domains: &domains });
         let target = delivery::Target { out: options.out.clone(), name: options.name.clone(), order: self.id.clone(), domains };
+        // Before the files: whoever dies right after them leaves a hook to run.
+        let has_hooks = !options.hooks.is_empty();
+        let was_due = self.memory.as_ref().is_some_and(|memory| memory.hook_pending);
+        self.remember(|memory| memory.hook_pending |= has_hooks).await?;
         failpoint::reach("deliver.before");
         let delivered = tokio::task::spawn_blocking(move || delivery::deliver(&bundle, &target))
             .await
@@ -339,10 +343,9 @@ impl<'a> Driver<'a> {
             Err(error) => return Ok(machine::Event::DeliveryFailed(error)),
         };
         failpoint::reach("deliver.after-files");
-        let has_hooks = !options.hooks.is_empty();
         self.remember(|memory| {
             memory.delivered = Some(delivered.folder.clone());
-            memory.hook_pending |= delivered.changed && has_hooks;
+            memory.hook_pending = has_hooks && (delivered.changed || was_due);
         })
         .await?;
         failpoint::reach("deliver.after-memory");

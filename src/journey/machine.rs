@@ -94,6 +94,8 @@ pub(crate) struct State {
     looks: u32,
     /// For what the journey waits.
     reason: &'static str,
+    /// Why the last look at the order failed, where it did.
+    last_failure: Option<String>,
 }
 
 const FOR_CHALLENGE: &str = "for the CA to say what it wants to see";
@@ -115,6 +117,7 @@ impl State {
             visible: false,
             looks: 0,
             reason: FOR_CHALLENGE,
+            last_failure: None,
         }
     }
 
@@ -124,7 +127,10 @@ impl State {
             Event::Due => self.when_due(now),
             Event::Read(order) => self.when_read(order, now),
             Event::ReadFailed(error) if error.retry() == Retry::Never || self.terms.no_wait => Action::End(Ending::Badly(error)),
-            Event::ReadFailed(error) => self.wait(FOR_SOURCE, Some(&error), now),
+            Event::ReadFailed(error) => {
+                self.last_failure = Some(error.to_string());
+                self.wait(FOR_SOURCE, Some(&error), now)
+            }
             Event::Published => self.when_published(now),
             // Nothing is left behind: what was written, or may have been, is withdrawn.
             // A certificate that cannot be written can still be fetched by the next run, without the records.
@@ -147,6 +153,7 @@ impl State {
     }
 
     fn when_read(&mut self, order: Order, now: Duration) -> Action {
+        self.last_failure = None;
         let pending = matches!(order.state, OrderState::Preparing | OrderState::Checking(_) | OrderState::Reviewing);
         if pending && !self.was_pending {
             self.was_pending = true;
@@ -230,10 +237,14 @@ impl State {
     }
 
     fn give_up(&self) -> Action {
-        let minutes = self.deadline().as_secs().div_ceil(60);
-        let error = Error::new(ErrorKind::StillWaiting, format!("still waiting {} after {minutes} min", self.reason))
-            .with_hint("run the same command again: it goes on where this run ended");
-        Action::End(Ending::Badly(error))
+        let seconds = self.deadline().as_secs();
+        let waited = if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds / 60) };
+        let message = format!("still waiting {} after {waited}", self.reason);
+        let error = match &self.last_failure {
+            Some(why) => Error::new(ErrorKind::OrderSource, format!("{message}: {why}")),
+            None => Error::new(ErrorKind::StillWaiting, message),
+        };
+        Action::End(Ending::Badly(error.with_hint("run the same command again: it goes on where this run ended")))
     }
 }
 

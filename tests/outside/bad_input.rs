@@ -37,7 +37,11 @@ fn wrong_secret() {
 #[test]
 fn unknown_order_and_order_of_another_region() {
     let (context, _) = one_order();
-    context.run(&["--provider", "cloudflare", "--order", "cas-cn-nosuchorder"]).expect(2).says("cas-cn-nosuchorder").says("--region");
+    context
+        .run(&["--provider", "cloudflare", "--order", "cas-cn-nosuchorder"])
+        .expect(2)
+        .says("cas-cn-nosuchorder")
+        .says("--region");
 }
 
 #[test]
@@ -88,8 +92,11 @@ fn zone_not_in_the_account() {
 fn a_manifest_with_a_typo_names_line_and_column() {
     let (context, _) = one_order();
     let path = context.home().join("mine.toml");
-    std::fs::write(&path, "id = \"mine\"\ntitle = \"Mine\"\nbase_url = \"https://example.com\"\nformat = 1\n\n[creat]\nhttp = \"POST /x\"\n")
-        .unwrap();
+    std::fs::write(
+        &path,
+        "id = \"mine\"\ntitle = \"Mine\"\nbase_url = \"https://example.com\"\nformat = 1\n\n[creat]\nhttp = \"POST /x\"\n",
+    )
+    .unwrap();
     let ran = context.run(&["--provider", "./mine.toml"]).expect(2).says("mine.toml").says("creat");
     assert!(ran.stderr.contains("line 6") || ran.stderr.contains(":6"), "the line is named: {}", ran.stderr);
 }
@@ -134,7 +141,7 @@ fn a_folder_that_cannot_be_written_is_found_before_anything_is_published() {
     assert_no_secret(&ran);
     assert_eq!(context.writes(), 0, "nothing was published");
     let store = file.join("store.db");
-    context.run(&["--provider", "cloudflare", "--order", &id, "--store", store.to_str().unwrap()]).expect(1).says("store.db");
+    context.run(&["--provider", "cloudflare", "--order", &id, "--store", store.to_str().unwrap()]).expect(1).says("a-file");
     assert_eq!(context.writes(), 0, "nothing was published");
 }
 

@@ -10,7 +10,7 @@ const NOT_YET: Duration = Duration::from_secs(3600);
 
 #[test]
 fn no_wait_keeps_the_record_and_the_next_run_goes_on() {
-    let context = Context::with(|options| options.issue_delay = Duration::from_millis(100));
+    let context = Context::with(|options| options.challenge_delay = Duration::ZERO);
     let id = context.order(Generation::Instance, &["www.example.com"]);
     context.run(&["--provider", "cloudflare", "--order", id.as_str(), "--no-wait"]).expect(0);
     assert_eq!(context.records().len(), 1);
@@ -22,7 +22,10 @@ fn no_wait_keeps_the_record_and_the_next_run_goes_on() {
 fn still_waiting_is_exit_7_and_the_record_stays() {
     let context = Context::with(|options| options.issue_delay = NOT_YET);
     let id = context.order(Generation::Instance, &["www.example.com"]);
-    context.run(&["--provider", "cloudflare", "--order", id.as_str(), "--timeout", "2s"]).expect(7).says("run the same command again");
+    context
+        .run(&["--provider", "cloudflare", "--order", id.as_str(), "--timeout", "2s"])
+        .expect(7)
+        .says("run the same command again");
     assert_eq!(context.records().len(), 1);
 }
 
@@ -58,13 +61,19 @@ fn a_record_of_a_person_is_added_and_removed_twice() {
 
 #[test]
 fn two_orders_that_need_the_same_record_are_two_holders() {
-    let context = Context::with(|options| options.issue_delay = NOT_YET);
+    let context = Context::with(|options| {
+        options.challenge_delay = Duration::ZERO;
+        options.issue_delay = NOT_YET;
+    });
     // A person holds the same value that the order needs.
     let id = context.order(Generation::Instance, &["www.example.com"]);
     context.run(&["--provider", "cloudflare", "--order", id.as_str(), "--no-wait"]).expect(0);
     let value = context.values("_dnsauth.www.example.com").remove(0);
     context.run(&["record", "add", "_dnsauth.www.example.com", &value, "--provider", "cloudflare"]).expect(0);
-    context.run(&["record", "remove", "_dnsauth.www.example.com", &value, "--provider", "cloudflare"]).expect(0).says("still needs it");
+    context
+        .run(&["record", "remove", "_dnsauth.www.example.com", &value, "--provider", "cloudflare"])
+        .expect(0)
+        .says("still needs it");
     assert_eq!(context.records().len(), 1);
 }
 

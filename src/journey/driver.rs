@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     delivery::{self, Delivered},
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, Retry},
     failpoint,
     order::{Bundle, Challenge, Generation, Order, OrderId, OrderState},
     propagation::{Expectation, Round},
@@ -24,6 +24,9 @@ use crate::{
 
 /// The least time that propagation gets.
 const LEAST_PROPAGATION: Duration = Duration::from_secs(15 * 60);
+
+/// The least time that one look at an order gets.
+const LEAST_READ: Duration = Duration::from_secs(1);
 
 /// How long a write that is under way may go on after the user asked to stop: then its outcome is known, and it can be withdrawn.
 const FINISH_WRITING: Duration = Duration::from_secs(5);
@@ -128,6 +131,8 @@ impl<'a> Driver<'a> {
 
     async fn read(&self) -> Result<machine::Event> {
         let source = &self.run.surroundings.source;
+        // A source that never ends its reply must not outlast the order's own time.
+        let deadline = (self.began + self.run.options.patience.order).max(Instant::now() + LEAST_READ);
         tokio::select! {
             biased;
             () = self.run.stop.stop.cancelled() => Ok(machine::Event::Stopped),
@@ -135,6 +140,9 @@ impl<'a> Driver<'a> {
                 Ok(order) => machine::Event::Read(order),
                 Err(error) => machine::Event::ReadFailed(error),
             }),
+            () = tokio::time::sleep_until(deadline) => Ok(machine::Event::ReadFailed(
+                Error::new(ErrorKind::OrderSource, format!("`{}` did not answer in time", source.origin())).with_retry(Retry::Later),
+            )),
         }
     }
 

@@ -133,12 +133,21 @@ impl Context {
         self.sandbox.fault(Fault::Order { order: order.clone(), change }).expect("the order is there");
     }
 
+    /// Waits until the CAS was asked for `action` at least `count` times.
+    pub(crate) fn until_calls(&self, action: &str, count: u64) {
+        self.until(|| self.sandbox.calls().get(action).copied().unwrap_or_default() >= count);
+    }
+
     /// Waits until the provider's zones hold `count` records.
     pub(crate) fn until_records(&self, count: usize) {
+        self.until(|| self.sandbox.records().len() == count);
+    }
+
+    fn until(&self, is_so: impl Fn() -> bool) {
         self.runtime.block_on(async {
             let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-            while self.sandbox.records().len() != count {
-                assert!(tokio::time::Instant::now() < deadline, "no {count} records within 30 s");
+            while !is_so() {
+                assert!(tokio::time::Instant::now() < deadline, "it did not happen within 30 s");
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         });
@@ -184,7 +193,9 @@ impl Context {
 
     /// Runs the program against the sandbox.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::of(self.command(arguments).output().expect("the program starts"))
+        let ran = Ran::of(self.command(arguments).output().expect("the program starts"));
+        assert_no_secret(&ran);
+        ran
     }
 }
 

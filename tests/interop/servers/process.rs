@@ -60,9 +60,10 @@ impl Process {
     ) -> Result<(Self, T), String> {
         let mut log = String::new();
         for _ in 0..TRIES {
-            let folder = tempfile::Builder::new().prefix("dv-test-").tempdir().expect("a folder").keep();
-            let (command, ready, rest) = prepare(&folder);
-            let process = Self::spawn(folder, &command);
+            let folder = tempfile::Builder::new().prefix("dv-test-").tempdir().expect("a folder");
+            let (command, ready, rest) = prepare(folder.path());
+            // From here on the supervisor removes it; before, a failing `prepare` does by unwinding.
+            let process = Self::spawn(folder.keep(), &command);
             if ready.iter().all(|(text, times)| process.wait_for(text, *times)) {
                 return Ok((process, rest));
             }

@@ -50,23 +50,23 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environme
             };
             let outcome = dispatch(command, &session);
             let printer = session.printer();
-            return outcome.map_or_else(|error| failed(printer, &error), |exit| exit.code());
+            return outcome.map_or_else(|error| failed(printer, &error), Exit::code);
         }
     };
-    outcome.map_or_else(|error| failed(&Printer::default(), &error), |exit| exit.code())
+    outcome.map_or_else(|error| failed(&Printer::default(), &error), Exit::code)
 }
 
 fn dispatch(command: Command, session: &Session) -> crate::error::Result<Exit> {
     match command {
-        Command::Verify => session.block_on(verify::run(session)),
-        Command::Orders => session.block_on(orders::run(session)),
-        Command::Check(asked) => session.block_on(check::run(session, &asked)),
-        Command::Record(action) => session.block_on(record::run(session, &action)),
+        Command::Verify => Session::block_on(verify::run(session)),
+        Command::Orders => Session::block_on(orders::run(session)),
+        Command::Check(asked) => Session::block_on(check::run(session, &asked)),
+        Command::Record(action) => Session::block_on(record::run(session, &action)),
         Command::Providers(action) => providers::run(session, &action),
-        Command::Clean { all, dry_run } => session.block_on(clean::run(session, all, dry_run)),
+        Command::Clean { all, dry_run } => Session::block_on(clean::run(session, all, dry_run)),
         Command::Config(ConfigCommand::Check) => config_check::run(session),
-        Command::Demo => session.block_on(demo::run(session)),
-        Command::Sandbox(options) => session.block_on(sandbox::run(session, options)),
+        Command::Demo => Session::block_on(demo::run(session)),
+        Command::Sandbox(options) => Session::block_on(sandbox::run(session, options)),
         Command::Completions { shell } => shell::completions(shell),
         Command::Man { folder } => shell::man(folder.as_deref()),
     }

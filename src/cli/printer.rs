@@ -121,8 +121,10 @@ impl Printer {
 
     /// A line of JSON, on standard output. Whoever makes it redacts the texts in it.
     pub(super) fn json(&self, value: &serde_json::Value) {
-        let mut out = io::stdout().lock();
-        let _ = writeln!(out, "{value}").and_then(|()| out.flush());
+        self.above_live(|| {
+            let mut out = io::stdout().lock();
+            let _ = writeln!(out, "{value}").and_then(|()| out.flush());
+        });
     }
 
     /// A line about what goes on, on standard error; not with `--quiet`.
@@ -169,9 +171,9 @@ pub(super) fn printable(text: &str) -> String {
     }
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
         if c.is_control() {
-            shown.extend(c.escape_debug())
+            shown.extend(c.escape_debug());
         } else {
-            shown.push(c)
+            shown.push(c);
         }
         shown
     })

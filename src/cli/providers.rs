@@ -27,7 +27,7 @@ pub(super) fn run(session: &Session, action: &ProvidersAction) -> Result<Exit> {
         }
         ProvidersAction::New { id } => printer.result(&start(id)?),
         ProvidersAction::Replay { manifest, examples } => {
-            return session.block_on(replay(printer, manifest, examples.as_deref()));
+            return Session::block_on(replay(printer, manifest, examples.as_deref()));
         }
     }
     Ok(Exit::DONE)
@@ -36,7 +36,9 @@ pub(super) fn run(session: &Session, action: &ProvidersAction) -> Result<Exit> {
 fn list(printer: &Printer, registry: &Registry) {
     let all = registry.list();
     if printer.is_json() {
-        all.iter().for_each(|description| printer.json(&json(description)));
+        for description in &all {
+            printer.json(&json(description));
+        }
         return;
     }
     let mut rows = table::new(&["ID", "TITLE", "TYPES", "ORIGIN"]);
@@ -69,7 +71,9 @@ fn show(printer: &Printer, description: &Description, aliases: &[&str]) {
         printer.result(
             "Settings (each variable also with _FILE behind it, for a file that holds the value; or the key in the config):",
         );
-        credentials.iter().for_each(|credential| show_credential(printer, id, credential));
+        for credential in credentials {
+            show_credential(printer, id, credential);
+        }
     }
     printer.result("");
     for line in abilities(capabilities) {

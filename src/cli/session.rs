@@ -99,11 +99,11 @@ impl Session {
         &self.environment
     }
 
-    /// Runs a future to its end.
+    /// Runs a future to its end, on threads that are started only now: help and completions need none.
     ///
     /// # Errors
     /// As the future; `ErrorKind::Unexpected` where no runtime can be made.
-    pub(super) fn block_on<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

@@ -22,18 +22,14 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Result<Exit> {
 /// Prints the manual page, or writes the pages of all commands into a folder.
 pub(super) fn man(folder: Option<&Path>) -> Result<Exit> {
     let definition = arguments::definition();
-    match folder {
-        Some(folder) => {
-            clap_mangen::generate_to(definition, folder)
-                .map_err(|error| Error::usage(format!("manual pages cannot be written to `{}`: {error}", folder.display())))?;
-            Ok(Exit::DONE)
-        }
-        None => {
-            let mut text = Vec::new();
-            clap_mangen::Man::new(definition).render(&mut text).map_err(failed)?;
-            print(&text)
-        }
+    if let Some(folder) = folder {
+        clap_mangen::generate_to(definition, folder)
+            .map_err(|error| Error::usage(format!("manual pages cannot be written to `{}`: {error}", folder.display())))?;
+        return Ok(Exit::DONE);
     }
+    let mut text = Vec::new();
+    clap_mangen::Man::new(definition).render(&mut text).map_err(failed)?;
+    print(&text)
 }
 
 fn print(text: &[u8]) -> Result<Exit> {

@@ -55,9 +55,7 @@ impl Signals {
                     Some(()) = terminates.recv() => Asked::Terminate,
                     else => return,
                 };
-                if let Some(said) = obey(asked, &stop, &noted) {
-                    printer.note(said);
-                }
+                printer.note(obey(asked, &stop, &noted));
             }
         });
         Ok(Self { first, task })
@@ -80,13 +78,11 @@ impl Drop for Signals {
 }
 
 /// Does what a signal asks for, and returns what to say about it.
-fn obey(asked: Asked, stop: &Stop, first: &AtomicU8) -> Option<&'static str> {
+fn obey(asked: Asked, stop: &Stop, first: &AtomicU8) -> &'static str {
     if stop.stop.is_cancelled() {
         // SIGTERM after Ctrl-C is patience at its end too.
         stop.leave.cancel();
-        return Some(
-            "leaving at once; the journal knows what is still out there, and the next run or `dv-verify clean` removes it",
-        );
+        return "leaving at once; the journal knows what is still out there, and the next run or `dv-verify clean` removes it";
     }
     let (grace, exit, said) = match asked {
         Asked::Interrupt => (
@@ -99,7 +95,7 @@ fn obey(asked: Asked, stop: &Stop, first: &AtomicU8) -> Option<&'static str> {
     first.store(exit.code(), Ordering::SeqCst);
     *stop.grace.lock().unwrap_or_else(PoisonError::into_inner) = grace;
     stop.stop.cancel();
-    Some(said)
+    said
 }
 
 #[cfg(test)]

@@ -63,7 +63,9 @@ pub(super) fn show_duration(duration: Duration) -> String {
     }
     let seconds = duration.as_secs();
     let parts = [(seconds / 86_400, 'd'), (seconds / 3_600 % 24, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
-    let text: String = parts.iter().filter(|(number, _)| *number > 0).map(|(number, unit)| format!("{number}{unit}")).collect();
+    let parts: Vec<String> =
+        parts.iter().filter(|(number, _)| *number > 0).map(|(number, unit)| format!("{number}{unit}")).collect();
+    let text = parts.concat();
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 

@@ -22,7 +22,8 @@ const OTHER: &[&str] = &["rfc2136", "exec", "httpreq", "manual", "acme", "aliyun
 /// Whether an id or alias belongs to a built-in provider, or would share credential variables with one.
 pub(super) fn taken(name: &str) -> Option<&'static str> {
     static ALIASES: OnceLock<Vec<(String, &'static str)>> = OnceLock::new();
-    let aliases = ALIASES.get_or_init(|| ALL.iter().flat_map(|(id, text)| aliases(text).into_iter().map(|alias| (alias, *id))).collect());
+    let aliases =
+        ALIASES.get_or_init(|| ALL.iter().flat_map(|(id, text)| aliases(text).into_iter().map(|alias| (alias, *id))).collect());
     let ids = ALL.iter().map(|(id, _)| *id).chain(OTHER.iter().copied());
     ids.into_iter()
         .find(|id| shares_variables(id, name))
@@ -41,6 +42,8 @@ fn aliases(text: &str) -> Vec<String> {
 
 /// Whether credentials of the two ids could have the same variable: `DV_A_B_TOKEN` is `token` of `a-b` and `b_token` of `a`.
 fn shares_variables(a: &str, b: &str) -> bool {
-    let begins = |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_', '.']));
+    let begins = |long: &str, short: &str| {
+        long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_', '.']))
+    };
     begins(a, b) || begins(b, a)
 }

@@ -61,7 +61,14 @@ pub(super) enum Page {
 ///
 /// # Errors
 /// `ErrorKind::Provider` where a template has no value here; `ErrorKind::Config` where the URL is none.
-pub(super) fn build(plan: &Plan, hosts: &Hosts, call: &Call, scope: &Scope, page: Option<&Page>, moment: &Moment) -> Result<Outgoing> {
+pub(super) fn build(
+    plan: &Plan,
+    hosts: &Hosts,
+    call: &Call,
+    scope: &Scope,
+    page: Option<&Page>,
+    moment: &Moment,
+) -> Result<Outgoing> {
     let wrong = |why: String| Error::provider(format!("{} {}: {why}", plan.id, call.section));
     let context = scope.context();
     let is_ready = |node: &Node| is_ready(plan, node, scope);
@@ -153,7 +160,9 @@ fn body(plan: &Plan, call: &Call, context: &Jinja, is_ready: impl Fn(&Node) -> b
             let text = text.text(context)?.unwrap_or_default();
             Ok(Some(Sent::Text { media_type: media_type.clone(), text }))
         }
-        Some(Body::Form(form)) => Ok(Some(Sent::Form(pairs(shared.form.as_deref().unwrap_or_default(), form, context, is_ready)?))),
+        Some(Body::Form(form)) => {
+            Ok(Some(Sent::Form(pairs(shared.form.as_deref().unwrap_or_default(), form, context, is_ready)?)))
+        }
         Some(Body::Json(node)) => {
             let own = node.render(context)?.unwrap_or(Value::Null);
             let common = shared.json.as_ref().map(|common| table(common, context, is_ready)).transpose()?;

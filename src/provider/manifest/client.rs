@@ -160,7 +160,8 @@ impl Client {
             } else {
                 let session = self.fetch(&login.call, &login.session, &scope).await?;
                 let text = super::plan::text_of(&session);
-                let session = Secret::new(text.ok_or_else(|| Error::provider(format!("{}: the session is no text", self.plan.id)))?);
+                let session =
+                    Secret::new(text.ok_or_else(|| Error::provider(format!("{}: the session is no text", self.plan.id)))?);
                 self.redactor.learn(&session);
                 scope.set("session", session.expose());
                 known.session = Some(session);
@@ -201,9 +202,7 @@ impl Client {
         (|| self.attempt(call, scope, page))
             .retry(pauses)
             .sleep(move |time| clock.pause(time))
-            .when(|failure| {
-                failure.error.retry() != Retry::Never && (purpose == Purpose::Repeatable || !failure.may_have_acted)
-            })
+            .when(|failure| failure.error.retry() != Retry::Never && (purpose == Purpose::Repeatable || !failure.may_have_acted))
             .adjust(|failure, pause| match failure.error.retry() {
                 Retry::After(asked) if asked > LONGEST_PAUSE => None,
                 Retry::After(asked) => pause.map(|pause| pause.max(asked)),
@@ -236,7 +235,8 @@ impl Client {
             Value::String(text) => {
                 let base = self.hosts.url(call.host.as_deref(), "")?;
                 let url = Url::options().base_url(Some(&base)).parse(&text);
-                let url = url.map_err(|_| Error::provider(format!("{}: {}: the next page's URL is none", self.plan.id, call.section)))?;
+                let url =
+                    url.map_err(|_| Error::provider(format!("{}: {}: the next page's URL is none", self.plan.id, call.section)))?;
                 self.hosts.require_known(&url)?;
                 Ok(Some(Page::At(url)))
             }

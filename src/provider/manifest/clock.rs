@@ -34,7 +34,11 @@ impl Clock {
     /// A time that stands still, a fixed nonce, and pauses that end at once.
     pub(super) fn fixed(now: Timestamp, nonce: &str) -> Self {
         let nonce = nonce.to_owned();
-        Self { now: Arc::new(move || now), nonce: Arc::new(move || nonce.clone()), pause: Arc::new(|_| Box::pin(std::future::ready(()))) }
+        Self {
+            now: Arc::new(move || now),
+            nonce: Arc::new(move || nonce.clone()),
+            pause: Arc::new(|_| Box::pin(std::future::ready(()))),
+        }
     }
 
     /// The time of an attempt and a nonce for it: both fresh each time.

@@ -84,7 +84,10 @@ fn per_name(
     redactor: &Redactor,
 ) -> Result<Option<Vec<(Name, Value)>>> {
     let wrong = |why: String| {
-        let shape = format!("{{\"example.com\": {{{}}}}}", fields.iter().map(|field| format!("\"{field}\": \"…\"")).collect::<Vec<_>>().join(", "));
+        let shape = format!(
+            "{{\"example.com\": {{{}}}}}",
+            fields.iter().map(|field| format!("\"{field}\": \"…\"")).collect::<Vec<_>>().join(", ")
+        );
         Error::config(format!("`{}` {why}", credential.name)).with_hint(format!("write it as {shape}"))
     };
     let table: Map<String, Value> = if let Some(table @ toml::Value::Table(_)) = settings.table.get(&credential.name) {
@@ -127,7 +130,8 @@ fn missing_error(plan: &Plan, settings: &Settings, missing: &[&Credential]) -> E
             format!("set {}{help}", variables.join(" or "))
         })
         .collect();
-    let more = "each also with `_FILE` behind it for a file that holds the value, or as a key of the provider's table in the config";
+    let more =
+        "each also with `_FILE` behind it for a file that holds the value, or as a key of the provider's table in the config";
     Error::new(ErrorKind::Credentials, format!("{}: credentials are missing: {names}", plan.title))
         .with_hint(format!("{}; {more}", ways.join("; ")))
 }
@@ -170,7 +174,8 @@ headers = { A = "{{ cred.token }}", B = "{{ cred.team }}" }
 
     #[test]
     fn defaults_optional_values_and_entries_by_the_longest_name() {
-        let map = r#"{"example.com": {"user": "u1", "password": "pass-one"}, "a.example.com": {"user": "u2", "password": "pass-two"}}"#;
+        let map =
+            r#"{"example.com": {"user": "u1", "password": "pass-one"}, "a.example.com": {"user": "u2", "password": "pass-two"}}"#;
         let (found, redactor) = resolve(Environment::of([("DV_MINE_TOKEN", "t0ken-secret"), ("DV_MINE_ACCOUNT", map)])).unwrap();
         let object = found.object(Some(&Name::parse("_dv.a.example.com").unwrap())).unwrap();
         assert_eq!(object["region"], "eu");

@@ -232,7 +232,10 @@ impl Engine {
                     return Ok(());
                 }
                 if wait.fail.as_ref().is_some_and(|fail| fail.holds(&state, &variables)) {
-                    return Err(Error::provider(format!("{}: the service took the change and then failed to make it", self.plan().id)));
+                    return Err(Error::provider(format!(
+                        "{}: the service took the change and then failed to make it",
+                        self.plan().id
+                    )));
                 }
             }
             self.client.clock.pause(pause).await;
@@ -240,7 +243,8 @@ impl Engine {
             pause = (pause * 3 / 2).min(Duration::from_secs(5));
         }
         let seconds = LONGEST_WAIT.as_secs();
-        Err(Error::provider(format!("{}: the change is still not done after {seconds} s", self.plan().id)).with_retry(Retry::Later))
+        Err(Error::provider(format!("{}: the change is still not done after {seconds} s", self.plan().id))
+            .with_retry(Retry::Later))
     }
 
     async fn remove(&self, delete: Option<&Call>, find: Option<&Find>, scope: &Scope, handle: Option<&Handle>) -> Result<()> {

@@ -17,9 +17,38 @@ pub(super) const RECORD_TYPE: &str = "record_type__";
 
 /// The names of all filters, for the check at load.
 pub(super) const NAMES: &[&str] = &[
-    "at_least", "b64", "default", "dotted", "e", "esc", "first", "hex", "hex2b64", "hmac_sha1", "hmac_sha256", "int", "iso",
-    "iso8601_basic", "join", "ladder", "last", "length", "list", "lower", "md5", "nodot", "quoted", "replace", "rfc1123", "sha1",
-    "sha256", "split", "string", "tojson", "trim", "upper",
+    "at_least",
+    "b64",
+    "default",
+    "dotted",
+    "e",
+    "esc",
+    "first",
+    "hex",
+    "hex2b64",
+    "hmac_sha1",
+    "hmac_sha256",
+    "int",
+    "iso",
+    "iso8601_basic",
+    "join",
+    "ladder",
+    "last",
+    "length",
+    "list",
+    "lower",
+    "md5",
+    "nodot",
+    "quoted",
+    "replace",
+    "rfc1123",
+    "sha1",
+    "sha256",
+    "split",
+    "string",
+    "tojson",
+    "trim",
+    "upper",
 ];
 
 /// Adds every filter of [`NAMES`] to an environment that has none.
@@ -33,12 +62,8 @@ pub(super) fn register(environment: &mut Environment<'static>) {
     environment.add_filter("first", filters::first);
     environment.add_filter("hex", |text: String| HEXLOWER.encode(text.as_bytes()));
     environment.add_filter("hex2b64", hex_to_base64);
-    environment.add_filter("hmac_sha1", |text: String, key: String| {
-        hmac_hex::<Hmac<Sha1>>(key.as_bytes(), text.as_bytes())
-    });
-    environment.add_filter("hmac_sha256", |text: String, key: String| {
-        hmac_hex::<Hmac<Sha256>>(key.as_bytes(), text.as_bytes())
-    });
+    environment.add_filter("hmac_sha1", |text: String, key: String| hmac_hex::<Hmac<Sha1>>(key.as_bytes(), text.as_bytes()));
+    environment.add_filter("hmac_sha256", |text: String, key: String| hmac_hex::<Hmac<Sha256>>(key.as_bytes(), text.as_bytes()));
     environment.add_filter("int", filters::int);
     environment.add_filter("iso", |seconds: i64| at(seconds).map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()));
     environment.add_filter("iso8601_basic", |seconds: i64| at(seconds).map(|time| time.strftime("%Y%m%dT%H%M%SZ").to_string()));
@@ -52,7 +77,8 @@ pub(super) fn register(environment: &mut Environment<'static>) {
     environment.add_filter("nodot", |text: String| text.strip_suffix('.').unwrap_or(&text).to_owned());
     environment.add_filter("quoted", quoted);
     environment.add_filter("replace", filters::replace);
-    environment.add_filter("rfc1123", |seconds: i64| at(seconds).map(|time| time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()));
+    environment
+        .add_filter("rfc1123", |seconds: i64| at(seconds).map(|time| time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()));
     environment.add_filter("sha1", |text: String| HEXLOWER.encode(&Sha1::digest(text.as_bytes())));
     environment.add_filter("sha256", |text: String| HEXLOWER.encode(&Sha256::digest(text.as_bytes())));
     environment.add_filter("split", filters::split);
@@ -107,7 +133,10 @@ fn to_json(value: Value) -> Result<String, Error> {
 }
 
 fn hex_to_base64(text: String) -> Result<String, Error> {
-    HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map(|bytes| BASE64.encode(&bytes)).map_err(|_| invalid("`hex2b64` takes hex digits"))
+    HEXLOWER_PERMISSIVE
+        .decode(text.as_bytes())
+        .map(|bytes| BASE64.encode(&bytes))
+        .map_err(|_| invalid("`hex2b64` takes hex digits"))
 }
 
 fn hmac_hex<M: Mac + KeyInit>(key: &[u8], text: &[u8]) -> Result<String, Error> {
@@ -150,7 +179,8 @@ mod tests {
         let mut environment = Environment::empty();
         register(&mut environment);
         let context = json!({"v": "a\"b", "long": "x".repeat(300), "n": 100, "t": 0, RECORD_TYPE: record_type});
-        let value = environment.compile_expression(expression).unwrap().eval(Value::from(minijinja::value::Serde(&context))).unwrap();
+        let value =
+            environment.compile_expression(expression).unwrap().eval(Value::from(minijinja::value::Serde(&context))).unwrap();
         serde_json::to_value(&value).unwrap()
     }
 

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use url::Url;
 
-use super::{credentials::Credentials, plan::Plan, template::{Template, context_of}};
+use super::{
+    credentials::Credentials,
+    plan::Plan,
+    template::{Template, context_of},
+};
 use crate::{
     error::{Error, Result},
     http::require_safe,

@@ -29,7 +29,21 @@ const RECORD: &[&str] = &["fqdn", "name", "value", "ttl", "type"];
 const RECORD_JQ: &[&str] = &["fqdn", "name", "value", "ttl", "type", "zone", "record", "candidate"];
 /// Names that no lookup may take.
 const TAKEN: &[&str] = &[
-    "fqdn", "name", "value", "ttl", "type", "zone", "record", "cred", "session", "result", "items", "old", "doc", "req", "candidate",
+    "fqdn",
+    "name",
+    "value",
+    "ttl",
+    "type",
+    "zone",
+    "record",
+    "cred",
+    "session",
+    "result",
+    "items",
+    "old",
+    "doc",
+    "req",
+    "candidate",
 ];
 
 /// Reads and checks a manifest.
@@ -110,7 +124,11 @@ impl Loader<'_> {
             shared: self.shared()?,
             sign: document.sign.as_ref().map(|sign| self.sign(sign)).transpose()?,
             login: document.login.as_ref().map(|login| self.login(login)).transpose()?,
-            logout: document.logout.as_ref().map(|logout| self.call(&logout.call(), &self.place("[logout]", &[], &[]))).transpose()?,
+            logout: document
+                .logout
+                .as_ref()
+                .map(|logout| self.call(&logout.call(), &self.place("[logout]", &[], &[])))
+                .transpose()?,
             lookups,
             zone: document.zone.as_ref().map(|zone| self.zone(zone)).transpose()?,
             writing: self.writing()?,
@@ -144,7 +162,8 @@ impl Loader<'_> {
         let names = std::iter::once(id.get_ref()).chain(&self.document.aliases);
         for name in names {
             if let Some(taken) = builtin::taken(name) {
-                let message = format!("the id `{name}` is too close to the built-in provider `{taken}`: it would read its credentials");
+                let message =
+                    format!("the id `{name}` is too close to the built-in provider `{taken}`: it would read its credentials");
                 return Err(self.error(&id.span(), message).with_hint("choose another id"));
             }
         }
@@ -166,7 +185,9 @@ impl Loader<'_> {
             self.check_word(name, "credential")?;
             let text = name.get_ref();
             if SETTINGS.contains(&text.as_str()) || text.starts_with("url_") || text.ends_with("_file") {
-                return Err(self.error(&name.span(), format!("`{text}` is a setting of every provider; name the credential otherwise")));
+                return Err(
+                    self.error(&name.span(), format!("`{text}` is a setting of every provider; name the credential otherwise"))
+                );
             }
             if let Some(env) = credential.env.as_ref().filter(|_| !self.is_builtin) {
                 let message = format!("`env` is for built-in manifests; `{text}` is read from DV_<ID>_{}", text.to_uppercase());
@@ -208,7 +229,10 @@ impl Loader<'_> {
         let all = spelled.into_iter().map(|(name, value)| match name {
             "TXT" => Ok((RecordType::Txt, value)),
             "CNAME" => Ok((RecordType::Cname, value)),
-            other => Err(self.error(&types.span(), format!("the record type `{other}` is not written by this program; TXT and CNAME are"))),
+            other => {
+                Err(self
+                    .error(&types.span(), format!("the record type `{other}` is not written by this program; TXT and CNAME are")))
+            }
         });
         let all = all.collect::<Result<Vec<_>>>()?;
         if all.is_empty() {

@@ -73,7 +73,10 @@ mod tests {
     fn the_set_moves_by_exactly_one() {
         let equal = same("bare == $value");
         let old = [json!("\"a\""), json!("\"c\"")];
-        assert_eq!(add(&old, json!("\"b\""), &equal, &variables()), Ok(Change::To(vec![json!("\"a\""), json!("\"c\""), json!("\"b\"")])));
+        assert_eq!(
+            add(&old, json!("\"b\""), &equal, &variables()),
+            Ok(Change::To(vec![json!("\"a\""), json!("\"c\""), json!("\"b\"")]))
+        );
         assert_eq!(add(&[json!("b")], json!("\"b\""), &equal, &variables()), Ok(Change::None));
         assert_eq!(remove(&[json!("\"a\""), json!("\"b\"")], &equal, &variables()), Ok(Change::To(vec![json!("\"a\"")])));
         assert_eq!(remove(&old, &equal, &variables()), Ok(Change::None));

@@ -292,10 +292,7 @@ impl Wire for Script {
             None => Err("nothing more was to be asked".to_owned()),
             Some(exchange) => compare(&request, &exchange, state.base_path.as_deref()).map(|()| exchange),
         };
-        let failed = |why: String| Failure {
-            error: Error::new(ErrorKind::Unexpected, why),
-            may_have_acted: false,
-        };
+        let failed = |why: String| Failure { error: Error::new(ErrorKind::Unexpected, why), may_have_acted: false };
         match outcome {
             Ok(exchange) => reply_of(&exchange).map_err(failed),
             Err(why) => {

@@ -78,8 +78,7 @@ impl Scope {
 
     /// For jq.
     pub(super) fn variables(&self) -> Variables {
-        let mut variables: Variables =
-            IN_JQ.iter().filter_map(|name| Some((*name, self.values.get(*name)?.clone()))).collect();
+        let mut variables: Variables = IN_JQ.iter().filter_map(|name| Some((*name, self.values.get(*name)?.clone()))).collect();
         variables.insert("record_type", self.values.get(RECORD_TYPE).cloned().unwrap_or_else(|| json!("TXT")));
         variables
     }

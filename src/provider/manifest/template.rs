@@ -78,8 +78,7 @@ impl Template {
             return Err(format!("the template is longer than {MAX_LENGTH} bytes"));
         }
         let is_literal = !text.contains("{{") && !text.contains("{%") && !text.contains("{#");
-        let mut template =
-            Self { text: text.to_owned(), lone: None, is_literal, escape, mentions: Vec::new(), may_drop: false };
+        let mut template = Self { text: text.to_owned(), lone: None, is_literal, escape, mentions: Vec::new(), may_drop: false };
         if is_literal {
             return Ok(template);
         }
@@ -276,9 +275,7 @@ fn tokens(text: &str) -> Vec<&str> {
     while let Some(first) = rest.chars().next() {
         let length = match first {
             '"' | '\'' => rest[1..].find(first).map_or(rest.len(), |end| end + 2),
-            c if c.is_alphanumeric() || c == '_' => {
-                rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len())
-            }
+            c if c.is_alphanumeric() || c == '_' => rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len()),
             c => c.len_utf8(),
         };
         all.push(&rest[..length]);
@@ -363,7 +360,11 @@ mod tests {
     }
 
     fn parse(text: &str, escape: Escape) -> Result<Template, String> {
-        Template::parse(text, escape, Known { names: &["fqdn", "value", "ttl", "items"], objects: &["zone", "req"], declared: &declared() })
+        Template::parse(
+            text,
+            escape,
+            Known { names: &["fqdn", "value", "ttl", "items"], objects: &["zone", "req"], declared: &declared() },
+        )
     }
 
     fn context() -> Jinja {
@@ -445,7 +446,8 @@ mod tests {
     fn evaluation_is_bounded() {
         let many: Vec<u32> = (0..2000).collect();
         let context = context_of(&json!({"items": many, "value": "x".repeat(100_000), "cred": {}}));
-        let loops = parse("{% for a in items %}{% for b in items %}{% if a == b %}x{% endif %}{% endfor %}{% endfor %}", Escape::None);
+        let loops =
+            parse("{% for a in items %}{% for b in items %}{% if a == b %}x{% endif %}{% endfor %}{% endfor %}", Escape::None);
         assert!(loops.unwrap().text(&context).is_err());
         let long = parse("{% for a in items %}{{ value }}{% endfor %}", Escape::None);
         assert!(long.unwrap().text(&context).is_err());

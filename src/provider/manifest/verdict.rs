@@ -83,7 +83,9 @@ pub(super) fn judge(plan: &Plan, what: &str, reply: &Reply, redactor: &Redactor)
     }
     if let Err(why) = parsed {
         let excerpt = redactor.redact(&reply.excerpt());
-        return Err(Error::provider(format!("{}: {what}: the reply is {why}: {excerpt}", plan.id)).with_http_status(status.as_u16()));
+        return Err(
+            Error::provider(format!("{}: {what}: the reply is {why}: {excerpt}", plan.id)).with_http_status(status.as_u16())
+        );
     }
     if shared.ok.as_ref().is_some_and(|ok| !ok.holds(&value, &none)) {
         return Err(failed(ErrorKind::Provider, Retry::Never));
@@ -96,7 +98,11 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 fn rights_hint(plan: &Plan) -> String {
     let help: Vec<&str> = plan.credentials.iter().filter_map(|credential| credential.help.as_deref()).collect();
-    if help.is_empty() { format!("check the rights of the credentials of {}", plan.title) } else { format!("needed: {}", help.join("; ")) }
+    if help.is_empty() {
+        format!("check the rights of the credentials of {}", plan.title)
+    } else {
+        format!("needed: {}", help.join("; "))
+    }
 }
 
 /// At most 300 characters, on one line.

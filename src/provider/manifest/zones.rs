@@ -27,7 +27,8 @@ pub(super) async fn locate(client: &Client, configured: &[Name], name: &Name) ->
             let zones = list(client, zone, &scope, None).await?;
             longest(&zones, name).cloned().ok_or_else(|| {
                 let names: Vec<String> = zones.iter().take(20).map(|zone| zone.name.to_string()).collect();
-                let there = if names.is_empty() { "there are none".to_owned() } else { format!("there are: {}", names.join(", ")) };
+                let there =
+                    if names.is_empty() { "there are none".to_owned() } else { format!("there are: {}", names.join(", ")) };
                 none_holds(client, name, &there)
             })
         }
@@ -37,8 +38,13 @@ pub(super) async fn locate(client: &Client, configured: &[Name], name: &Name) ->
             match (fitting, plan.uses_zone()) {
                 (Some(fitting), _) => Ok(zone(fitting)),
                 (None, false) => Ok(candidates(name).first().map_or_else(|| zone(name), zone)),
-                (None, true) => Err(Error::config(format!("{} cannot list zones, so the zone of `{name}` must be said", plan.title))
-                    .with_hint(format!("set {} to the zone (several separated by commas)", crate::provider::settings::variable(&plan.id, "zone")))),
+                (None, true) => {
+                    Err(Error::config(format!("{} cannot list zones, so the zone of `{name}` must be said", plan.title))
+                        .with_hint(format!(
+                            "set {} to the zone (several separated by commas)",
+                            crate::provider::settings::variable(&plan.id, "zone")
+                        )))
+                }
             }
         }
     }
@@ -93,8 +99,7 @@ async fn ask_candidates(client: &Client, plan: &ZonePlan, name: &Name) -> Result
 /// The names that may be the zone of `name`, the longest first: no zone begins with an underscore, and a single label is asked for only
 /// where there is nothing else.
 fn candidates(name: &Name) -> Vec<Name> {
-    let all: Vec<Name> =
-        name.base().ancestors().filter(|name| !name.is_root() && !name.first_label().starts_with('_')).collect();
+    let all: Vec<Name> = name.base().ancestors().filter(|name| !name.is_root() && !name.first_label().starts_with('_')).collect();
     let several: Vec<Name> = all.iter().filter(|name| name.labels().count() > 1).cloned().collect();
     if several.is_empty() { all } else { several }
 }

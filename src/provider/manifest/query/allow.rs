@@ -135,9 +135,7 @@ pub(super) fn checked(term: Term<&str>) -> Result<Term<&str>, String> {
         }
         Term::Neg(inner) => Term::Neg(boxed(*inner)?),
         Term::BinOp(left, operator, right) => operation(*left, operator, *right)?,
-        Term::TryCatch(inner, handler) => {
-            Term::TryCatch(boxed(*inner)?, handler.map(|handler| boxed(*handler)).transpose()?)
-        }
+        Term::TryCatch(inner, handler) => Term::TryCatch(boxed(*inner)?, handler.map(|handler| boxed(*handler)).transpose()?),
         Term::IfThenElse(branches, otherwise) => Term::IfThenElse(
             branches
                 .into_iter()
@@ -216,9 +214,7 @@ fn checked_pattern<'a>(pattern: Pattern<&'a str>) -> Result<Pattern<&'a str>, St
         Pattern::Var(name) => Pattern::Var(name),
         Pattern::Arr(all) => Pattern::Arr(all.into_iter().map(checked_pattern).collect::<Result<_, _>>()?),
         Pattern::Obj(all) => Pattern::Obj(
-            all.into_iter()
-                .map(|(key, inner)| Ok((checked(key)?, checked_pattern(inner)?)))
-                .collect::<Result<_, String>>()?,
+            all.into_iter().map(|(key, inner)| Ok((checked(key)?, checked_pattern(inner)?))).collect::<Result<_, String>>()?,
         ),
     })
 }

@@ -89,8 +89,7 @@ impl Query {
 
         let arena = Arena::default();
         let loader = Loader::new(definitions.into_iter().chain([main]));
-        let modules =
-            loader.load(&arena, File { code: MAIN, path: () }).map_err(|_| "the query cannot be loaded".to_owned())?;
+        let modules = loader.load(&arena, File { code: MAIN, path: () }).map_err(|_| "the query cannot be loaded".to_owned())?;
         let filter = Compiler::default()
             .with_funs(library::functions())
             .with_global_vars(globals.iter().map(String::as_str))
@@ -130,7 +129,8 @@ impl Query {
 
     /// Whether the query holds: its last output is neither false nor null. One that fails, as on a reply of another shape, does not hold.
     pub(super) fn holds(&self, input: &Value, variables: &Variables) -> bool {
-        self.run(input, variables).is_ok_and(|all| all.last().is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false))))
+        self.run(input, variables)
+            .is_ok_and(|all| all.last().is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false))))
     }
 
     /// The first output as text; `None` where there is none, or the query fails.

@@ -21,7 +21,10 @@ fn replies_are_cut_and_reshaped() {
     let reply = json!({"result": [{"id": "a", "name": "x", "content": "\"abc\""}, {"id": "b", "name": "y", "content": "no"}]});
     assert_eq!(one(".result[] | select((.content | unquote) == $value) | .id", reply.clone()), json!("a"));
     assert_eq!(run(".result[] | {id, name}", reply).unwrap()[1], json!({"id": "b", "name": "y"}));
-    assert_eq!(one("[.errors[] | \"\\(.code) \\(.message)\"] | join(\"; \")", json!({"errors": [{"code": 1, "message": "m"}]})), "1 m");
+    assert_eq!(
+        one("[.errors[] | \"\\(.code) \\(.message)\"] | join(\"; \")", json!({"errors": [{"code": 1, "message": "m"}]})),
+        "1 m"
+    );
     assert_eq!(one("to_entries[] | select(.value.v == $value) | .key", json!({"9": {"v": "abc"}, "8": {"v": 1}})), "9");
     assert_eq!(one("select(.page < .pages) | {page: (.page + 1)}", json!({"page": 1, "pages": 2})), json!({"page": 2}));
     assert_eq!(one(".a | ltrimstr(\"/x/\") | split(\".\")[0]", json!({"a": "/x/b.c"})), "b");
@@ -45,7 +48,8 @@ fn large_numbers_are_kept() {
 
 #[test]
 fn xml_shaped_values_have_helpers() {
-    let reply = json!({"t": "r", "a": {}, "c": [{"t": "e", "a": {"k": "v"}, "c": ["on", "e"]}, "x", {"t": "e", "a": {}, "c": []}]});
+    let reply =
+        json!({"t": "r", "a": {}, "c": [{"t": "e", "a": {"k": "v"}, "c": ["on", "e"]}, "x", {"t": "e", "a": {}, "c": []}]});
     assert_eq!(run("kids(\"e\") | text", reply.clone()).unwrap(), [json!("one"), json!("")]);
     assert_eq!(one(".. | select(.t? == \"e\" and .a.k == \"v\") | text", reply), "one");
 }
@@ -122,7 +126,10 @@ fn a_query_ends_and_stays_small() {
         (&format!("{doubling} | tojson"), json!(1)),
         (&format!("{} | .[0]", vec!["{a: ., b: .}"; 40].join("|")), json!(1)),
         (strings.as_str(), json!("0123456789")),
-        ("(.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.)", json!(1)),
+        (
+            "(.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.)",
+            json!(1),
+        ),
         ("\"x\" * 1000000000", json!(1)),
         ("fromjson", json!("[".repeat(100_000))),
         ("tonumber", json!("[".repeat(100_000))),

@@ -25,7 +25,8 @@ pub(super) fn sign(request: &mut Outgoing, keys: &Keys, moment: &Moment) {
     let scope = format!("{date}/{}/{}/aws4_request", keys.region, keys.service);
     let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", sha256_hex(canonical.as_bytes()));
     let first = hmac_sha256(format!("AWS4{}", keys.secret_key).as_bytes(), date);
-    let key = [keys.region.as_str(), keys.service.as_str(), "aws4_request"].iter().fold(first, |key, part| hmac_sha256(&key, part));
+    let key =
+        [keys.region.as_str(), keys.service.as_str(), "aws4_request"].iter().fold(first, |key, part| hmac_sha256(&key, part));
     let signature = HEXLOWER.encode(&hmac_sha256(&key, &to_sign));
     let credential = &keys.access_key;
     request.set_header(

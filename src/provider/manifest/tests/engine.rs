@@ -321,6 +321,21 @@ async fn a_set_that_cannot_be_read_is_never_written() {
 }
 
 #[tokio::test]
+async fn half_a_list_is_an_error() {
+    let text = PLAIN.replace("zones = \".[] | {id, name}\"", "zones = \".zones[]\"\nnext = \"{page: .next}\"");
+    let engine = open(
+        &user(&text),
+        [("token", "t")],
+        server(|request| match request.url.query() {
+            None => reply(200, r#"{"zones": [{"name": "example.com"}], "next": 2}"#),
+            Some(_) => reply(404, "{}"),
+        }),
+    );
+    let error = engine.locate(&Name::parse("_dv.example.com").unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("page 2 is not there"), "{error}");
+}
+
+#[tokio::test]
 async fn endless_pages_end() {
     let text = PLAIN.replace("zones = \".[] | {id, name}\"", "zones = \".zones[]\"\nnext = \"{page: .next}\"");
     for (is_same, said) in [(true, "the same next page"), (false, "more than 50 pages")] {

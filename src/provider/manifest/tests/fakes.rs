@@ -102,7 +102,8 @@ fn route53(values: &Values) -> Arc<dyn Wire> {
     server(move |request| {
         let mut values = values.lock().unwrap();
         let set = |values: &[String]| {
-            let records: String = values.iter().map(|v| format!("<ResourceRecord><Value>{v}</Value></ResourceRecord>")).collect();
+            let records: String =
+                values.iter().flat_map(|v| ["<ResourceRecord><Value>", v, "</Value></ResourceRecord>"]).collect();
             format!("<Name>{NAME}.</Name><Type>TXT</Type><TTL>300</TTL><ResourceRecords>{records}</ResourceRecords>")
         };
         if request.method == "GET" {

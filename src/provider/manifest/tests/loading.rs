@@ -186,3 +186,26 @@ fn a_manifest_describes_itself() {
     assert_eq!(mine.origin, "mine.toml");
     assert!(mine.capabilities.experimental && !mine.capabilities.rewrites_set);
 }
+
+#[tokio::test]
+async fn the_documents_example_works() {
+    let document = include_str!("../../../../docs/manifest.md");
+    let blocks: Vec<&str> = document.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let [manifest, merge, examples] = blocks.as_slice() else { panic!("{} blocks", blocks.len()) };
+    let manifest = user(manifest);
+    let outcomes =
+        super::super::replay(&manifest, &examples.replace("\"https://…\"", "\"x\""), "docs/manifest.md").await.unwrap();
+    assert_eq!(outcomes.len(), 1);
+    assert_eq!(outcomes[0].failure, None);
+    let start = RIGHT.find("[create]").unwrap();
+    user(&format!("{}{merge}", &RIGHT[..start]));
+    for name in super::super::filters::NAMES {
+        assert!(
+            document.contains(&format!("{name} "))
+                || document.contains(&format!("{name}("))
+                || document.contains(&format!("`{name}`"))
+                || document.contains(&format!("{name}`")),
+            "{name}"
+        );
+    }
+}

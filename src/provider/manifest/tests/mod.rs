@@ -32,29 +32,33 @@ use crate::{
     secret::Redactor,
 };
 
+/// What a fake service answers.
+type Answer = Result<Reply, Failure>;
+
 /// A server in a closure.
 struct Server<F>(Mutex<F>);
 
 #[async_trait]
-impl<F: FnMut(Outgoing) -> Result<Reply, Failure> + Send> Wire for Server<F> {
-    async fn send(&self, request: Outgoing) -> Result<Reply, Failure> {
+impl<F: FnMut(Outgoing) -> Answer + Send> Wire for Server<F> {
+    async fn send(&self, request: Outgoing) -> Answer {
         // Others get a turn between any two calls.
         tokio::task::yield_now().await;
         (self.0.lock().unwrap())(request)
     }
 }
 
-fn server<F: FnMut(Outgoing) -> Result<Reply, Failure> + Send + 'static>(answer: F) -> Arc<dyn Wire> {
+fn server<F: FnMut(Outgoing) -> Answer + Send + 'static>(answer: F) -> Arc<dyn Wire> {
     Arc::new(Server(Mutex::new(answer)))
 }
 
-fn reply(status: u16, body: impl Into<String>) -> Result<Reply, Failure> {
+#[expect(clippy::unnecessary_wraps, reason = "fakes answer with it as with `broken`")]
+fn reply(status: u16, body: impl Into<String>) -> Answer {
     let body: String = body.into();
     Ok(Reply { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new(), body: Bytes::from(body) })
 }
 
 /// A connection that broke before or after the server had acted.
-fn broken(may_have_acted: bool) -> Result<Reply, Failure> {
+fn broken(may_have_acted: bool) -> Answer {
     let error = Error::new(ErrorKind::Provider, "no answer").with_retry(Retry::Later);
     Err(Failure { error, may_have_acted })
 }

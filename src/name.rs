@@ -121,6 +121,7 @@ impl Name {
     }
 
     /// The name that proves control of this one: a wildcard's base, else the name itself.
+    #[must_use]
     pub fn base(&self) -> Self {
         Self(self.0.strip_prefix("*.").unwrap_or(&self.0).to_owned())
     }

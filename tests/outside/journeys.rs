@@ -1,6 +1,6 @@
 //! Whole journeys: from `checking` to files on disk, and nothing left behind.
 
-use std::process::Stdio;
+use std::{os::unix::fs::PermissionsExt, process::Stdio};
 
 use dv_verify::{
     order::Generation,
@@ -15,7 +15,6 @@ fn assert_delivered(context: &Context, name: &str) {
     for file in ["cert.pem", "chain.pem", "fullchain.pem", "privkey.pem", "order.json"] {
         assert!(live.join(file).is_file(), "{} is missing", live.join(file).display());
     }
-    use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(live.join("privkey.pem")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "the key is for its owner only");
 }

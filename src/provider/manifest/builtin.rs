@@ -17,7 +17,7 @@ pub(super) const ALL: &[(&str, &str)] = &[
 ];
 
 /// Words whose variables (`DV_<WORD>_…`) mean something else: providers in Rust, and settings of the program.
-const OTHER: &[&str] = &["rfc2136", "exec", "httpreq", "manual", "acme", "aliyun", "alibaba", "store", "hook", "config"];
+const OTHER: &[&str] = &["rfc2136", "exec", "httpreq", "manual", "aliyun", "alibaba", "store", "hook", "config"];
 
 /// Whether an id or alias belongs to a built-in provider, or would share credential variables with one.
 pub(super) fn taken(name: &str) -> Option<&'static str> {

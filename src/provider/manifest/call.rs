@@ -7,9 +7,8 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
-    clock::Moment,
+    client::Client,
     filters::RESERVED,
-    hosts::Hosts,
     plan::{Body, Call, Node, Plan, text_of},
     scope::Scope,
     sign,
@@ -61,24 +60,19 @@ pub(super) enum Page {
 ///
 /// # Errors
 /// `ErrorKind::Provider` where a template has no value here; `ErrorKind::Config` where the URL is none.
-pub(super) fn build(
-    plan: &Plan,
-    hosts: &Hosts,
-    call: &Call,
-    scope: &Scope,
-    page: Option<&Page>,
-    moment: &Moment,
-) -> Result<Outgoing> {
-    let wrong = |why: String| Error::provider(format!("{} {}: {why}", plan.id, call.section));
+pub(super) fn build(client: &Client, call: &Call, scope: &Scope, page: Option<&Page>) -> Result<Outgoing> {
+    let (plan, hosts) = (&*client.plan, &client.hosts);
+    let moment = client.clock.moment();
+    // A filter may quote the value that it was given.
+    let wrong = |why: String| Error::provider(format!("{} {}: {}", plan.id, call.section, client.redactor.redact(&why)));
     let context = scope.context();
     let is_ready = |node: &Node| is_ready(plan, node, scope);
 
-    let mut url = match page {
-        Some(Page::At(url)) => url.clone(),
-        _ => {
-            let path = call.path.text(&context).map_err(wrong)?.unwrap_or_default();
-            hosts.url(call.host.as_deref(), &path)?
-        }
+    let mut url = if let Some(Page::At(url)) = page {
+        url.clone()
+    } else {
+        let path = call.path.text(&context).map_err(wrong)?.unwrap_or_default();
+        hosts.url(call.host.as_deref(), &path)?
     };
     let mut query = pairs(&plan.shared.query, &call.query, &context, is_ready).map_err(wrong)?;
     let mut body = body(plan, call, &context, is_ready).map_err(wrong)?;
@@ -140,7 +134,7 @@ pub(super) fn build(
         outgoing.set_header(&name, value);
     }
     if let Some(plan) = &plan.sign {
-        sign::apply(plan, &scope.context(), &mut outgoing, moment).map_err(wrong)?;
+        sign::apply(plan, &scope.context(), &mut outgoing, &moment).map_err(wrong)?;
     }
     Ok(outgoing)
 }

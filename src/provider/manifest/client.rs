@@ -87,7 +87,11 @@ impl Client {
             let reply = match self.ask_page(call, scope, Purpose::Repeatable, page.as_ref()).await? {
                 Verdict::Done(reply) => reply,
                 Verdict::Absent | Verdict::Exists if number == 0 => return Ok(None),
-                Verdict::Absent | Verdict::Exists => return Ok(Some(listed)),
+                // Half a list is no list: a set that is rewritten from it would lose the rest.
+                Verdict::Absent | Verdict::Exists => {
+                    let page = number + 1;
+                    return Err(Error::provider(format!("{}: {}: page {page} is not there", self.plan.id, call.section)));
+                }
             };
             let variables = scope.variables();
             let wrong = |why: String| {
@@ -116,10 +120,10 @@ impl Client {
         let mut known = self.known.lock().await;
         if let Some(session) = known.session.take() {
             let scope = Scope::default().with("session", session.expose());
-            if let Ok(scope) = self.with_credentials(&scope) {
-                if let Err(error) = self.attempt(logout, &scope, None).await {
-                    tracing::debug!(provider = self.plan.id, error = %error.error, "logging out failed");
-                }
+            if let Ok(scope) = self.with_credentials(&scope)
+                && let Err(error) = self.attempt(logout, &scope, None).await
+            {
+                tracing::debug!(provider = self.plan.id, error = %error.error, "logging out failed");
             }
         }
     }
@@ -217,7 +221,7 @@ impl Client {
 
     async fn attempt(&self, call: &Call, scope: &Scope, page: Option<&Page>) -> Result<Verdict, Failure> {
         let unsent = |error: Error| Failure { error, may_have_acted: false };
-        let request = build(&self.plan, &self.hosts, call, scope, page, &self.clock.moment()).map_err(unsent)?;
+        let request = build(self, call, scope, page).map_err(unsent)?;
         let what = self.redactor.redact(&request.what);
         let reply = self.wire.send(request).await?;
         judge(&self.plan, &what, &reply, &self.redactor).map_err(|error| {

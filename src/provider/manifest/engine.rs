@@ -9,10 +9,9 @@ use tokio::sync::Mutex;
 use super::{
     client::{Client, Purpose},
     merge::{self, Change},
-    plan::{Call, Find, Merge, Plan, Writing},
-    query::Query,
+    plan::{Call, Find, Merge, Plan, Records, Writing},
     scope::Scope,
-    verdict::Verdict,
+    verdict::{LONGEST_PAUSE, Verdict},
     zones,
 };
 use crate::{
@@ -25,7 +24,7 @@ use crate::{
 /// How often a write whose outcome is unknown is looked after and tried again.
 const WRITE_ATTEMPTS: usize = 3;
 /// How long `[wait]` waits.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
 /// A provider made from a manifest.
 pub(super) struct Engine {
@@ -73,6 +72,18 @@ impl Engine {
         Some(turn.lock_owned().await)
     }
 
+    /// What is written to is not there.
+    fn not_found(&self, call: &Call) -> Error {
+        Error::provider(format!("{}: {}: not found", self.plan().id, call.section))
+            .with_hint("the zone may have been removed meanwhile, or the base URL may be wrong")
+    }
+
+    /// The pause before a write whose outcome is unknown is looked after.
+    async fn wait_after(&self, error: &Error) {
+        let asked = if let Retry::After(asked) = error.retry() { asked } else { Duration::from_secs(1) };
+        self.client.clock.pause(asked.min(LONGEST_PAUSE)).await;
+    }
+
     fn wrong_shape(&self, section: &str, why: &str) -> Error {
         let why = self.client.redactor.redact(why);
         Error::provider(format!("{}: {section}: {why}", self.plan().id))
@@ -101,8 +112,8 @@ impl Engine {
 
     async fn find_value(&self, scope: &Scope) -> Result<Found> {
         match &self.plan().writing {
-            Writing::Records { find: None, .. } => Ok(Found::CannotTell),
-            Writing::Records { find: Some(find), .. } => {
+            Writing::Records(records) => {
+                let Some(find) = &records.find else { return Ok(Found::CannotTell) };
                 let first = self.records(find, scope).await?.into_iter().next();
                 Ok(first.map_or(Found::Absent, |record| Found::Present(Handle(record))))
             }
@@ -115,15 +126,15 @@ impl Engine {
         }
     }
 
-    async fn create(&self, create: &Call, id: Option<&Query>, scope: &Scope) -> Result<Handle> {
-        let can_tell = !matches!(&self.plan().writing, Writing::Records { find: None, .. });
+    async fn create(&self, records: &Records, scope: &Scope) -> Result<Handle> {
+        let Records { create, id, find, .. } = records;
         let mut attempt = 1;
         loop {
             match self.client.ask(create, scope, Purpose::Write).await {
                 Ok(Verdict::Done(reply)) => {
                     self.settle(&reply, scope).await?;
                     let variables = scope.variables();
-                    let id = id.map_or(Ok(None), |id| id.first(&reply, &variables));
+                    let id = id.as_ref().map_or(Ok(None), |id| id.first(&reply, &variables));
                     let id = id.map_err(|why| self.wrong_shape("[create]", &why))?;
                     return Ok(Handle(id.map_or_else(|| json!({}), as_record)));
                 }
@@ -137,12 +148,10 @@ impl Engine {
                         ))),
                     };
                 }
-                Ok(Verdict::Absent) => {
-                    return Err(Error::provider(format!("{}: {}: not found", self.plan().id, create.section))
-                        .with_hint("the zone may have been removed meanwhile, or the base URL may be wrong"));
-                }
+                Ok(Verdict::Absent) => return Err(self.not_found(create)),
                 // What became of the call is not known: look, and only then try again.
-                Err(error) if error.retry() == Retry::Later && can_tell && attempt < WRITE_ATTEMPTS => {
+                Err(error) if error.retry() != Retry::Never && find.is_some() && attempt < WRITE_ATTEMPTS => {
+                    self.wait_after(&error).await;
                     if let Found::Present(handle) = self.find_value(scope).await? {
                         self.settle(&Value::Null, scope).await?;
                         return Ok(handle);
@@ -196,12 +205,13 @@ impl Engine {
             match self.client.ask(call, &scope, Purpose::Write).await {
                 Ok(Verdict::Done(reply)) => return self.settle(&reply, &scope).await,
                 Ok(Verdict::Absent) if !is_add => return Ok(()),
-                Ok(Verdict::Absent | Verdict::Exists) if attempt < WRITE_ATTEMPTS => {}
-                Ok(Verdict::Absent | Verdict::Exists) => {
+                Ok(Verdict::Absent) => return Err(self.not_found(call)),
+                Ok(Verdict::Exists) if attempt < WRITE_ATTEMPTS => {}
+                Ok(Verdict::Exists) => {
                     return Err(Error::provider(format!("{}: the record set changes all the time", self.plan().id))
                         .with_retry(Retry::Later));
                 }
-                Err(error) if error.retry() == Retry::Later && attempt < WRITE_ATTEMPTS => {}
+                Err(error) if error.retry() != Retry::Never && attempt < WRITE_ATTEMPTS => self.wait_after(&error).await,
                 Err(error) => return Err(error),
             }
             attempt += 1;
@@ -211,12 +221,12 @@ impl Engine {
     /// After a change: `[commit]`, then `[wait]`.
     async fn settle(&self, reply: &Value, scope: &Scope) -> Result<()> {
         let mut scope = scope.with("result", reply.clone());
-        if let Some(commit) = &self.plan().commit {
-            if let Verdict::Done(reply) = self.client.ask(commit, &scope, Purpose::Repeatable).await? {
-                if !reply.is_null() && self.plan().wait.as_ref().is_some_and(|wait| wait.call.mentions("result")) {
-                    scope.set("result", reply);
-                }
-            }
+        if let Some(commit) = &self.plan().commit
+            && let Verdict::Done(reply) = self.client.ask(commit, &scope, Purpose::Repeatable).await?
+            && !reply.is_null()
+            && self.plan().wait.as_ref().is_some_and(|wait| wait.call.mentions("result"))
+        {
+            scope.set("result", reply);
         }
         let Some(wait) = &self.plan().wait else { return Ok(()) };
         if wait.call.mentions("result") && reply.is_null() {
@@ -247,8 +257,8 @@ impl Engine {
             .with_retry(Retry::Later))
     }
 
-    async fn remove(&self, delete: Option<&Call>, find: Option<&Find>, scope: &Scope, handle: Option<&Handle>) -> Result<()> {
-        let Some(delete) = delete else {
+    async fn remove(&self, records: &Records, scope: &Scope, handle: Option<&Handle>) -> Result<()> {
+        let Some(delete) = &records.delete else {
             tracing::warn!(provider = self.plan().id, "this service has no way to remove a record");
             return Ok(());
         };
@@ -259,7 +269,7 @@ impl Engine {
         if let Some(record) = saved {
             return self.delete(delete, &scope.with("record", record.clone())).await.map(|_| ());
         }
-        let Some(find) = find else {
+        let Some(find) = &records.find else {
             return Err(Error::provider(format!("{}: the record cannot be found again: its id is not known", self.plan().id))
                 .with_hint("remove it by hand"));
         };
@@ -308,9 +318,9 @@ impl DnsProvider for Engine {
         let scope = self.scope(zone, record)?;
         let _turn = self.turn(zone, record).await;
         let outcome = match &self.plan().writing {
-            Writing::Records { create, id, .. } => match self.find_value(&scope).await {
+            Writing::Records(records) => match self.find_value(&scope).await {
                 Ok(Found::Present(handle)) => Ok(handle),
-                Ok(Found::Absent | Found::CannotTell) => self.create(create, id.as_ref(), &scope).await,
+                Ok(Found::Absent | Found::CannotTell) => self.create(records, &scope).await,
                 Err(error) => Err(error),
             },
             Writing::Merge(merge) => self.rewrite(merge, &scope, true).await.map(|()| Handle(json!({}))),
@@ -322,7 +332,7 @@ impl DnsProvider for Engine {
         let scope = self.scope(zone, record)?;
         let _turn = self.turn(zone, record).await;
         let outcome = match &self.plan().writing {
-            Writing::Records { find, delete, .. } => self.remove(delete.as_ref(), find.as_ref(), &scope, handle).await,
+            Writing::Records(records) => self.remove(records, &scope, handle).await,
             Writing::Merge(merge) => self.rewrite(merge, &scope, false).await,
         };
         self.finish(outcome).await

@@ -31,12 +31,11 @@ impl Hosts {
     pub(super) fn resolve(plan: &Plan, settings: &Settings, credentials: &Credentials) -> Result<Self> {
         let context = context_of(&json!({"cred": credentials.object(None)?}));
         let one = |setting: &str, template: &Template| {
-            let (text, origin) = match settings.find(setting, &[])? {
-                Some(found) => (found.value.expose().to_owned(), found.origin),
-                None => {
-                    let text = template.text(&context).map_err(|why| Error::config(format!("{}: {why}", plan.origin)))?;
-                    (text.unwrap_or_default(), format!("the URL of {}", plan.title))
-                }
+            let (text, origin) = if let Some(found) = settings.find(setting, &[])? {
+                (found.value.expose().to_owned(), found.origin)
+            } else {
+                let text = template.text(&context).map_err(|why| Error::config(format!("{}: {why}", plan.origin)))?;
+                (text.unwrap_or_default(), format!("the URL of {}", plan.title))
             };
             let url = Url::parse(&text).map_err(|why| Error::config(format!("{origin} is not a URL: {why}")))?;
             require_safe(&url, settings.allow_http, &origin)?;
@@ -52,7 +51,8 @@ impl Hosts {
     /// `ErrorKind::Config` where that is no URL, or one of another host.
     pub(super) fn url(&self, host: Option<&str>, path: &str) -> Result<Url> {
         let base = host.and_then(|host| self.named.get(host)).unwrap_or(&self.base);
-        let url = Url::parse(&format!("{base}{path}")).map_err(|why| Error::config(format!("`{path}` makes no URL: {why}")))?;
+        let url =
+            Url::parse(&format!("{base}{path}")).map_err(|why| Error::config(format!("base URL and path make no URL: {why}")))?;
         self.require_known(&url)?;
         Ok(url)
     }

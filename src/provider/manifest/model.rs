@@ -140,7 +140,8 @@ pub(super) struct Request {
     pub(super) throttled: Option<Text>,
     pub(super) error: Option<Text>,
     pub(super) code: Option<Text>,
-    pub(super) request_id: Option<Text>,
+    #[serde(rename = "request_id")]
+    pub(super) id: Option<Text>,
 }
 
 /// How replies are read.

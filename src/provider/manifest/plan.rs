@@ -69,8 +69,9 @@ impl Plan {
     /// Whether any call needs to know the zone.
     pub(super) fn uses_zone(&self) -> bool {
         let calls: Vec<&Call> = match &self.writing {
-            Writing::Records { create, find, delete, .. } => {
-                [Some(create), find.as_ref().map(|find| &find.call), delete.as_ref()].into_iter().flatten().collect()
+            Writing::Records(records) => {
+                let find = records.find.as_ref().map(|find| &find.call);
+                [Some(&records.create), find, records.delete.as_ref()].into_iter().flatten().collect()
             }
             Writing::Merge(merge) => vec![&merge.read, &merge.write],
         };
@@ -261,18 +262,22 @@ pub(super) struct ZonePlan {
 #[derive(Debug)]
 pub(super) enum Writing {
     /// Each value is a record of its own.
-    Records {
-        /// Adds one.
-        create: Call,
-        /// What finds it again, in the reply of `create`.
-        id: Option<Query>,
-        /// Finds the records with the value.
-        find: Option<Find>,
-        /// Removes one.
-        delete: Option<Call>,
-    },
+    Records(Box<Records>),
     /// Read, change by one, write.
     Merge(Box<Merge>),
+}
+
+/// See [`Writing::Records`].
+#[derive(Debug)]
+pub(super) struct Records {
+    /// Adds one.
+    pub(super) create: Call,
+    /// What finds it again, in the reply of `create`.
+    pub(super) id: Option<Query>,
+    /// Finds the records with the value.
+    pub(super) find: Option<Find>,
+    /// Removes one.
+    pub(super) delete: Option<Call>,
 }
 
 /// Lists records.

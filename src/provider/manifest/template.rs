@@ -6,10 +6,9 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value as Jinja
 use percent_encoding::utf8_percent_encode;
 use serde_json::Value;
 
-use super::{
-    filters::{self, RESERVED},
-    source::nearest,
-};
+use super::filters::{self, RESERVED};
+
+mod check;
 
 /// The longest template, in bytes.
 const MAX_LENGTH: usize = 4000;
@@ -42,9 +41,6 @@ pub(super) struct Known<'a> {
     /// The credentials.
     pub(super) declared: &'a Declared,
 }
-
-/// What `req` has, in headers.
-const REQUEST_FIELDS: &[&str] = &["method", "url", "path", "query", "body", "ts", "ms", "nonce"];
 
 /// How expressions are written into text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +78,7 @@ impl Template {
         if is_literal {
             return Ok(template);
         }
-        check_syntax(text)?;
+        check::syntax(text)?;
         let environment = environment(escape);
         let lone = text.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")).map(str::trim);
         let lone = lone.and_then(|inner| Some((inner, environment.compile_expression(inner).ok()?)));
@@ -95,7 +91,7 @@ impl Template {
         template.mentions = mentioned.into_iter().collect();
         template.mentions.sort();
         for name in &template.mentions {
-            template.may_drop |= check_name(name, known)?;
+            template.may_drop |= check::name(name, known)?;
         }
         Ok(template)
     }
@@ -200,124 +196,6 @@ fn environment(escape: Escape) -> &'static Environment<'static> {
             written.map_err(Error::from)
         });
         environment
-    })
-}
-
-/// Refuses what minijinja would notice only when it runs: unknown filters, tests, methods; and statements other than `for` and `if`.
-fn check_syntax(text: &str) -> Result<(), String> {
-    let mut rest = text;
-    while let Some(start) = rest.find("{{").into_iter().chain(rest.find("{%")).chain(rest.find("{#")).min() {
-        let kind = &rest[start..start + 2];
-        let close = match kind {
-            "{{" => "}}",
-            "{%" => "%}",
-            _ => return Err("comments `{# #}` are not allowed".to_owned()),
-        };
-        let inner = &rest[start + 2..];
-        let length = end_of(inner, close).ok_or_else(|| format!("`{kind}` is not closed"))?;
-        check_expression(&inner[..length], kind == "{%")?;
-        rest = &inner[length + 2..];
-    }
-    Ok(())
-}
-
-/// Where `close` stands outside of strings and brackets.
-fn end_of(text: &str, close: &str) -> Option<usize> {
-    let mut quote = None;
-    let mut depth = 0_usize;
-    for (index, c) in text.char_indices() {
-        match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quote = Some(c),
-            (None, _) if depth == 0 && text[index..].starts_with(close) => return Some(index),
-            (None, '{' | '[' | '(') => depth += 1,
-            (None, '}' | ']' | ')') => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    None
-}
-
-fn check_expression(text: &str, is_statement: bool) -> Result<(), String> {
-    let tokens = tokens(text);
-    if is_statement {
-        let word = tokens.iter().find(|token| **token != "-").copied().unwrap_or_default();
-        if !matches!(word, "for" | "endfor" | "if" | "elif" | "else" | "endif") {
-            return Err(format!("the statement `{word}` is not allowed; `for` and `if` are"));
-        }
-    }
-    for window in tokens.windows(3) {
-        if let [".", method, "("] = window {
-            return Err(format!("the method `{method}` is not allowed; use a filter"));
-        }
-    }
-    for pair in tokens.windows(2) {
-        match pair {
-            ["|", name] if !filters::NAMES.contains(name) => {
-                let near = nearest(name, filters::NAMES.iter().copied());
-                return Err(match near {
-                    Some(near) => format!("unknown filter `{name}`; did you mean `{near}`?"),
-                    None => format!("unknown filter `{name}`"),
-                });
-            }
-            ["is", _] => return Err("tests (`is …`) are not allowed".to_owned()),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Words and single characters, without strings and spaces.
-fn tokens(text: &str) -> Vec<&str> {
-    let mut all = Vec::new();
-    let mut rest = text.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let length = match first {
-            '"' | '\'' => rest[1..].find(first).map_or(rest.len(), |end| end + 2),
-            c if c.is_alphanumeric() || c == '_' => rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len()),
-            c => c.len_utf8(),
-        };
-        all.push(&rest[..length]);
-        rest = rest[length..].trim_start();
-    }
-    all
-}
-
-/// Refuses names that are not known here; whether it is a credential that may be null.
-fn check_name(name: &str, known: Known<'_>) -> Result<bool, String> {
-    let (root, rest) = name.split_once('.').unwrap_or((name, ""));
-    if root == "cred" {
-        let (credential, field) = rest.split_once('.').unwrap_or((rest, ""));
-        let Some(shape) = known.declared.get(credential) else {
-            let near = nearest(credential, known.declared.keys().map(String::as_str));
-            let near = near.map(|near| format!("; did you mean `cred.{near}`?")).unwrap_or_default();
-            return Err(format!("unknown credential `{name}`{near}"));
-        };
-        return match &shape.fields {
-            None if field.is_empty() => Ok(shape.optional),
-            Some(fields) if fields.iter().any(|known| known == field) => Ok(false),
-            Some(fields) => Err(format!("unknown field in `{name}`; `{credential}` has {}", fields.join(", "))),
-            None => Err(format!("`cred.{credential}` has no fields")),
-        };
-    }
-    if root == "req" && known.objects.contains(&"req") {
-        return if REQUEST_FIELDS.contains(&rest) {
-            Ok(false)
-        } else {
-            Err(format!("unknown variable `{name}`; `req` has {}", REQUEST_FIELDS.join(", ")))
-        };
-    }
-    if known.names.contains(&root) {
-        return if rest.is_empty() { Ok(false) } else { Err(format!("`{root}` has no fields, so `{name}` is nothing")) };
-    }
-    if known.objects.contains(&root) {
-        return Ok(false);
-    }
-    let all = known.names.iter().chain(known.objects).copied();
-    Err(match nearest(root, all) {
-        Some(near) => format!("unknown variable `{name}` here; did you mean `{near}`?"),
-        None => format!("unknown variable `{name}` here"),
     })
 }
 

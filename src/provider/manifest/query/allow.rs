@@ -209,7 +209,7 @@ fn checked_part<'a>(part: StrPart<&'a str, Term<&'a str>>) -> Result<StrPart<&'a
     })
 }
 
-fn checked_pattern<'a>(pattern: Pattern<&'a str>) -> Result<Pattern<&'a str>, String> {
+fn checked_pattern(pattern: Pattern<&str>) -> Result<Pattern<&str>, String> {
     Ok(match pattern {
         Pattern::Var(name) => Pattern::Var(name),
         Pattern::Arr(all) => Pattern::Arr(all.into_iter().map(checked_pattern).collect::<Result<_, _>>()?),

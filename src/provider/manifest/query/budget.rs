@@ -38,7 +38,7 @@ impl Budget {
         }
         self.steps.set(left - 1);
         // The clock is asked every 64 steps only.
-        if left % 64 == 0 && Instant::now() > self.end {
+        if left.is_multiple_of(64) && Instant::now() > self.end {
             self.steps.set(0);
             return Err("the query takes too long");
         }

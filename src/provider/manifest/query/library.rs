@@ -99,7 +99,9 @@ fn calls<'a>(term: &Term<&'a str>, found: &mut Vec<(&'a str, usize)>) {
         Term::Fold(_, inner, pattern, arguments) => {
             calls(inner, found);
             pattern_calls(pattern, found);
-            arguments.iter().for_each(|argument| calls(argument, found));
+            for argument in arguments {
+                calls(argument, found);
+            }
         }
         Term::TryCatch(inner, handler) => {
             calls(inner, found);
@@ -117,12 +119,16 @@ fn calls<'a>(term: &Term<&'a str>, found: &mut Vec<(&'a str, usize)>) {
             }
         }
         Term::Def(inner, rest) => {
-            inner.iter().for_each(|def| calls(&def.body, found));
+            for def in inner {
+                calls(&def.body, found);
+            }
             calls(rest, found);
         }
         Term::Call(name, arguments) => {
             found.push((name, arguments.len()));
-            arguments.iter().for_each(|argument| calls(argument, found));
+            for argument in arguments {
+                calls(argument, found);
+            }
         }
         Term::Path(inner, path) => {
             calls(inner, found);

@@ -80,7 +80,7 @@ fn canonical_headers(request: &Outgoing, is_signed: impl Fn(&str) -> bool) -> (S
         .filter(|(name, _)| is_signed(name))
         .collect();
     all.sort();
-    let lines = all.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+    let lines = all.iter().flat_map(|(name, value)| [name.as_str(), ":", value.as_str(), "\n"]).collect();
     let names = all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(";");
     (lines, names)
 }

@@ -1,0 +1,184 @@
+//! The sections of a manifest.
+
+use super::{
+    super::{
+        model::{self, RawKind, Scope, Text},
+        plan::{self, Writing},
+        query::Query,
+        template::Escape,
+    },
+    Loader, Place, RECORD, RECORD_JQ, TAKEN,
+};
+use crate::error::Result;
+
+impl Loader<'_> {
+    pub(super) fn shared(&self) -> Result<plan::Shared> {
+        let request = &self.document.request;
+        let place = self.place("[request]", &[], &[]);
+        let query = |text: &Option<Text>| self.optional_query(text.as_ref(), "[request]", &[]);
+        Ok(plan::Shared {
+            headers: self.list(&request.headers, &place, true)?,
+            query: self.list(&request.query, &place, false)?,
+            json: request.json.as_ref().map(|raw| self.node(raw, &place, false)).transpose()?,
+            form: request.form.as_ref().map(|form| self.list(form, &place, false)).transpose()?,
+            format: request.reply,
+            ok: query(&request.ok)?,
+            absent: query(&request.absent)?,
+            exists: query(&request.exists)?,
+            denied: query(&request.denied)?,
+            forbidden: query(&request.forbidden)?,
+            throttled: query(&request.throttled)?,
+            error: query(&request.error)?,
+            code: query(&request.code)?,
+            request_id: query(&request.id)?,
+        })
+    }
+
+    pub(super) fn sign(&self, sign: &model::Sign) -> Result<plan::Sign> {
+        let place = Place { section: "[sign]", names: &[], objects: &[], lookups: 0, has_session: false };
+        let template = |text: &Text| self.template(text.get_ref(), &text.span(), Escape::None, &place, false);
+        if sign.kind == model::SignKind::AwsSigv4 && (sign.service.is_none() || sign.region.is_none()) {
+            return Err(self.error(&sign.access_key.span(), "[sign]: aws-sigv4 needs `service` and `region`"));
+        }
+        if sign.kind == model::SignKind::TencentTc3 && sign.service.is_none() {
+            return Err(self.error(&sign.access_key.span(), "[sign]: tencent-tc3 needs `service`"));
+        }
+        Ok(plan::Sign {
+            kind: sign.kind,
+            access_key: template(&sign.access_key)?,
+            secret_key: template(&sign.secret_key)?,
+            token: sign.token.as_ref().map(template).transpose()?,
+            service: sign.service.as_ref().map(template).transpose()?,
+            region: sign.region.as_ref().map(template).transpose()?,
+        })
+    }
+
+    pub(super) fn login(&self, login: &model::Login) -> Result<plan::Login> {
+        let place = Place { section: "[login]", names: &[], objects: &[], lookups: 0, has_session: false };
+        Ok(plan::Login { call: self.call(&login.call(), &place)?, session: self.query(&login.session, "[login]", &[])? })
+    }
+
+    pub(super) fn lookups(&self) -> Result<Vec<plan::Lookup>> {
+        let lookups = self.document.lookup.iter().enumerate().map(|(index, lookup)| {
+            self.check_word(&lookup.name, "lookup")?;
+            let name = lookup.name.get_ref().clone();
+            if TAKEN.contains(&name.as_str()) || self.document.lookup[..index].iter().any(|other| *other.name.get_ref() == name) {
+                return Err(self.error(&lookup.name.span(), format!("the name `{name}` is taken")));
+            }
+            let place = Place { lookups: index, ..self.place("[[lookup]]", &[], &[]) };
+            Ok(plan::Lookup {
+                name,
+                call: self.call(&lookup.call(), &place)?,
+                value: self.query(&lookup.value, "[[lookup]]", &[])?,
+            })
+        });
+        lookups.collect()
+    }
+
+    pub(super) fn zone(&self, zone: &model::ZoneCall) -> Result<plan::ZonePlan> {
+        let call = self.call(&zone.call(), &self.place("[zone]", &["fqdn", "type", "candidate"], &[]))?;
+        let asks_candidates = call.mentions("candidate");
+        Ok(plan::ZonePlan {
+            asks_candidates,
+            call,
+            zones: self.query(&zone.zones, "[zone]", &["fqdn", "type", "candidate"])?,
+            next: self.optional_query(zone.next.as_ref(), "[zone]", &["fqdn", "type", "candidate"])?,
+        })
+    }
+
+    pub(super) fn writing(&self) -> Result<Writing> {
+        let document = self.document;
+        let start = 0..0;
+        match (&document.create, &document.merge) {
+            (Some(create), None) => {
+                if document.scope == Scope::Zone {
+                    return Err(self.error(&start, "`scope = \"zone\"` goes with [merge]"));
+                }
+                if document.removal != document.delete.is_some() {
+                    let message = "a manifest has [delete], or says `removal = false`";
+                    return Err(self.error(&create.http.span(), message));
+                }
+                let place = self.place("[create]", RECORD, &["zone"]);
+                let delete = document
+                    .delete
+                    .as_ref()
+                    .map(|delete| self.call(&delete.call(), &self.place("[delete]", RECORD, &["zone", "record"])));
+                let delete = delete.transpose()?;
+                if let (Some(call), Some(text)) = (&delete, &document.delete)
+                    && call.mentions("record")
+                    && create.id.is_none()
+                    && document.find.is_none()
+                {
+                    let message = "[delete] uses `record`: give [find], or `id` in [create]";
+                    return Err(self.error(&text.http.span(), message));
+                }
+                Ok(Writing::Records(Box::new(plan::Records {
+                    create: self.call(&create.call(), &place)?,
+                    id: self.optional_query(create.id.as_ref(), "[create]", RECORD_JQ)?,
+                    find: document.find.as_ref().map(|find| self.find(find)).transpose()?,
+                    delete,
+                })))
+            }
+            (None, Some(merge)) => {
+                if document.find.is_some() || document.delete.is_some() {
+                    return Err(self.error(&merge.span(), "[merge] stands instead of [create], [find] and [delete]"));
+                }
+                if !document.removal {
+                    return Err(self.error(&merge.span(), "with [merge] values can be removed"));
+                }
+                Ok(Writing::Merge(Box::new(self.merge(merge.get_ref())?)))
+            }
+            (Some(create), Some(_)) => {
+                Err(self.error(&create.http.span(), "[merge] stands instead of [create], [find] and [delete]"))
+            }
+            (None, None) => Err(self.error(&document.id.span(), "neither [create] nor [merge]: the manifest writes nothing")),
+        }
+    }
+
+    pub(super) fn find(&self, find: &model::Find) -> Result<plan::Find> {
+        let place = self.place("[find]", RECORD, &["zone"]);
+        let detail = find.detail.as_ref().map(|detail| {
+            let call = self.call(&detail.call(), &self.place("[find] detail", RECORD, &["zone", "record"]))?;
+            Ok((call, self.query(&detail.keep, "[find] detail", RECORD_JQ)?))
+        });
+        Ok(plan::Find {
+            call: self.call(&find.call(), &place)?,
+            ids: self.query(&find.ids, "[find]", RECORD_JQ)?,
+            next: self.optional_query(find.next.as_ref(), "[find]", RECORD_JQ)?,
+            detail: detail.transpose()?,
+        })
+    }
+
+    pub(super) fn merge(&self, merge: &model::Merge) -> Result<plan::Merge> {
+        let reading = self.place("[merge]", RECORD, &["zone"]);
+        let names: Vec<&str> = RECORD.iter().copied().chain(["items", "old"]).collect();
+        let writing = self.place("[merge]", &names, &["zone", "doc"]);
+        let same = match &merge.same {
+            Some(same) => self.query(same, "[merge]", RECORD_JQ)?,
+            None if matches!(merge.item.kind, RawKind::Text(_)) => {
+                Query::compile("bare == $value", RECORD_JQ).map_err(|why| self.error(&merge.item.span, why))?
+            }
+            None => return Err(self.error(&merge.item.span, "[merge]: items that are no text need `same`")),
+        };
+        let write = |call: &model::MergeWrite| self.call(&call.call(), &writing);
+        Ok(plan::Merge {
+            item: self.node(&merge.item, &reading, false)?,
+            same,
+            read: self.call(&merge.read.call(), &reading)?,
+            items: self.query(&merge.read.items, "[merge]", RECORD_JQ)?,
+            read_ttl: self.optional_query(merge.read.ttl.as_ref(), "[merge]", RECORD_JQ)?,
+            next: self.optional_query(merge.read.next.as_ref(), "[merge]", RECORD_JQ)?,
+            write: write(&merge.write)?,
+            first: merge.first.as_ref().map(write).transpose()?,
+            clear: merge.clear.as_ref().map(write).transpose()?,
+        })
+    }
+
+    pub(super) fn wait(&self, wait: &model::Wait) -> Result<plan::Wait> {
+        Ok(plan::Wait {
+            call: self.call(&wait.call(), &self.place("[wait]", RECORD, &["zone", "result"]))?,
+            done: self.query(&wait.done, "[wait]", RECORD_JQ)?,
+            fail: self.optional_query(wait.fail.as_ref(), "[wait]", RECORD_JQ)?,
+        })
+    }
+}

@@ -1,0 +1,420 @@
+//! What the engine does around the calls: repeats, sessions, look-ups, waits, pages, places, errors.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use super::{broken, clock, open, reply, server, settings, txt, user, zone};
+use crate::{
+    error::{ErrorKind, Retry},
+    name::Name,
+    provider::{DnsProvider, Found, Handle},
+    secret::Redactor,
+};
+
+const PLAIN: &str = r#"
+id = "mine"
+title = "Mine"
+base_url = "https://api.example.com/v1"
+ttl = 60
+[credentials]
+token = { secret = true }
+[request]
+headers = { Authorization = "Bearer {{ cred.token }}" }
+error = ".message"
+[zone]
+http = "GET /zones"
+zones = ".[] | {id, name}"
+[create]
+http = "POST /zones/{{ zone.id }}/records"
+json = { name = "{{ name }}", value = "{{ value }}" }
+id = ".id"
+[delete]
+http = "DELETE /zones/{{ zone.id }}/records/{{ record.id }}"
+"#;
+
+/// What was asked, as "METHOD path?query".
+type Log = Arc<Mutex<Vec<String>>>;
+
+fn asked(log: &Log, request: &super::Outgoing) {
+    let query = request.url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    log.lock().unwrap().push(format!("{} {}{query}", request.method, request.url.path()));
+}
+
+#[tokio::test]
+async fn reads_and_removals_are_repeated_writes_only_where_nothing_happened() {
+    for (status, acted, method, wanted) in [
+        (503, true, "GET", 4),
+        (429, false, "GET", 4),
+        (400, true, "GET", 1),
+        (503, true, "DELETE", 4),
+        (503, true, "POST", 1),
+        (429, false, "POST", 4),
+    ] {
+        let count = Arc::new(Mutex::new(0));
+        let counted = Arc::clone(&count);
+        let engine = open(
+            &user(PLAIN),
+            [("token", "secret-token")],
+            server(move |_| {
+                *counted.lock().unwrap() += 1;
+                reply(status, r#"{"message": "busy, secret-token"}"#)
+            }),
+        );
+        let zone = zone("example.com", &[("id", "z")]);
+        let record = txt("_dv.example.com", "v");
+        let error = match method {
+            "GET" => engine.locate(&record.name).await.err(),
+            "DELETE" => engine.withdraw(&zone, &record, Some(&Handle(json!({"id": 1})))).await.err(),
+            _ => engine.publish(&zone, &record).await.err(),
+        };
+        let error = error.unwrap();
+        assert_eq!(*count.lock().unwrap(), wanted, "{method} {status} {acted}");
+        assert_eq!(error.kind(), ErrorKind::Provider);
+        assert_eq!(error.http_status(), Some(status));
+        let text = format!("{error:?}");
+        assert!(text.contains("busy") && !text.contains("secret-token"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_never_left_is_repeated() {
+    let count = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&count);
+    let engine = open(
+        &user(PLAIN),
+        [("token", "secret-token")],
+        server(move |_| {
+            *counted.lock().unwrap() += 1;
+            if *counted.lock().unwrap() < 3 { broken(false) } else { reply(201, r#"{"id": 7}"#) }
+        }),
+    );
+    let handle = engine.publish(&zone("example.com", &[("id", "z")]), &txt("_dv.example.com", "v")).await.unwrap();
+    assert_eq!((handle.0, *count.lock().unwrap()), (json!({"id": 7}), 3));
+}
+
+#[tokio::test]
+async fn statuses_become_kinds_of_error() {
+    for (status, kind, retry) in [
+        (401, ErrorKind::Credentials, Retry::Never),
+        (403, ErrorKind::Rights, Retry::Never),
+        (422, ErrorKind::Provider, Retry::Never),
+        (500, ErrorKind::Provider, Retry::Later),
+        (429, ErrorKind::Provider, Retry::Later),
+    ] {
+        let engine = open(&user(PLAIN), [("token", "secret-token")], server(move |_| reply(status, "<html>gateway</html>")));
+        let error = engine.locate(&Name::parse("_dv.example.com").unwrap()).await.unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (kind, retry), "{status}");
+        assert!(error.to_string().contains("GET /v1/zones") && error.to_string().contains("gateway"), "{error}");
+    }
+    let engine = open(&user(PLAIN), [("token", "t")], server(|_| reply(200, "<html>login</html>")));
+    let error = engine.locate(&Name::parse("_dv.example.com").unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("not JSON") && error.to_string().contains("<html>login"), "{error}");
+}
+
+#[tokio::test]
+async fn the_longest_listed_zone_is_taken_and_missing_ones_are_named() {
+    let zones = r#"[{"id": 1, "name": "example.com."}, {"id": 2, "name": "a.example.com"}, {"id": 3, "name": "not a name"}]"#;
+    let engine = open(&user(PLAIN), [("token", "t")], server(move |_| reply(200, zones)));
+    let found = engine.locate(&Name::parse("_dv.b.a.example.com").unwrap()).await.unwrap();
+    assert_eq!((found.name.as_str(), &found.fields["id"]), ("a.example.com", &json!(2)));
+    let error = engine.locate(&Name::parse("_dv.example.org").unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("`_dv.example.org`; there are: example.com, a.example.com"), "{error}");
+    let access = engine.probe().await.unwrap();
+    assert!(access.is_complete && access.zones.len() == 2);
+}
+
+#[tokio::test]
+async fn base_urls_are_overridden_by_settings() {
+    let log = Log::default();
+    let logged = Arc::clone(&log);
+    let text = PLAIN.replace(
+        "[zone]\nhttp = \"GET /zones\"",
+        "[hosts]\nlist = \"https://list.example.com\"\n[zone]\nhttp = \"GET list:/zones\"",
+    );
+    let wire = server(move |request| {
+        logged.lock().unwrap().push(request.url.to_string());
+        reply(200, r#"[{"id": 1, "name": "example.com"}]"#)
+    });
+    let manifest = user(&text);
+    let name = Name::parse("_dv.example.com").unwrap();
+    let engine = open(&manifest, [("token", "t")], Arc::clone(&wire));
+    engine.locate(&name).await.unwrap();
+    let mut settings = settings(&manifest, [("token", "t")]);
+    settings.environment = crate::environment::Environment::of([
+        ("DV_MINE_BASE_URL", "http://127.0.0.1:1/base/"),
+        ("DV_MINE_URL_LIST", "http://127.0.0.1:2"),
+    ]);
+    let engine = manifest.engine(&settings, wire, clock(), &Redactor::default()).unwrap();
+    engine.locate(&name).await.unwrap();
+    engine.publish(&zone("example.com", &[("id", "z")]), &txt("_dv.example.com", "v")).await.unwrap_err();
+    assert_eq!(
+        *log.lock().unwrap(),
+        ["https://list.example.com/zones", "http://127.0.0.1:2/zones", "http://127.0.0.1:1/base/zones/z/records"]
+    );
+}
+
+const SESSION: &str = r#"
+id = "mine"
+title = "Mine"
+base_url = "https://api.example.com"
+ttl = 60
+[credentials]
+password = { secret = true }
+[request]
+headers = { X-Session = "{{ session }}", X-Account = "{{ account }}" }
+[login]
+http = "POST /login"
+form = { password = "{{ cred.password }}" }
+session = ".session"
+[[lookup]]
+name = "account"
+http = "GET /whoami"
+value = ".id"
+[create]
+http = "POST /{{ account }}/records"
+json = { fqdn = "{{ fqdn }}", value = "{{ value }}", type = "{{ type }}" }
+id = ".id"
+[find]
+http = "GET /{{ account }}/records"
+ids = ".[]"
+detail = { http = "GET /{{ account }}/records/{{ record.id }}", keep = ".value == $value" }
+[delete]
+http = "DELETE /{{ account }}/records/{{ record.id }}"
+[commit]
+http = "POST /{{ account }}/publish"
+[wait]
+http = "GET /{{ account }}/state"
+done = ".done"
+fail = ".failed"
+"#;
+
+#[tokio::test]
+async fn login_lookup_detail_commit_and_wait_come_in_order() {
+    let log = Log::default();
+    let logged = Arc::clone(&log);
+    let mut states = 0;
+    let mut sessions = 0;
+    let engine = open(
+        &user(SESSION),
+        [("password", "hunter2hunter2")],
+        server(move |request| {
+            asked(&logged, &request);
+            let path = request.url.path().to_owned();
+            if path == "/login" {
+                assert_eq!(request.header("x-session"), None);
+                assert_eq!(request.body, b"password=hunter2hunter2");
+                sessions += 1;
+                return reply(200, format!(r#"{{"session": "session-{sessions}"}}"#));
+            }
+            // The first session runs out in the middle.
+            if path == "/42/publish" && request.header("x-session") == Some("session-1") {
+                return reply(401, "{}");
+            }
+            assert!(request.header("x-session").unwrap().starts_with("session-"));
+            match (request.method.as_str(), path.as_str()) {
+                ("GET", "/whoami") => {
+                    assert_eq!(request.header("x-account"), None);
+                    reply(200, r#"{"id": 42}"#)
+                }
+                ("GET", "/42/records") => reply(200, "[5, 6]"),
+                ("GET", "/42/records/5") => reply(200, r#"{"value": "other"}"#),
+                ("GET", "/42/records/6") => reply(404, "{}"),
+                ("POST", "/42/records") => {
+                    assert_eq!(request.header("x-account"), Some("42"));
+                    reply(200, r#"{"id": 7}"#)
+                }
+                ("POST", "/42/publish") => reply(200, "{}"),
+                ("GET", "/42/state") => {
+                    states += 1;
+                    reply(200, json!({"done": states == 3}).to_string())
+                }
+                _ => reply(500, ""),
+            }
+        }),
+    );
+    let handle = engine.publish(&zone("example.com", &[]), &txt("_dv.example.com", "v")).await.unwrap();
+    assert_eq!(handle.0, json!({"id": 7}));
+    assert_eq!(
+        *log.lock().unwrap(),
+        [
+            "POST /login",
+            "GET /whoami",
+            "GET /42/records",
+            "GET /42/records/5",
+            "GET /42/records/6",
+            "POST /42/records",
+            "POST /42/publish",
+            "POST /login",
+            "POST /42/publish",
+            "GET /42/state",
+            "GET /42/state",
+            "GET /42/state",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_change_that_fails_or_never_ends_is_an_error() {
+    for (state, said) in [(r#"{"failed": true}"#, "failed to make it"), ("{}", "still not done")] {
+        let engine = open(
+            &user(SESSION),
+            [("password", "p")],
+            server(move |request| match request.url.path() {
+                "/login" => reply(200, r#"{"session": "s-e-s-s"}"#),
+                "/whoami" => reply(200, r#"{"id": 42}"#),
+                "/42/state" => reply(200, state),
+                _ if request.method == "GET" => reply(200, "[]"),
+                _ => reply(200, r#"{"id": 7}"#),
+            }),
+        );
+        let error = engine.publish(&zone("example.com", &[]), &txt("_dv.example.com", "v")).await.unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_ended_after_each_operation_where_the_manifest_says_how() {
+    let log = Log::default();
+    let logged = Arc::clone(&log);
+    let text = SESSION.replace("[[lookup]]", "[logout]\nhttp = \"POST /logout\"\n[[lookup]]");
+    let engine = open(
+        &user(&text),
+        [("password", "p")],
+        server(move |request| {
+            asked(&logged, &request);
+            match request.url.path() {
+                "/login" => reply(200, r#"{"session": "s-e-s-s"}"#),
+                "/whoami" => reply(200, r#"{"id": 42}"#),
+                "/logout" => reply(500, ""),
+                _ => reply(200, "[]"),
+            }
+        }),
+    );
+    let found = engine.find(&zone("example.com", &[]), &txt("_dv.example.com", "v")).await.unwrap();
+    assert_eq!(found, Found::Absent);
+    assert_eq!(*log.lock().unwrap(), ["POST /login", "GET /whoami", "GET /42/records", "POST /logout"]);
+}
+
+#[tokio::test]
+async fn a_set_that_cannot_be_read_is_never_written() {
+    for (status, body) in [(500, "{}"), (403, "{}"), (200, "not json"), (200, r#"{"rrset_values": 3}"#), (200, r#"{"other": 1}"#)]
+    {
+        let writes = Arc::new(Mutex::new(0));
+        let counted = Arc::clone(&writes);
+        let engine = open(
+            &super::shipped("gandi"),
+            [("token", "t")],
+            server(move |request| {
+                if request.method == "GET" {
+                    return reply(status, body);
+                }
+                *counted.lock().unwrap() += 1;
+                reply(201, "{}")
+            }),
+        );
+        let (zone, record) = (zone("example.com", &[]), txt("_dv.example.com", "v"));
+        assert!(engine.publish(&zone, &record).await.is_err(), "{status} {body}");
+        assert!(engine.withdraw(&zone, &record, None).await.is_err(), "{status} {body}");
+        assert_eq!(*writes.lock().unwrap(), 0, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn half_a_list_is_an_error() {
+    let text = PLAIN.replace("zones = \".[] | {id, name}\"", "zones = \".zones[]\"\nnext = \"{page: .next}\"");
+    let engine = open(
+        &user(&text),
+        [("token", "t")],
+        server(|request| match request.url.query() {
+            None => reply(200, r#"{"zones": [{"name": "example.com"}], "next": 2}"#),
+            Some(_) => reply(404, "{}"),
+        }),
+    );
+    let error = engine.locate(&Name::parse("_dv.example.com").unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("page 2 is not there"), "{error}");
+}
+
+#[tokio::test]
+async fn endless_pages_end() {
+    let text = PLAIN.replace("zones = \".[] | {id, name}\"", "zones = \".zones[]\"\nnext = \"{page: .next}\"");
+    for (is_same, said) in [(true, "the same next page"), (false, "more than 50 pages")] {
+        let mut page = 0;
+        let engine = open(
+            &user(&text),
+            [("token", "t")],
+            server(move |_| {
+                page += 1;
+                reply(200, json!({"zones": [], "next": if is_same { 1 } else { page }}).to_string())
+            }),
+        );
+        let error = engine.locate(&Name::parse("_dv.example.com").unwrap()).await.unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_break_in_a_credential_is_no_way_into_the_headers() {
+    let engine = open(&user(PLAIN), [("token", "to\r\nX-Evil: 1")], server(|_| reply(200, "[]")));
+    let error = engine.locate(&Name::parse("_dv.example.com").unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("line break") && !error.to_string().contains("Evil"), "{error}");
+}
+
+#[tokio::test]
+async fn time_and_nonce_are_fresh_for_every_attempt() {
+    let seen = Log::default();
+    let logged = Arc::clone(&seen);
+    let text = PLAIN.replace(
+        "Authorization = \"Bearer {{ cred.token }}\"",
+        "X-Nonce = \"{{ req.nonce }}\", X-Sum = \"{{ (req.method ~ req.path ~ req.body) | hmac_sha256(cred.token) }}\"",
+    );
+    let manifest = user(&text);
+    let wire = server(move |request| {
+        assert_eq!(request.header("x-sum").unwrap().len(), 64);
+        logged.lock().unwrap().push(request.header("x-nonce").unwrap().to_owned());
+        if logged.lock().unwrap().len() < 2 { broken(false) } else { reply(200, r#"[{"id": 1, "name": "example.com"}]"#) }
+    });
+    let engine =
+        manifest.engine(&settings(&manifest, [("token", "t")]), wire, super::super::clock::Clock::real(), &Redactor::default());
+    engine.unwrap().locate(&Name::parse("_dv.example.com").unwrap()).await.unwrap();
+    let seen = seen.lock().unwrap();
+    assert!(seen.len() == 2 && seen[0] != seen[1] && seen[0].len() == 32, "{seen:?}");
+}
+
+#[tokio::test]
+async fn without_a_zone_section_the_zone_is_a_setting_or_not_needed() {
+    let start = PLAIN.find("[zone]").unwrap();
+    let end = PLAIN.find("[create]").unwrap();
+    let text = format!("{}{}", &PLAIN[..start], &PLAIN[end..]).replace("zone.id", "zone.name");
+    let name = Name::parse("_dv.www.example.com").unwrap();
+    let nothing = || server(|_| reply(500, ""));
+    let error = open(&user(&text), [("token", "t")], nothing()).locate(&name).await.unwrap_err();
+    assert!(error.hint().unwrap().contains("DV_MINE_ZONE"), "{error:?}");
+    let engine = open(&user(&text), [("token", "t"), ("zone", "example.org, example.com")], nothing());
+    assert_eq!(engine.locate(&name).await.unwrap().name.as_str(), "example.com");
+    let text = text.replace("/zones/{{ zone.name }}", "").replace("{{ name }}", "{{ fqdn }}");
+    assert_eq!(open(&user(&text), [("token", "t")], nothing()).locate(&name).await.unwrap().name.as_str(), "www.example.com");
+}
+
+#[tokio::test]
+async fn types_are_spelled_as_the_service_wants_and_others_refused() {
+    let body = Arc::new(Mutex::new(Value::Null));
+    let kept = Arc::clone(&body);
+    let text =
+        PLAIN.replace("ttl = 60", "ttl = 60\ntypes = { TXT = 16 }").replace("value = \"{{ value }}\"", "type = \"{{ type }}\"");
+    let engine = open(
+        &user(&text),
+        [("token", "t")],
+        server(move |request| {
+            *kept.lock().unwrap() = serde_json::from_slice(&request.body).unwrap();
+            reply(200, r#"{"id": 1}"#)
+        }),
+    );
+    let zone = zone("example.com", &[("id", "z")]);
+    engine.publish(&zone, &txt("example.com", "v")).await.unwrap();
+    assert_eq!(*body.lock().unwrap(), json!({"name": "", "type": 16}));
+    let mut record = txt("_dv.example.com", "v");
+    record.record_type = crate::record::RecordType::Cname;
+    assert_eq!(engine.publish(&zone, &record).await.unwrap_err().kind(), ErrorKind::Usage);
+    assert_eq!(engine.publish(&zone, &txt("_dv.example.org", "v")).await.unwrap_err().kind(), ErrorKind::Usage);
+}

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""Holds the examples that say `vendor-specification` against the vendors' own SDKs, which are made from the specifications.
+
+    python3 -m venv /tmp/oracles
+    /tmp/oracles/bin/pip install botocore cloudflare tencentcloud-sdk-python-dnspod alibabacloud_alidns20150109
+    /tmp/oracles/bin/python tests/oracles/replies.py
+
+Every reply of a successful call must be read by the SDK's model of that call, with no field that the model does not know.
+"""
+
+import json
+import pathlib
+import re
+import sys
+import tomllib
+import warnings
+
+EXAMPLES = pathlib.Path(__file__).parent.parent / "providers"
+problems, checked = [], {}
+
+
+def exchanges(provider):
+    for case in tomllib.loads((EXAMPLES / f"{provider}.toml").read_text())["case"]:
+        for exchange in case.get("exchange", []):
+            if exchange.get("origin", case["origin"]) == "vendor-specification" and exchange.get("status", 200) < 300:
+                yield case["name"], exchange
+
+
+def expect(provider, name, is_right, why):
+    checked[provider] = checked.get(provider, 0) + 1
+    if not is_right:
+        problems.append(f"{provider}: {name}: {why}")
+
+
+def unknown(reply, known, path=""):
+    """Keys of `reply` that are not in `known` (the same reply, read and written again by the SDK)."""
+    if isinstance(reply, dict) and isinstance(known, dict):
+        return [p for k, v in reply.items() for p in ([f"{path}.{k}"] if k not in known else unknown(v, known[k], f"{path}.{k}"))]
+    if isinstance(reply, list) and isinstance(known, list):
+        return [p for a, b in zip(reply, known) for p in unknown(a, b, f"{path}[]")]
+    return []
+
+
+def alidns():
+    from alibabacloud_alidns20150109 import models
+
+    for name, exchange in exchanges("alidns"):
+        query = exchange["request"]
+        action = exchange.get("headers", {}).get("x-acs-action")
+        if action is None:
+            continue
+        model = getattr(models, f"{action}ResponseBody")
+        reply = json.loads(exchange["reply"])
+        again = model().from_map(reply).to_map()
+        expect("alidns", f"{name}: {query}", not unknown(reply, again), unknown(reply, again))
+
+
+def tencentcloud():
+    from tencentcloud.dnspod.v20210323 import errorcodes, models
+
+    codes = {value for key, value in vars(errorcodes).items() if key.isupper()}
+    for name, exchange in exchanges("tencentcloud"):
+        action = exchange.get("headers", {}).get("X-TC-Action")
+        if action is None:
+            continue
+        reply = json.loads(exchange["reply"])["Response"]
+        if "Error" in reply:
+            expect("tencentcloud", f"{name}: {action}", reply["Error"]["Code"] in codes, f"unknown code {reply['Error']['Code']}")
+            continue
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            getattr(models, f"{action}Response")()._deserialize(reply)
+        expect("tencentcloud", f"{name}: {action}", not caught, [str(w.message) for w in caught])
+
+
+def route53():
+    import botocore.session
+    from botocore.parsers import create_parser
+
+    service = botocore.session.get_session().get_service_model("route53")
+    parser = create_parser("rest-xml")
+    for name, exchange in exchanges("route53"):
+        request = exchange["request"]
+        action = ("ListHostedZonesByName" if "hostedzonesbyname" in request
+                  else "ListResourceRecordSets" if request.startswith("GET") else "ChangeResourceRecordSets")
+        shape = service.operation_model(action).output_shape
+        parsed = parser.parse({"status_code": 200, "headers": {}, "body": exchange["reply"].encode()}, shape)
+        # Every value of the reply must have arrived somewhere.
+        texts = [t for t in re.findall(r">([^<>]+)<", exchange["reply"]) if t.strip()]
+        flat = json.dumps(parsed, default=str)
+        import html
+        missing = [t for t in texts if json.dumps(html.unescape(t))[1:-1] not in flat and t not in ("true", "false") and "T03:04:05" not in t]
+        lacking = [key for key in shape.required_members if key not in parsed]
+        expect("route53", f"{name}: {request}", not missing and not lacking, f"lost {missing}, lacking {lacking}")
+
+
+def cloudflare():
+    from cloudflare.types.dns import record_response
+    from cloudflare.types.zones import Zone
+    from typing import get_args
+
+    kinds = {"TXT": record_response.TXTRecord, "CNAME": record_response.CNAMERecord}
+    for name, exchange in exchanges("cloudflare"):
+        result = json.loads(exchange["reply"])["result"]
+        for item in result if isinstance(result, list) else [result]:
+            model = kinds.get(item.get("type")) or (Zone if "name" in item else None)
+            if model is None:
+                continue  # a deletion's {"id": …}
+            unknown_fields = set(item) - {field.alias or key for key, field in model.model_fields.items()}
+            expect("cloudflare", f"{name}: {exchange['request']}", not unknown_fields, f"unknown fields {unknown_fields}")
+            if model is not Zone:
+                lacking = [key for key, field in model.model_fields.items() if field.is_required() and (field.alias or key) not in item]
+                expect("cloudflare", name, not lacking, f"lacking {lacking}")
+
+
+for check in (alidns, tencentcloud, route53, cloudflare):
+    check()
+print(", ".join(f"{provider}: {count} checks" for provider, count in checked.items()))
+print("\n".join(problems))
+sys.exit(bool(problems))

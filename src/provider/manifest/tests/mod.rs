@@ -4,7 +4,6 @@ mod conformance;
 mod engine;
 mod fakes;
 mod loading;
-mod real;
 
 use std::{
     collections::BTreeMap,
@@ -77,7 +76,7 @@ fn settings<const N: usize>(manifest: &Manifest, table: [(&str, &str); N]) -> Se
             .collect::<BTreeMap<_, _>>(),
         environment: Environment::default(),
         allow_http: false,
-        fallback: std::collections::BTreeMap::new(),
+        fallback: BTreeMap::new(),
     }
 }
 

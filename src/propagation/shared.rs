@@ -167,7 +167,8 @@ impl Shared {
             ResolverAddress::Plain(address) => {
                 self.peer(*address).ask_at_once(question, patience).await.map(|reply| reply.message)
             }
-            encrypted => self.encrypted.ask(encrypted, question, patience).await,
+            // Rare and large: kept out of the futures of all other questions.
+            encrypted => Box::pin(self.encrypted.ask(encrypted, question, patience)).await,
         }
     }
 }

@@ -43,7 +43,7 @@ pub(super) struct Facts {
 /// What is known of a zone.
 #[derive(Debug, Default)]
 pub(super) struct ZoneFacts {
-    /// The apex; the root where nothing else is known.
+    /// The apex; `None` until it is known.
     pub(super) zone: Option<Name>,
     /// The zone above, and the name servers that it names for this one.
     pub(super) parent: Option<(Name, Vec<Name>)>,

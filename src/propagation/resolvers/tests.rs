@@ -294,6 +294,6 @@ fn the_clock_says_when_a_resolver_forgets() {
 fn the_ttl_of_old_values_is_that_of_their_type() {
     let mut message = Message::new(1, hickory_proto::op::MessageType::Response, hickory_proto::op::OpCode::Query);
     message.add_answer(crate::propagation::testing::entry(&name("a.test"), txt("old")));
-    assert_eq!(positive_ttl(&message, WireType::TXT), Some(Duration::from_secs(60)));
+    assert_eq!(positive_ttl(&message, WireType::TXT), Some(Duration::from_mins(1)));
     assert_eq!(positive_ttl(&message, WireType::CNAME), None);
 }

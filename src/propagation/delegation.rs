@@ -55,6 +55,17 @@ impl Cut {
     }
 }
 
+/// How the zone above names the servers of a zone.
+#[derive(Debug)]
+pub(crate) struct ParentView {
+    /// The zone above.
+    pub(crate) zone: Name,
+    /// The servers that it names.
+    pub(crate) servers: Vec<Name>,
+    /// Addresses that came with the referral.
+    pub(crate) glue: HashMap<Name, Vec<IpAddr>>,
+}
+
 /// What the authorities of a zone say about a deeper cut on the way to a name.
 enum Below {
     /// There is none: the zone holds the name.
@@ -68,6 +79,37 @@ impl Shared {
     /// The zone that holds `name`, and its authorities. Found once for each name in a run.
     pub(crate) async fn delegation(&self, name: &Name) -> Result<Arc<Delegation>> {
         self.names.get(name, Box::pin(self.find(name))).await
+    }
+
+    /// As [`Shared::delegation`], for top levels too.
+    pub(crate) async fn holder(&self, name: &Name) -> Result<Arc<Delegation>> {
+        if name.labels().count() != 1 || self.stated(name).is_some() {
+            return self.delegation(name).await;
+        }
+        match self.cut_at_resolver(name).await? {
+            Some(cut) => self.with_addresses(&cut).await,
+            None => Err(Error::new(ErrorKind::NotVisible, format!("the resolver knows no top level {name}"))),
+        }
+    }
+
+    /// What the servers of the zone above say about `zone`. `None` where they cannot be asked, or hold `zone` too and so do not tell.
+    pub(crate) async fn parent_view(&self, zone: &Name) -> Option<ParentView> {
+        let above = zone.parent().filter(|above| !above.is_root())?;
+        let parent = self.holder(&above).await.ok()?;
+        let view = first_usable(&parent.authorities, zone, |authority: Authority| {
+            let parent = &parent.zone;
+            async move {
+                let answer =
+                    self.ask_authority(authority.address, zone, WireType::NS).await.map_err(|verdict| verdict.sentence())?;
+                match place(parent, zone, &answer) {
+                    Placement::Child { zone: child, servers, glue, referred: true } if child == *zone => {
+                        Ok(ParentView { zone: parent.clone(), servers, glue })
+                    }
+                    _ => Err("gives no referral".to_owned()),
+                }
+            }
+        });
+        view.await.ok()
     }
 
     async fn find(&self, name: &Name) -> Result<Arc<Delegation>> {
@@ -255,7 +297,7 @@ impl Shared {
     }
 
     /// All addresses of these servers that this host has a route to, and what was left out.
-    async fn addresses(&self, servers: &[Name], glue: &HashMap<Name, Vec<IpAddr>>) -> (Vec<Authority>, Vec<LeftOut>) {
+    pub(crate) async fn addresses(&self, servers: &[Name], glue: &HashMap<Name, Vec<IpAddr>>) -> (Vec<Authority>, Vec<LeftOut>) {
         let each = join_all(servers.iter().map(|server| async move {
             let found = match glue.get(server) {
                 Some(glued) => Ok(glued.clone()),

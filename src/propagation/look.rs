@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Delegation, Observation, Round,
-    message::Question,
+    message::{Checking, Question},
     peer::Asked,
     policy::{Judgement, Standing, judge},
     shared::Shared,
@@ -54,7 +54,7 @@ impl Looking {
         let peer = self.shared.peer(self.delegation.authorities[index].address);
         let patience = self.shared.options.query_timeout;
         let record_type = wire_type(self.record.record_type);
-        let question = Question { name: self.record.name.to_wire(), record_type, recursion: false };
+        let question = Question { name: self.record.name.to_wire(), record_type, recursion: false, checking: Checking::Unsaid };
         async move { (index, peer.ask(&question, patience, not_before).await) }
     }
 

@@ -28,6 +28,20 @@ pub(crate) struct Question {
     pub(crate) record_type: WireType,
     /// RD: whether a recursive resolver is to go and find the answer.
     pub(crate) recursion: bool,
+    /// What a validating resolver is to do about DNSSEC.
+    pub(crate) checking: Checking,
+}
+
+/// What a question says about DNSSEC (RFC 4035 section 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Checking {
+    /// Nothing: the resolver does as it is configured.
+    #[default]
+    Unsaid,
+    /// DO: signatures and AD are wanted.
+    Wanted,
+    /// DO and CD: the answer is wanted even if its signatures are wrong.
+    Disabled,
 }
 
 /// How a server wants to be spoken to, as far as it is known.
@@ -73,10 +87,12 @@ pub(crate) enum Reading {
 pub(crate) fn encode(question: &Question, id: u16, manners: &Manners) -> Result<Vec<u8>, String> {
     let mut message = Message::new(id, MessageType::Query, OpCode::Query);
     message.metadata.recursion_desired = question.recursion;
+    message.metadata.checking_disabled = question.checking == Checking::Disabled;
     message.add_query(Query::query(question.name.clone(), question.record_type));
     if manners.edns {
         let mut edns = Edns::new();
         edns.set_max_payload(UDP_PAYLOAD);
+        edns.set_dnssec_ok(question.checking != Checking::Unsaid);
         edns.options_mut().insert(EdnsOption::Unknown(EdnsCode::Cookie.into(), manners.cookie.clone()));
         message.set_edns(edns);
     }
@@ -124,7 +140,12 @@ mod tests {
     use super::*;
 
     fn question() -> Question {
-        Question { name: WireName::from_ascii("a_b.Example.test.").unwrap(), record_type: WireType::TXT, recursion: false }
+        Question {
+            name: WireName::from_ascii("a_b.Example.test.").unwrap(),
+            record_type: WireType::TXT,
+            recursion: false,
+            checking: Checking::Unsaid,
+        }
     }
 
     /// An answer as a well-behaved server makes it from our bytes.

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod delegation;
+mod explain;
 mod fellows;
 mod look;
 mod message;
@@ -36,6 +37,8 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use explain::{ExplainContext, Explanation, Finding, NO_SERVER, Severity};
+pub use resolvers::{ResolverAddress, Vantage};
 pub use verdict::Verdict;
 
 use shared::Shared;
@@ -67,11 +70,31 @@ pub struct Options {
     pub policy: Policy,
     /// How long one question over one transport may take.
     pub query_timeout: Duration,
+    /// The resolvers that report once a record is visible, and that serve discovery where [`Options::resolver`] is `None`; empty:
+    /// the system's.
+    pub resolvers: Vec<ResolverAddress>,
+    /// Public resolvers that report besides.
+    pub vantage: Option<Vantage>,
+    /// Resolvers for discovery where those above give no answer, as on networks that block port 53; [`Vantage::over_https`] has
+    /// some. Empty: none.
+    pub over_https: Vec<ResolverAddress>,
+    /// Whom to trust as resolver over TLS and HTTPS; `None`: the CAs that the system trusts.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { resolver: None, stated: Vec::new(), port: 53, policy: Policy::Reachable, query_timeout: Duration::from_secs(3) }
+        Self {
+            resolver: None,
+            stated: Vec::new(),
+            port: 53,
+            policy: Policy::Reachable,
+            query_timeout: Duration::from_secs(3),
+            resolvers: Vec::new(),
+            vantage: None,
+            over_https: Vec::new(),
+            tls: None,
+        }
     }
 }
 
@@ -166,7 +189,7 @@ pub struct ResolverReport {
     pub resolver: String,
     /// What it said.
     pub verdict: Verdict,
-    /// How long it will go on denying the record, where it remembers a negative answer.
+    /// How long it will go on denying the record, where it remembers a negative answer, or older values.
     pub negative_for: Option<Duration>,
 }
 
@@ -183,9 +206,10 @@ impl Propagation {
     /// `ErrorKind::Config` where the system has no resolver configuration, none was given, and no authority is stated.
     pub fn new(options: Options) -> Result<Self> {
         let resolvers = match options.resolver {
-            Some(resolver) => vec![resolver],
+            Some(resolver) => vec![ResolverAddress::Plain(resolver)],
+            None if !options.resolvers.is_empty() => options.resolvers.clone(),
             None => match system_resolvers() {
-                Err(_) if !options.stated.is_empty() => Vec::new(),
+                Err(_) if !options.stated.is_empty() || !options.over_https.is_empty() => Vec::new(),
                 found => found?,
             },
         };
@@ -239,17 +263,38 @@ impl Propagation {
     pub async fn resolvers(&self, record: &Record) -> Vec<ResolverReport> {
         resolvers::ask(&self.shared, record).await
     }
+
+    /// Walks from the zone above down to the record, and says what is wrong and what to do. Without a record, any TXT value counts.
+    ///
+    /// Never fails: what cannot be asked is a finding. Each question has its time-out; a name whose every server is dead takes
+    /// about half a minute. Resolvers are asked for the name only where all authorities that answer show the record.
+    pub async fn explain(&self, name: &Name, record: Option<&Record>, context: &ExplainContext) -> Explanation {
+        explain::explain(&self.shared, name, record, context).await
+    }
+
+    /// As [`Propagation::resolvers`], but waits until none of them denies the record from memory ([`ResolverReport::denies`]), or
+    /// `deadline` has passed; the last reports say which. Resolvers that cannot be asked are not waited for.
+    ///
+    /// `observe` is called with all reports each time some were asked.
+    pub async fn wait_negative(
+        &self,
+        record: &Record,
+        deadline: Instant,
+        observe: &mut (dyn FnMut(&[ResolverReport]) + Send),
+    ) -> Vec<ResolverReport> {
+        resolvers::wait_negative(&self.shared, record, deadline, observe).await
+    }
 }
 
 /// The resolvers that the system is configured with, in its order.
-fn system_resolvers() -> Result<Vec<SocketAddr>> {
+fn system_resolvers() -> Result<Vec<ResolverAddress>> {
     let hint = "name one with `--resolver ADDRESS`, or state the authorities with `--authority ZONE=ADDRESS`";
     let (config, _) = hickory_resolver::system_conf::read_system_conf()
         .map_err(|error| Error::config(format!("the system's resolver configuration cannot be read: {error}")).with_hint(hint))?;
-    let mut resolvers: Vec<SocketAddr> = Vec::new();
+    let mut resolvers: Vec<ResolverAddress> = Vec::new();
     for server in config.name_servers() {
         let port = server.connections.first().map_or(53, |connection| connection.port);
-        let address = SocketAddr::new(server.ip, port);
+        let address = ResolverAddress::Plain(SocketAddr::new(server.ip, port));
         if !resolvers.contains(&address) {
             resolvers.push(address);
         }

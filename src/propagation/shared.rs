@@ -15,8 +15,9 @@ use super::{
     Delegation, Options,
     delegation::Cut,
     fellows::Fellowships,
-    message::Question,
+    message::{Checking, Question},
     peer::Peer,
+    resolvers::{Encrypted, ResolverAddress},
     text::and,
     verdict::{Verdict, response_word},
 };
@@ -61,7 +62,10 @@ impl<K: Eq + Hash + Clone, V: Clone> Once<K, V> {
 pub(crate) struct Shared {
     pub(crate) options: Options,
     /// Empty where the system has none and only stated authorities are asked.
-    pub(crate) resolvers: Vec<SocketAddr>,
+    pub(crate) resolvers: Vec<ResolverAddress>,
+    pub(crate) encrypted: Encrypted,
+    /// The resolver that discovery fell back to, as none answers on port 53.
+    pub(crate) fell_back: Mutex<Option<ResolverAddress>>,
     peers: Mutex<HashMap<SocketAddr, Arc<Peer>>>,
     pub(crate) fellowships: Fellowships,
     /// The delegation of each name that was looked for.
@@ -75,8 +79,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(options: Options, resolvers: Vec<SocketAddr>) -> Self {
+    pub(crate) fn new(options: Options, resolvers: Vec<ResolverAddress>) -> Self {
         Self {
+            encrypted: Encrypted::new(options.tls.clone()),
+            fell_back: Mutex::default(),
             options,
             resolvers,
             peers: Mutex::default(),
@@ -101,7 +107,7 @@ impl Shared {
         name: &Name,
         record_type: WireType,
     ) -> Result<Message, Verdict> {
-        let question = Question { name: name.to_wire(), record_type, recursion: false };
+        let question = Question { name: name.to_wire(), record_type, recursion: false, checking: Checking::Unsaid };
         let asked = self.peer(address).ask(&question, self.options.query_timeout, None).await;
         asked.outcome.map(|reply| reply.message)
     }
@@ -111,19 +117,21 @@ impl Shared {
     /// This is the only way to a resolver before a record is visible. Its callers ask for zone cuts (NS) and for addresses of name
     /// servers only.
     pub(crate) async fn ask_resolver(&self, name: &Name, record_type: WireType) -> Result<Message> {
-        let question = Question { name: name.to_wire(), record_type, recursion: true };
+        let question = Question { name: name.to_wire(), record_type, recursion: true, checking: Checking::Unsaid };
         let mut failures = Vec::new();
         for resolver in &self.resolvers {
-            match self.peer(*resolver).ask_at_once(&question, self.options.query_timeout).await {
-                Ok(reply) => match response_word(reply.message.metadata.response_code).as_str() {
-                    "NOERROR" | "NXDOMAIN" => return Ok(reply.message),
-                    word => {
-                        let detail = super::verdict::extended_error(&reply.message);
-                        failures
-                            .push(format!("{resolver} answers {word}{}", detail.map(|d| format!(" ({d})")).unwrap_or_default()));
-                    }
-                },
-                Err(verdict) => failures.push(format!("{resolver} {}", verdict.sentence())),
+            match self.ask_one_resolver(resolver, &question).await {
+                Ok(answer) => return Ok(answer),
+                Err(why) => failures.push(why),
+            }
+        }
+        for resolver in &self.options.over_https {
+            match self.ask_one_resolver(resolver, &question).await {
+                Ok(answer) => {
+                    *self.fell_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(resolver.clone());
+                    return Ok(answer);
+                }
+                Err(why) => failures.push(why),
             }
         }
         if failures.is_empty() {
@@ -136,5 +144,31 @@ impl Shared {
         )
         .with_retry(Retry::Later)
         .with_hint("name another resolver with `--resolver ADDRESS`, or state the authorities with `--authority ZONE=ADDRESS`"))
+    }
+
+    /// One resolver; an answer is NOERROR or NXDOMAIN. The error is a fragment that begins with the resolver.
+    async fn ask_one_resolver(&self, resolver: &ResolverAddress, question: &Question) -> Result<Message, String> {
+        match self.ask_recursive(resolver, question).await {
+            Ok(message) => match response_word(message.metadata.response_code).as_str() {
+                "NOERROR" | "NXDOMAIN" => Ok(message),
+                word => {
+                    let detail = super::verdict::extended_error(&message).map(|detail| format!(" ({detail})"));
+                    Err(format!("{resolver} answers {word}{}", detail.unwrap_or_default()))
+                }
+            },
+            Err(verdict) => Err(format!("{resolver} {}", verdict.sentence())),
+        }
+    }
+
+    /// One question to one resolver, over whatever it speaks, within the time of one question over one transport (for Do53: two).
+    pub(crate) async fn ask_recursive(&self, resolver: &ResolverAddress, question: &Question) -> Result<Message, Verdict> {
+        let patience = self.options.query_timeout;
+        match resolver {
+            ResolverAddress::Plain(address) => {
+                self.peer(*address).ask_at_once(question, patience).await.map(|reply| reply.message)
+            }
+            // Rare and large: kept out of the futures of all other questions.
+            encrypted => Box::pin(self.encrypted.ask(encrypted, question, patience)).await,
+        }
     }
 }

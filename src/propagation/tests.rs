@@ -423,4 +423,6 @@ fn futures_can_be_spawned() {
     is_send(&propagation.delegation(&wanted.name));
     is_send(&propagation.resolve_target(&wanted.name));
     is_send(&propagation.resolvers(&wanted));
+    is_send(&propagation.wait_negative(&wanted, Instant::now(), &mut |_| {}));
+    is_send(&propagation.explain(&wanted.name, Some(&wanted), &super::ExplainContext::default()));
 }

@@ -1,0 +1,356 @@
+//! What is wrong with the zone and its servers. Pure.
+
+use super::{
+    Finding, Severity,
+    collect::only_six,
+    facts::{Facts, ServerFacts, Standing, ZoneFacts, shows, texts},
+};
+use crate::{
+    name::Name,
+    propagation::{policy::describe_left_out, text::and},
+    record::Record,
+};
+
+/// All of it. `suffixes` are those of the provider's name servers.
+pub(super) fn findings(facts: &Facts, suffixes: &[String]) -> Vec<Finding> {
+    let mut findings = network(facts);
+    let zone = match &facts.zone {
+        Ok(zone) => zone,
+        Err(why) => {
+            let next = "Check that the domain is registered and delegated; state its servers with `--authority ZONE=ADDRESS` if this network hides them.";
+            findings.push(Finding::new(
+                Severity::Blocks,
+                format!("The zone of {} was not found: {why}.", facts.place()),
+                Some(next.to_owned()),
+            ));
+            return findings;
+        }
+    };
+    findings.extend(undelegated(facts.place(), zone));
+    findings.extend(other_provider(zone, suffixes));
+    findings.extend(parent_and_child(zone));
+    findings.extend(failing(zone, facts.reached_over_https.as_deref()));
+    findings.extend(behind(&zone.servers, facts.record.as_ref()));
+    findings.extend(six_only(zone));
+    findings
+}
+
+/// What the network does to us.
+fn network(facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(probe) = facts.intercepted {
+        findings.push(Finding::new(
+            Severity::Blocks,
+            format!("This network answers DNS in the name of others: even {}, where no server is, gave an answer. What is seen here from the zone's servers cannot be believed.", probe.ip()),
+            Some("Run dv-verify in another network, or have port 53 (UDP and TCP) to the outside opened.".to_owned()),
+        ));
+    }
+    if let Some(resolver) = &facts.discovered_over_https {
+        findings.push(Finding::new(
+            Severity::Risk,
+            format!("No resolver answers on port 53 from here; {resolver} was asked over HTTPS instead."),
+            Some(
+                "Have port 53 (UDP and TCP) to the outside opened, or name a resolver that can be reached with `--resolver`."
+                    .to_owned(),
+            ),
+        ));
+    }
+    findings
+}
+
+fn undelegated(place: &Name, zone: &ZoneFacts) -> Option<Finding> {
+    let apex = zone.zone.as_ref()?;
+    if apex.labels().count() != 1 || place == apex {
+        return None;
+    }
+    let domain = place.ancestors().filter(|ancestor| ancestor != apex && ancestor.is_within(apex)).last()?;
+    Some(Finding::new(
+        Severity::Blocks,
+        format!("{domain} is not delegated: the servers of the top level {apex} know no name servers of it."),
+        Some(format!("Check that {domain} is registered and not expired, and set its name servers at the registrar.")),
+    ))
+}
+
+fn other_provider(zone: &ZoneFacts, suffixes: &[String]) -> Option<Finding> {
+    let names = zone.named_servers();
+    let apex = zone.zone.as_ref()?;
+    if suffixes.is_empty() || names.is_empty() {
+        return None;
+    }
+    let provider = and(suffixes);
+    let foreign: Vec<Name> =
+        names.iter().filter(|name| !suffixes.iter().any(|suffix| ends_with(name, suffix))).cloned().collect();
+    let list = and(&texts(&foreign));
+    if foreign.len() == names.len() {
+        Some(Finding::new(
+            Severity::Blocks,
+            format!(
+                "{apex} is not delegated to the provider that is written to: its name servers are {list}, those of the provider end in {provider}."
+            ),
+            Some("Write to the provider that serves the zone, or change the name servers at the registrar.".to_owned()),
+        ))
+    } else if foreign.is_empty() {
+        None
+    } else {
+        Some(Finding::new(
+            Severity::Risk,
+            format!(
+                "{apex} is served by more than the provider that is written to: {list} {} elsewhere, and must get the record too.",
+                if foreign.len() == 1 { "is" } else { "are" }
+            ),
+            Some("Check that the other servers copy the zone from the provider.".to_owned()),
+        ))
+    }
+}
+
+fn ends_with(name: &Name, suffix: &str) -> bool {
+    let suffix = suffix.trim_matches('.').to_ascii_lowercase();
+    let name = name.as_str().to_ascii_lowercase();
+    name == suffix || name.strip_suffix(&suffix).is_some_and(|rest| rest.ends_with('.'))
+}
+
+fn parent_and_child(zone: &ZoneFacts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let Some(apex) = &zone.zone else { return findings };
+    let mut own: Vec<Name> = zone.servers.iter().flat_map(|server| server.name_servers.clone()).collect();
+    own.sort();
+    own.dedup();
+    if own.is_empty() {
+        return findings;
+    }
+    let disagree: Vec<String> = zone
+        .servers
+        .iter()
+        .filter(|server| !server.name_servers.is_empty() && server.name_servers != own)
+        .map(ServerFacts::called)
+        .collect();
+    if !disagree.is_empty() {
+        let what = format!(
+            "The servers of {apex} do not agree on its NS records: {} show{} fewer than the others.",
+            and(&disagree),
+            if disagree.len() == 1 { "s" } else { "" }
+        );
+        findings.push(Finding::new(
+            Severity::Risk,
+            what,
+            Some(format!("Make the NS records of {apex} the same on all its servers.")),
+        ));
+    }
+    let Some((parent, named)) = &zone.parent else { return findings };
+    let only =
+        |these: &[Name], those: &[Name]| texts(&these.iter().filter(|name| !those.contains(name)).cloned().collect::<Vec<_>>());
+    let (only_parent, only_child) = (only(named, &own), only(&own, named));
+    let mut parts = Vec::new();
+    if !only_parent.is_empty() {
+        parts.push(format!("{parent} names {}, the zone itself does not", and(&only_parent)));
+    }
+    if !only_child.is_empty() {
+        parts.push(format!("the zone names {}, {parent} does not", and(&only_child)));
+    }
+    if !parts.is_empty() {
+        findings.push(Finding::new(
+            Severity::Risk,
+            format!("The delegation of {apex} and its own NS records differ: {}. A CA may ask any of them.", parts.join("; ")),
+            Some(format!("Make the name servers at the registrar and the NS records of {apex} the same.")),
+        ));
+    }
+    findings
+}
+
+/// Servers that are lame or silent; all silent together is another matter.
+fn failing(zone: &ZoneFacts, reached_over_https: Option<&str>) -> Vec<Finding> {
+    let Some(apex) = &zone.zone else { return Vec::new() };
+    let (mut lame, mut silent, mut serves) = (Vec::new(), Vec::new(), false);
+    for server in &zone.servers {
+        match &server.standing {
+            Standing::Serves(_) => serves = true,
+            Standing::Lame(why) => lame.push(format!("{} {why}", server.called())),
+            Standing::Silent(why) => silent.push(format!("{} {why}", server.called())),
+        }
+    }
+    if !serves && lame.is_empty() && !silent.is_empty() {
+        return vec![match reached_over_https {
+            Some(resolver) => Finding::new(
+                Severity::Blocks,
+                format!(
+                    "Port 53 seems to be blocked here: no server of {apex} answers, yet {resolver} knows the zone. Nothing can be said about the record from this network."
+                ),
+                Some("Have port 53 (UDP and TCP) to the outside opened, or run dv-verify elsewhere.".to_owned()),
+            ),
+            None => Finding::new(
+                Severity::Blocks,
+                format!("No server of {apex} answers: {}.", and(&silent)),
+                Some("Check the servers, and whether this network lets port 53 (UDP and TCP) out.".to_owned()),
+            ),
+        }];
+    }
+    let severity = if serves { Severity::Risk } else { Severity::Blocks };
+    let next = |what: &str| {
+        Some(format!("{what}, or remove the server from the delegation at the registrar and from the NS records of {apex}."))
+    };
+    let mut findings: Vec<Finding> = lame
+        .into_iter()
+        .map(|fact| Finding::new(severity, format!("Lame server: {fact}."), next("Set the zone up there")))
+        .collect();
+    findings.extend(silent.into_iter().map(|fact| Finding::new(severity, format!("Dead server: {fact}."), next("Repair it"))));
+    let nowhere: Vec<_> = zone.left_out.iter().filter(|left| left.address.is_none()).cloned().collect();
+    if !nowhere.is_empty() {
+        let what = format!("Name servers of {apex} without an address: {}.", describe_left_out(&nowhere));
+        findings.push(Finding::new(Severity::Risk, what, next("Give it an address")));
+    }
+    findings
+}
+
+/// Servers with an older serial than the newest (RFC 1982). Worse where the newest shows the record and they do not.
+fn behind(servers: &[ServerFacts], record: Option<&Record>) -> Vec<Finding> {
+    let serials: Vec<(&ServerFacts, u32)> = servers
+        .iter()
+        .filter_map(|server| match server.standing {
+            Standing::Serves(serial) => Some((server, serial)),
+            _ => None,
+        })
+        .collect();
+    let Some(newest) = serials.iter().map(|(_, serial)| *serial).reduce(|a, b| if is_newer(b, a) { b } else { a }) else {
+        return Vec::new();
+    };
+    let lacks = |server: &ServerFacts| match (record, &server.values) {
+        (Some(record), Some(values)) => !shows(record, values),
+        (None, Some(values)) => values.is_empty(),
+        (_, None) => true,
+    };
+    let newest_shows = serials.iter().any(|(server, serial)| *serial == newest && !lacks(server));
+    let old = serials.iter().filter(|(_, serial)| *serial != newest);
+    old.map(|(server, serial)| {
+        let severity = if newest_shows && lacks(server) { Severity::Blocks } else { Severity::Note };
+        let by = newest.wrapping_sub(*serial);
+        Finding::new(
+            severity,
+            format!("{} is behind: it serves serial {serial}, the newest is {newest}, {by} further.", server.called()),
+            Some("Wait for the zone transfer; if it stays behind, check NOTIFY and the transfer's rights.".to_owned()),
+        )
+    })
+    .collect()
+}
+
+/// Serial number arithmetic (RFC 1982 section 3.2).
+fn is_newer(one: u32, other: u32) -> bool {
+    one != other && one.wrapping_sub(other) < 1 << 31
+}
+
+fn six_only(zone: &ZoneFacts) -> Option<Finding> {
+    let apex = zone.zone.as_ref().filter(|_| only_six(zone))?;
+    Some(Finding::new(
+        Severity::Risk,
+        format!(
+            "The name servers of {apex} have IPv6 addresses only: resolvers without IPv6, also those of CAs, cannot reach them."
+        ),
+        Some("Give at least two of them an IPv4 address.".to_owned()),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::tests::{facts, server},
+        *,
+    };
+    use crate::propagation::{LeftOut, testing::name};
+
+    fn zone(facts: &mut Facts) -> &mut ZoneFacts {
+        facts.zone.as_mut().unwrap()
+    }
+
+    fn said(facts: &Facts, suffixes: &[&str]) -> Vec<(Severity, String)> {
+        let suffixes: Vec<String> = suffixes.iter().map(|suffix| (*suffix).to_owned()).collect();
+        findings(facts, &suffixes).into_iter().map(|finding| (finding.severity, finding.what)).collect()
+    }
+
+    #[test]
+    fn a_zone_in_order_has_no_finding() {
+        assert_eq!(said(&facts(), &["ns.test"]), []);
+    }
+
+    #[test]
+    fn name_servers_are_compared_with_the_providers_at_labels() {
+        for (suffix, severity) in
+            [("ns.test", None), (".NS.test.", None), ("s.test", Some(Severity::Blocks)), ("a.ns.test", Some(Severity::Risk))]
+        {
+            let found = said(&facts(), &[suffix]);
+            assert_eq!(found.first().map(|found| found.0), severity, "{suffix}: {found:?}");
+        }
+        assert!(said(&facts(), &["other.test"])[0].1.contains("a.ns.test and b.ns.test"));
+    }
+
+    #[test]
+    fn parent_and_child_are_compared_both_ways() {
+        let mut differs = facts();
+        zone(&mut differs).parent = Some((name("test"), vec![name("a.ns.test"), name("old.ns.test")]));
+        let found = said(&differs, &[]);
+        assert_eq!(found.len(), 1);
+        assert!(
+            found[0].1.contains("test names old.ns.test, the zone itself does not; the zone names b.ns.test, test does not"),
+            "{found:?}"
+        );
+        let mut torn = facts();
+        zone(&mut torn).servers[0].name_servers.pop();
+        assert!(said(&torn, &[])[0].1.contains("do not agree on its NS records: a.ns.test (192.0.2.1) shows fewer"));
+    }
+
+    #[test]
+    fn lame_and_dead_servers_are_risks_unless_all_are() {
+        let mut one = facts();
+        zone(&mut one).servers[0].standing = Standing::Lame("does not serve the zone".to_owned());
+        assert_eq!(said(&one, &[]), [(Severity::Risk, "Lame server: a.ns.test (192.0.2.1) does not serve the zone.".to_owned())]);
+        zone(&mut one).servers[1].standing = Standing::Silent("gives no usable answer".to_owned());
+        assert!(said(&one, &[]).iter().all(|found| found.0 == Severity::Blocks));
+        let mut none = facts();
+        for server in &mut zone(&mut none).servers {
+            server.standing = Standing::Silent("gives no usable answer".to_owned());
+        }
+        let found = said(&none, &[]);
+        assert!(found.len() == 1 && found[0].1.starts_with("No server of example.test answers"), "{found:?}");
+        none.reached_over_https = Some("https://r.test/q".to_owned());
+        assert!(said(&none, &[])[0].1.contains("Port 53 seems to be blocked"));
+        let mut nowhere = facts();
+        zone(&mut nowhere).left_out.push(LeftOut {
+            server: "c.ns.test".to_owned(),
+            address: None,
+            why: "it has no address".to_owned(),
+        });
+        assert!(said(&nowhere, &[])[0].1.contains("c.ns.test (it has no address)"));
+    }
+
+    #[test]
+    fn who_is_behind_is_told_and_by_how_much() {
+        let mut late = facts();
+        zone(&mut late).servers[1].standing = Standing::Serves(5);
+        let found = said(&late, &[]);
+        assert_eq!(found[0].0, Severity::Note);
+        assert!(
+            found[0].1.contains("b.ns.test (192.0.2.2) is behind: it serves serial 5, the newest is 7, 2 further"),
+            "{found:?}"
+        );
+        zone(&mut late).servers[1].values = Some(Vec::new());
+        assert_eq!(said(&late, &[])[0].0, Severity::Blocks);
+        assert!(is_newer(1, u32::MAX) && !is_newer(u32::MAX, 1) && !is_newer(3, 3));
+    }
+
+    #[test]
+    fn networks_and_missing_zones_are_told() {
+        let mut odd = facts();
+        odd.intercepted = Some(super::super::NO_SERVER);
+        odd.discovered_over_https = Some("https://r.test/q".to_owned());
+        let found = said(&odd, &[]);
+        assert!(found[0].1.contains("192.0.2.53") && found[1].1.contains("https://r.test/q"), "{found:?}");
+        let mut six = facts();
+        zone(&mut six).servers = vec![server("a.ns.test", "[2001:db8::1]:53", 7, &["v"])];
+        assert!(said(&six, &[]).iter().any(|found| found.1.contains("IPv6 addresses only")));
+        let mut top = facts();
+        zone(&mut top).zone = Some(name("test"));
+        zone(&mut top).parent = None;
+        assert!(said(&top, &[])[0].1.starts_with("example.test is not delegated: the servers of the top level test"));
+        let mut lost = facts();
+        lost.zone = Err("nobody knows".to_owned());
+        assert!(said(&lost, &[])[0].1.contains("was not found: nobody knows"));
+    }
+}

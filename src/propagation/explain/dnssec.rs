@@ -1,0 +1,104 @@
+//! Whether a zone is bogus: a validating resolver fails (SERVFAIL), but answers once it is told not to check (CD=1, RFC 4035
+//! section 3.2.2). Pure.
+
+use hickory_proto::op::{Message, ResponseCode};
+
+use super::{Finding, Severity};
+use crate::{
+    name::Name,
+    propagation::verdict::{Verdict, extended_error},
+};
+
+/// What the two answers of one resolver mean together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Validation {
+    /// Signatures are right (AD).
+    Secure,
+    /// Not signed, or the resolver does not validate.
+    Unproven,
+    /// Signatures are wrong; with the extended error where there is one.
+    Bogus(Option<String>),
+    /// It fails in both ways, or could not be asked.
+    Unknown,
+}
+
+/// Judges the answer with checking (CD=0) and the one without (CD=1).
+pub(super) fn judge(checked: &Result<Message, Verdict>, unchecked: &Result<Message, Verdict>) -> Validation {
+    let Ok(checked) = checked else { return Validation::Unknown };
+    match checked.metadata.response_code {
+        ResponseCode::NoError | ResponseCode::NXDomain if checked.metadata.authentic_data => Validation::Secure,
+        ResponseCode::NoError | ResponseCode::NXDomain => Validation::Unproven,
+        ResponseCode::ServFail => match unchecked {
+            Ok(answer) if matches!(answer.metadata.response_code, ResponseCode::NoError | ResponseCode::NXDomain) => {
+                Validation::Bogus(extended_error(checked))
+            }
+            _ => Validation::Unknown,
+        },
+        _ => Validation::Unknown,
+    }
+}
+
+/// One sentence where any resolver finds it bogus. `seen` holds each resolver and what it found about `subject`.
+pub(super) fn findings(subject: &Name, seen: &[(String, Validation)]) -> Vec<Finding> {
+    let bogus = seen.iter().find_map(|(resolver, validation)| match validation {
+        Validation::Bogus(detail) => Some((resolver, detail)),
+        _ => None,
+    });
+    let Some((resolver, detail)) = bogus else { return Vec::new() };
+    let detail = detail.as_ref().map(|detail| format!(", saying \"{detail}\"")).unwrap_or_default();
+    vec![Finding::new(
+        Severity::Blocks,
+        format!("DNSSEC: the signatures of {subject} are bogus. {resolver} refuses to answer for it{detail}, but answers when told not to check. A CA validates too, so it will fail."),
+        Some("Compare the DS record at the registrar with the zone's keys: repair it, or remove it, and let the zone be signed anew.".to_owned()),
+    )]
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::{
+        op::{Edns, MessageType, OpCode},
+        rr::rdata::opt::EdnsOption,
+    };
+
+    use super::*;
+
+    fn message(code: ResponseCode, secure: bool) -> Message {
+        let mut message = Message::new(1, MessageType::Response, OpCode::Query);
+        message.metadata.response_code = code;
+        message.metadata.authentic_data = secure;
+        message
+    }
+
+    #[test]
+    fn only_servfail_that_checking_causes_is_bogus() {
+        use ResponseCode::{NXDomain, NoError, Refused, ServFail};
+        let answer = |code, secure| Ok(message(code, secure));
+        for (checked, unchecked, expected) in [
+            (answer(NoError, true), answer(NoError, false), Validation::Secure),
+            (answer(NoError, false), answer(NoError, false), Validation::Unproven),
+            (answer(ServFail, false), answer(NoError, false), Validation::Bogus(None)),
+            (answer(ServFail, false), answer(NXDomain, false), Validation::Bogus(None)),
+            (answer(ServFail, false), answer(ServFail, false), Validation::Unknown),
+            (answer(ServFail, false), Err(Verdict::Refused), Validation::Unknown),
+            (answer(Refused, false), answer(NoError, false), Validation::Unknown),
+            (Err(Verdict::Unreachable("x".to_owned())), answer(NoError, false), Validation::Unknown),
+        ] {
+            assert_eq!(judge(&checked, &unchecked), expected);
+        }
+    }
+
+    #[test]
+    fn the_extended_error_says_why() {
+        let mut answer = message(ResponseCode::ServFail, false);
+        let mut edns = Edns::new();
+        edns.options_mut().insert(EdnsOption::Unknown(15, [&7_u16.to_be_bytes()[..], b"expired in 2020"].concat()));
+        answer.set_edns(edns);
+        let bogus = judge(&Ok(answer), &Ok(message(ResponseCode::NoError, false)));
+        let found = findings(
+            &Name::parse("example.test").unwrap(),
+            &[("r".to_owned(), Validation::Secure), ("192.0.2.1:53".to_owned(), bogus)],
+        );
+        assert!(found[0].what.contains("192.0.2.1:53") && found[0].what.contains("expired in 2020"), "{found:?}");
+        assert!(findings(&Name::parse("example.test").unwrap(), &[("r".to_owned(), Validation::Unknown)]).is_empty());
+    }
+}

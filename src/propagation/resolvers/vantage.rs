@@ -1,0 +1,133 @@
+//! Public resolvers, so that a record can be looked at from more than one place.
+
+use std::{fmt, net::SocketAddr, str::FromStr};
+
+use super::ResolverAddress;
+use crate::error::{Error, Result};
+
+/// A set of well-known public resolvers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Vantage {
+    /// Operated in mainland China.
+    Cn,
+    /// Operated elsewhere, anycast around the world.
+    Global,
+    /// Both.
+    All,
+}
+
+impl Vantage {
+    /// Its resolvers.
+    pub(crate) fn reporters(self) -> Vec<Reporter> {
+        PUBLIC
+            .iter()
+            .filter(|public| self == Self::All || self == public.region)
+            .map(|public| Reporter {
+                label: Some(public.operator),
+                address: ResolverAddress::Plain(SocketAddr::from((public.address, 53))),
+                otherwise: public.url.and_then(|url| ResolverAddress::parse(url).ok()),
+            })
+            .collect()
+    }
+
+    /// The DNS-over-HTTPS addresses of this set, for networks where port 53 is blocked (see `Options::over_https`).
+    pub fn over_https(self) -> Vec<ResolverAddress> {
+        self.reporters().into_iter().filter_map(|reporter| reporter.otherwise).collect()
+    }
+}
+
+impl FromStr for Vantage {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "cn" => Ok(Self::Cn),
+            "global" => Ok(Self::Global),
+            "all" => Ok(Self::All),
+            _ => Err(Error::usage(format!("vantage `{text}` is not known")).with_hint("choose `cn`, `global` or `all`")),
+        }
+    }
+}
+
+impl fmt::Display for Vantage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cn => "cn",
+            Self::Global => "global",
+            Self::All => "all",
+        })
+    }
+}
+
+/// One resolver that is asked to report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reporter {
+    /// Who operates it, where it is a well-known one.
+    pub(crate) label: Option<&'static str>,
+    /// Where it is asked first.
+    pub(crate) address: ResolverAddress,
+    /// Where it is asked if nothing usable comes from there.
+    pub(crate) otherwise: Option<ResolverAddress>,
+}
+
+impl Reporter {
+    /// One that the user or the system names.
+    pub(crate) fn named(address: ResolverAddress) -> Self {
+        Self { label: None, address, otherwise: None }
+    }
+}
+
+/// A public resolver.
+struct PublicResolver {
+    operator: &'static str,
+    region: Vantage,
+    address: [u8; 4],
+    /// DNS over HTTPS, by address where the certificate is for the address too: then no resolver is needed to find it.
+    url: Option<&'static str>,
+}
+
+/// As their operators publish them: alidns.com, dnspod.cn, 114dns.com, dudns.baidu.com; developers.cloudflare.com/1.1.1.1,
+/// developers.google.com/speed/public-dns, quad9.net, opendns.com.
+const PUBLIC: &[PublicResolver] = &[
+    PublicResolver { operator: "AliDNS", region: Vantage::Cn, address: [223, 5, 5, 5], url: Some("https://223.5.5.5/dns-query") },
+    PublicResolver {
+        operator: "DNSPod",
+        region: Vantage::Cn,
+        address: [119, 29, 29, 29],
+        url: Some("https://1.12.12.12/dns-query"),
+    },
+    PublicResolver { operator: "114DNS", region: Vantage::Cn, address: [114, 114, 114, 114], url: None },
+    PublicResolver { operator: "Baidu", region: Vantage::Cn, address: [180, 76, 76, 76], url: None },
+    PublicResolver {
+        operator: "Cloudflare",
+        region: Vantage::Global,
+        address: [1, 1, 1, 1],
+        url: Some("https://1.1.1.1/dns-query"),
+    },
+    PublicResolver { operator: "Google", region: Vantage::Global, address: [8, 8, 8, 8], url: Some("https://8.8.8.8/dns-query") },
+    PublicResolver { operator: "Quad9", region: Vantage::Global, address: [9, 9, 9, 9], url: Some("https://9.9.9.9/dns-query") },
+    PublicResolver {
+        operator: "OpenDNS",
+        region: Vantage::Global,
+        address: [208, 67, 222, 222],
+        url: Some("https://doh.opendns.com/dns-query"),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_set_is_whole_and_every_url_can_be_read() {
+        let labels = |vantage: Vantage| vantage.reporters().iter().filter_map(|reporter| reporter.label).collect::<Vec<_>>();
+        assert_eq!(labels(Vantage::Cn), ["AliDNS", "DNSPod", "114DNS", "Baidu"]);
+        assert_eq!(labels(Vantage::Global), ["Cloudflare", "Google", "Quad9", "OpenDNS"]);
+        assert_eq!(labels(Vantage::All).len(), PUBLIC.len());
+        assert_eq!(Vantage::All.over_https().len(), PUBLIC.iter().filter(|public| public.url.is_some()).count());
+        for word in ["cn", "global", "all"] {
+            assert_eq!(word.to_uppercase().parse::<Vantage>().unwrap().to_string(), word);
+        }
+        assert!("moon".parse::<Vantage>().is_err());
+    }
+}

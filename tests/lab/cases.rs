@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use dv_verify::propagation::{Expectation, Policy, Round, Verdict};
+use dv_verify::{
+    propagation::{Authority, Expectation, Policy, Propagation, Round, Verdict},
+    record::Record,
+};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
@@ -11,7 +14,7 @@ use super::{
     servers::NEGATIVE_TTL,
     table::{differences, rows},
 };
-use crate::interop::servers::dig;
+use crate::interop::servers::run;
 
 /// How long a case is waited for: a server that refuses is out after three rounds, within two seconds.
 const WAIT: Duration = Duration::from_secs(5);
@@ -62,18 +65,17 @@ const ONE_DOWN: &[Case] = &[
 /// After Knot was started again.
 const BACK: &[Case] = &[("the secondary is back, with the change", "_dv.lag.example.test", "ours", &[Reachable, All])];
 
-const LONG: &str = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\
-                    xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\
-                    xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\
-                    xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\
-                    xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\
-                    xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+/// More than two strings hold.
+const LONG: &str = match str::from_utf8(&[b'x'; 600]) {
+    Ok(text) => text,
+    Err(_) => panic!(),
+};
 
 #[tokio::test]
 async fn each_case_has_the_verdicts_the_sentence_and_the_exit_code_of_the_page() {
     let Some(mut laboratory) = Laboratory::start() else { return };
     // Somebody else asks the resolver before the record is there.
-    assert!(dig_recursive(&laboratory, "_dv.early.example.test").is_empty());
+    assert!(ask_resolver(&laboratory, "_dv.early.example.test").contains("status: NXDOMAIN"));
     for change in [
         "add _dv.lag.example.test 60 TXT ours",
         "add _dv.early.example.test 60 TXT ours",
@@ -115,12 +117,9 @@ async fn outcome(laboratory: &Laboratory, case: &Case, policy: Policy) -> Vec<St
     assert!(!round.visible || is_served(&round, policy), "{what}, {policy:?}: green without the value: {round:?}");
     let after = if round.visible { after(&waiting, laboratory, &wanted).await } else { String::new() };
     let exit_code = waited.as_ref().map_or_else(|error| error.kind().exit_code(), |_| 0);
-    let said: Vec<String> = round
-        .observations
-        .iter()
-        .map(|seen| format!("{} {}", label(laboratory, &seen.authority.address.to_string()), seen.verdict.word()))
-        .collect();
-    let sentence = labelled(laboratory, round.explanation.unwrap_or_default());
+    let said: Vec<String> =
+        round.observations.iter().map(|seen| format!("{} {}", label(laboratory, &seen.authority), seen.verdict.word())).collect();
+    let sentence = labelled(laboratory, &round);
     vec![what.to_owned(), shown(policy), said.join(", "), exit_code.to_string(), sentence, after]
 }
 
@@ -138,11 +137,7 @@ fn is_served(round: &Round, policy: Policy) -> bool {
 }
 
 /// What the validating resolver says once the authorities show the record.
-async fn after(
-    propagation: &dv_verify::propagation::Propagation,
-    laboratory: &Laboratory,
-    wanted: &dv_verify::record::Record,
-) -> String {
+async fn after(propagation: &Propagation, laboratory: &Laboratory, wanted: &Record) -> String {
     let reports = propagation.resolvers(wanted).await;
     assert_eq!(reports[0].resolver, laboratory.resolver().to_string());
     let denied = matches!(reports[0].verdict, Verdict::NxDomain | Verdict::Missing);
@@ -161,21 +156,25 @@ fn shown(policy: Policy) -> String {
     }
 }
 
-fn label(laboratory: &Laboratory, address: &str) -> String {
+fn label(laboratory: &Laboratory, authority: &Authority) -> String {
     let named = [(laboratory.bind(), "BIND"), (laboratory.knot(), "Knot"), (laboratory.nsd(), "NSD")];
-    let found = named.iter().find(|(at, _)| at.to_string() == address).map(|(_, label)| *label);
-    found.unwrap_or("Knot of the child").to_owned()
+    let found = named.iter().find(|(at, _)| *at == authority.address).map(|(_, label)| (*label).to_owned());
+    found.unwrap_or_else(|| authority.server.clone())
 }
 
-/// The sentence with the servers' makers instead of their names and addresses, which differ from run to run.
-fn labelled(laboratory: &Laboratory, sentence: String) -> String {
-    let servers = [(1, laboratory.bind(), "BIND"), (2, laboratory.knot(), "Knot"), (3, laboratory.nsd(), "NSD")];
-    servers
+/// The sentence with labels instead of addresses, which differ from run to run.
+fn labelled(laboratory: &Laboratory, round: &Round) -> String {
+    round
+        .observations
         .iter()
-        .fold(sentence, |text, (number, address, label)| text.replace(&format!("ns{number}.example.test ({address})"), label))
+        .map(|seen| &seen.authority)
+        .fold(round.explanation.clone().unwrap_or_default(), |text, authority| {
+            text.replace(&format!("{} ({})", authority.server, authority.address), &label(laboratory, authority))
+        })
 }
 
-/// The TXT values that the resolver has for a name, asked as anybody would.
-fn dig_recursive(laboratory: &Laboratory, owner: &str) -> Vec<String> {
-    dig(laboratory.resolver(), owner, "TXT")
+/// Asks the resolver as anybody would.
+fn ask_resolver(laboratory: &Laboratory, owner: &str) -> String {
+    let (server, port) = (format!("@{}", laboratory.resolver().ip()), laboratory.port.to_string());
+    run("dig", &["+noall", "+comments", &server, "-p", &port, owner, "TXT"], "")
 }

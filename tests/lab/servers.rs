@@ -15,6 +15,9 @@ const PROGRAMS: [&str; 10] =
 /// Signed zones that are not maintained by BIND: signed once, then broken on purpose.
 const BROKEN: [(&str, &[&str]); 2] = [("bogus.test", &[]), ("expired.test", &["-s", "20200101000000", "-e", "20200201000000"])];
 
+/// What BIND is the primary of, below `test`.
+const ZONES_OF_BIND: [&str; 7] = ["example", "other", "refused", "untransferred", "signed", "bogus", "expired"];
+
 /// How long the resolver may go on denying a name: the minimum in every SOA here.
 pub(crate) const NEGATIVE_TTL: u64 = 77;
 
@@ -110,18 +113,18 @@ impl Laboratory {
         self.knot = Some(start_knot(self.block, self.port));
     }
 
-    /// The questions that the resolver was asked so far, as `name TYPE`, sorted, each once.
-    pub(crate) fn resolver_heard(&self) -> Vec<String> {
+    /// The questions that the resolver was asked, in order, as `name TYPE`, up to the first that contains `last`.
+    pub(crate) fn resolver_heard_until(&self, last: &str) -> Vec<String> {
+        assert!(self.unbound.wait_for(last, 1), "the resolver was never asked for {last}");
         // [time] unbound[pid:thread] info: 127.0.0.1 name. TYPE IN
-        let mut heard: Vec<String> = self
-            .unbound
-            .log()
-            .lines()
-            .filter_map(|line| line.split_once(" info: 127.0.0.1 ")?.1.strip_suffix(" IN"))
-            .map(|question| question.replace(". ", " "))
-            .collect();
-        heard.sort();
-        heard.dedup();
+        let mut heard = Vec::new();
+        for line in self.unbound.log().lines() {
+            let Some((_, question)) = line.split_once(" info: 127.0.0.1 ") else { continue };
+            heard.push(question.trim_end_matches(" IN").replace(". ", " "));
+            if line.contains(last) {
+                break;
+            }
+        }
         heard
     }
 }
@@ -182,7 +185,8 @@ fn prepare_bind(folder: &Path, port: u16, block: [u8; 2]) {
     let mut text = format!(
         "options {{ directory \"{0}\"; key-directory \"{0}\"; pid-file none; lock-file none; session-keyfile none;\n\
          listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; recursion no; dnssec-validation no; notify no;\n\
-         allow-transfer {{ any; }}; empty-zones-enable no; require-server-cookie yes; }};\ncontrols {{ }};\n{1}",
+         allow-transfer {{ any; }}; empty-zones-enable no; require-server-cookie yes;\n\
+         max-records-per-type 0; }};\ncontrols {{ }};\n{1}",
         folder.display(),
         FOREIGN_KEY.statement()
     );
@@ -209,7 +213,8 @@ fn sign(folder: &Path, zone: &str, when: &[&str]) {
     write(folder, zone, &format!("{}_dv TXT \"{value}\"\n", head(zone, &["ns1.example.test"])));
     run("dnssec-keygen", &["-q", "-K", text(folder), "-a", "ECDSAP256SHA256", "-f", "KSK", zone], "");
     let (unsigned, signed) = (folder.join(zone), folder.join(format!("{zone}.signed")));
-    let keys = ["-q", "-S", "-z", "-K", text(folder), "-o", zone, "-f", text(&signed)];
+    // `-P`: it would refuse to write what has expired.
+    let keys = ["-q", "-P", "-S", "-z", "-K", text(folder), "-d", text(folder), "-o", zone, "-f", text(&signed)];
     run("dnssec-signzone", &[&keys, when, &[text(&unsigned)]].concat(), "");
     let content = std::fs::read_to_string(&signed).expect("it was signed");
     std::fs::write(&signed, content.replace("\"signed\"", "\"ours\"")).expect("written");
@@ -228,7 +233,14 @@ fn start_knot(block: [u8; 2], port: u16) -> Process {
 fn start_parent(block: [u8; 2], port: u16) -> Process {
     let child = head("child.example.test", &["ns1.child.example.test", "ns3.child.example.test"])
         + &format!("ns1 A {}\nns3 A {}\n_dv TXT \"ours\"\n", ip(block, 4), ip(block, 5));
-    let parent = head("test", &["ns.nic.test"]) + &format!("ns.nic A {}\n", ip(block, 4));
+    let mut parent = head("test", &["ns.nic.test"]) + &format!("ns.nic A {}\n", ip(block, 4));
+    for zone in ZONES_OF_BIND {
+        let _ = writeln!(parent, "{zone} NS ns1.example");
+    }
+    for (host, server) in [(1, "ns1"), (2, "ns2"), (3, "ns3")] {
+        let _ = writeln!(parent, "{server}.example A {}", ip(block, host));
+    }
+    parent.push_str("example NS ns2.example\nexample NS ns3.example\n");
     let files = [("test.zone", parent.as_str()), ("child.example.test.zone", child.as_str())];
     let zones = "zone:\n  - domain: test\n  - domain: child.example.test\n";
     knot(&[ip(block, 4), ip(block, 5)], port, zones, &files, ("loaded, serial none ->", 2))

@@ -338,11 +338,11 @@ async fn outcome(case: &Case) -> Vec<String> {
     let start = || Server::start_at(([127, 0, 0, 1], 0).into(), case.tcp, case.behaviour);
     let (looked_at, waited_for) = (start().await, start().await);
     let begun = Instant::now();
-    let wanted = record(NAME, VALUE);
+    let expected = record(NAME, VALUE);
     let looking = propagation(stated(&[&looked_at]));
-    let waiting = propagation(stated(&[&waited_for]));
-    let (round, waited) = tokio::join!(looking.look(&wanted), async {
-        waiting.wait(&wanted, &Expectation::default(), begun + WAIT, &mut |_| {}).await
+    let patient = propagation(stated(&[&waited_for]));
+    let (round, waited) = tokio::join!(looking.look(&expected), async {
+        patient.wait(&expected, &Expectation::default(), begun + WAIT, &mut |_| {}).await
     });
     let round = round.unwrap();
     let took = begun.elapsed();

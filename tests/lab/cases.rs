@@ -109,13 +109,13 @@ async fn outcomes(laboratory: &Laboratory, cases: &[Case]) -> Vec<Vec<String>> {
 /// One look, then a wait of its own; a row of the table.
 async fn outcome(laboratory: &Laboratory, case: &Case, policy: Policy) -> Vec<String> {
     let (what, owner, value, _) = *case;
-    let wanted = record(owner, value);
-    let round = discovering(laboratory, policy).look(&wanted).await.unwrap();
-    let waiting = discovering(laboratory, policy);
-    let waited = waiting.wait(&wanted, &Expectation::default(), Instant::now() + WAIT, &mut |_| {}).await;
+    let expected = record(owner, value);
+    let round = discovering(laboratory, policy).look(&expected).await.unwrap();
+    let patient = discovering(laboratory, policy);
+    let waited = patient.wait(&expected, &Expectation::default(), Instant::now() + WAIT, &mut |_| {}).await;
     assert_eq!(waited.is_ok(), round.visible, "{what}, {policy:?}: a look and a wait disagree: {round:?} {waited:?}");
     assert!(!round.visible || is_served(&round, policy), "{what}, {policy:?}: green without the value: {round:?}");
-    let after = if round.visible { after(&waiting, laboratory, &wanted).await } else { String::new() };
+    let after = if round.visible { after(&patient, laboratory, &expected).await } else { String::new() };
     let exit_code = waited.as_ref().map_or_else(|error| error.kind().exit_code(), |_| 0);
     let said: Vec<String> =
         round.observations.iter().map(|seen| format!("{} {}", label(laboratory, &seen.authority), seen.verdict.word())).collect();

@@ -1,12 +1,14 @@
 //! `clean`: withdraws what no live order needs.
 
+use std::collections::HashSet;
+
 use super::{exit::Exit, failure, report, session::Session};
 use crate::{error::Result, journey};
 
 /// Cleans up, or shows what would be.
 pub(super) async fn run(session: &Session, all: bool, dry_run: bool) -> Result<Exit> {
     let printer = session.printer();
-    let rooms = session.rooms(report::observer(printer)).await?;
+    let rooms = session.rooms(|router| Ok(report::observer(printer, router.by_hand()?, HashSet::new()))).await?;
     let cleaned = journey::clean(&rooms.surroundings, all, dry_run).await?;
     if cleaned.is_empty() {
         printer.note("the journal is empty: nothing of ours is out there");

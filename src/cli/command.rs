@@ -164,7 +164,7 @@ pub(super) enum ProvidersAction {
     },
     /// Replay the examples of a manifest without a network.
     Replay {
-        /// The path of the manifest; its examples are in `<name>.examples.toml` beside it.
+        /// The path of the manifest, or the id of a built-in one; examples are in `<name>.examples.toml` beside it.
         manifest: PathBuf,
         /// Another file of examples.
         #[arg(long, value_name = "FILE")]

@@ -1,10 +1,11 @@
 //! `config check`: what is set, where it comes from, and whether it works. No secrets.
 
+use std::path::Path;
+
 use super::{exit::Exit, failure, printer::Printer, session::Session, table};
 use crate::{
     config::{paths::Places, settings::SETTINGS},
-    delivery,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     http::Http,
     order::aliyun::credentials::CredentialChain,
     secret::Redactor,
@@ -44,14 +45,14 @@ pub(super) fn run(session: &Session) -> Result<Exit> {
     }
     let writable = session.chosen().out().and_then(|out| {
         printer.result(&format!("certificates: {}", out.display()));
-        delivery::check_writable(&out)
+        can_be_written(&out)
     });
     problems.extend(writable.err());
     match session.chosen().store() {
         Ok(store) => {
             printer.result(&format!("store: {}", store.display()));
             if let Some(folder) = store.parent() {
-                problems.extend(delivery::check_writable(folder).err());
+                problems.extend(can_be_written(folder).err());
             }
         }
         Err(error) => problems.push(error),
@@ -61,6 +62,18 @@ pub(super) fn run(session: &Session) -> Result<Exit> {
         printer.error(&failure::text(problem, printer.palette(), None));
     }
     Ok(problems.first().map_or(Exit::DONE, |problem| Exit::failure(problem.kind())))
+}
+
+/// Whether files can be made in `folder`, or in the nearest folder above it that is there. Makes nothing that stays: a check is no run.
+fn can_be_written(folder: &Path) -> Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let nearest = whole.ancestors().find(|above| above.exists()).unwrap_or(&whole);
+    let probe = tempfile::Builder::new().prefix(".dv-verify-check").tempfile_in(nearest);
+    probe.map(drop).map_err(|error| {
+        Error::new(ErrorKind::Delivery, format!("nothing can be written in `{}`: {error}", nearest.display()))
+            .with_hint("choose other places with `--out` and `--store`, or run as a user who may write there")
+    })
 }
 
 fn show_options(session: &Session, printer: &Printer) {
@@ -87,5 +100,21 @@ fn show_options(session: &Session, printer: &Printer) {
         printer.result("all options have their defaults");
     } else {
         table::show(printer, &rows);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_probed_without_a_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        can_be_written(folder.path()).unwrap();
+        can_be_written(&folder.path().join("a/b")).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(can_be_written(&file.join("below")).unwrap_err().to_string().contains("file"));
     }
 }

@@ -1,13 +1,19 @@
 //! `demo`: the whole journey on this machine, told step by step.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
-use super::{arguments, exit::Exit, sandbox, session::Session, verify};
+use super::{arguments, exit::Exit, printer::Printer, sandbox, session::Session, verify};
 use crate::{
     environment::Environment,
     error::{Error, ErrorKind, Result},
+    journey::event::{Event, Observer},
     name::Name,
     order::Generation,
+    propagation::Verdict,
     sandbox::{NewOrder, Sandbox, SandboxOptions},
 };
 
@@ -35,7 +41,7 @@ pub(super) async fn run(session: &Session) -> Result<Exit> {
     printer.note("");
     printer.note("$ dv-verify --provider cloudflare");
     let inner = inner_session(session, &sandbox, home.path())?;
-    let exit = verify::run(&inner).await?;
+    let exit = verify::run_told(&inner, Some(Arc::new(Narrator::new(printer.clone())))).await?;
     if exit != Exit::DONE {
         return Ok(exit);
     }
@@ -59,6 +65,52 @@ pub(super) async fn run(session: &Session) -> Result<Exit> {
     ));
     printer.note("Now with your own account: dv-verify --dry-run, and the README.");
     Ok(Exit::DONE)
+}
+
+/// Says in plain words what happens, the first time that it does.
+struct Narrator {
+    printer: Printer,
+    said: Mutex<HashSet<&'static str>>,
+}
+
+impl Narrator {
+    fn new(printer: Printer) -> Self {
+        Self { printer, said: Mutex::default() }
+    }
+}
+
+impl Observer for Narrator {
+    fn event(&self, event: &Event<'_>) {
+        let Some(words) = words(event) else { return };
+        if self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(words) {
+            let colour = self.printer.palette().hint;
+            self.printer.note(&format!("{colour}# {words}{colour:#}"));
+        }
+    }
+}
+
+/// What an event means.
+fn words(event: &Event<'_>) -> Option<&'static str> {
+    Some(match event {
+        Event::Order { state: "checking", .. } => "The CA wants to see a TXT record; the certificate service tells which.",
+        Event::Published { .. } => {
+            "The record went into the journal on disk first, then to the provider: whatever happens, it is not forgotten."
+        }
+        Event::Verdicts { round, .. } => {
+            let shows = |wanted: bool| round.observations.iter().any(|it| (it.verdict == Verdict::Visible) == wanted);
+            if !(shows(true) && shows(false)) {
+                return None;
+            }
+            "The first server shows it, the others lag. Each is asked directly, and no resolver is: none remembers a \"no\" because of us."
+        }
+        Event::Visible { .. } => "Every name server shows the record: the CA will see it, whichever it asks.",
+        Event::Issued { .. } => "The CA looked, and issued.",
+        Event::Delivered { .. } => "Key and certificate fit each other and are on disk; the link `live` was switched last.",
+        Event::Withdrawn { kept: None, .. } => {
+            "The record has done its work and goes again. Other values at its name are never touched."
+        }
+        _ => return None,
+    })
 }
 
 /// A session of the main command with the sandbox's environment and nothing of the user's.

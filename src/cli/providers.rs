@@ -165,8 +165,17 @@ async fn replay(printer: &Printer, path: &Path, examples: Option<&Path>) -> Resu
         std::fs::read_to_string(path).map_err(|error| Error::config(format!("`{}` cannot be read: {error}", path.display())))
     };
     let beside = path.with_extension("examples.toml");
-    let examples = examples.unwrap_or(&beside);
-    let manifest = Manifest::parse(&read(path)?, &path.display().to_string(), false)?;
+    let origin = path.display().to_string();
+    let (manifest, examples) = match builtin(&origin) {
+        Some(text) => {
+            let examples = examples.ok_or_else(|| {
+                Error::usage(format!("the examples of `{origin}` are not part of the program"))
+                    .with_hint(format!("name their file: `--examples tests/providers/{origin}.toml`"))
+            })?;
+            (Manifest::parse(text, &origin, true)?, examples)
+        }
+        None => (Manifest::parse(&read(path)?, &origin, false)?, examples.unwrap_or(&beside)),
+    };
     let outcomes = manifest::replay(&manifest, &read(examples)?, &examples.display().to_string()).await?;
     let mut failed = 0;
     for outcome in &outcomes {
@@ -182,9 +191,20 @@ async fn replay(printer: &Printer, path: &Path, examples: Option<&Path>) -> Resu
     Ok(if failed == 0 { Exit::DONE } else { Exit::failure(ErrorKind::Config) })
 }
 
+/// The text of the built-in manifest with this id.
+fn builtin(id: &str) -> Option<&'static str> {
+    manifest::builtin().iter().find(|(file, _)| file.strip_suffix(".toml").unwrap_or(file) == id).map(|(_, text)| *text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_builtin_manifest_is_found_by_its_id() {
+        assert!(builtin("cloudflare").is_some_and(|text| text.contains("cloudflare")));
+        assert!(builtin("mine").is_none());
+    }
 
     #[test]
     fn the_start_of_a_manifest_loads() {

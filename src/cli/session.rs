@@ -150,15 +150,17 @@ impl Session {
         Propagation::new(self.chosen.propagation.clone())
     }
 
-    /// Everything that a run works with. What can be wrong with options is found before the store is made.
+    /// Everything that a run works with. What can be wrong with options is found before the store is made. `observer` makes the reader of
+    /// events, once the routing is known.
     ///
     /// # Errors
     /// As those of the rooms.
-    pub(super) async fn rooms(&self, observer: Arc<dyn Observer>) -> Result<Rooms> {
+    pub(super) async fn rooms(&self, observer: impl FnOnce(&Router) -> Result<Arc<dyn Observer>>) -> Result<Rooms> {
         let http = Http::new()?;
         let router = Arc::new(self.router(&http)?);
         let cas = Arc::new(self.cas(&http)?);
         let propagation = self.propagation()?;
+        let observer = observer(&router)?;
         let store = Store::open(&self.chosen.store()?).await?;
         if let Some(notice) = store.notice() {
             self.printer.warning(notice, None);

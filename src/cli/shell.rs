@@ -23,7 +23,8 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Result<Exit> {
 pub(super) fn man(folder: Option<&Path>) -> Result<Exit> {
     let definition = arguments::definition();
     if let Some(folder) = folder {
-        clap_mangen::generate_to(definition, folder)
+        std::fs::create_dir_all(folder)
+            .and_then(|()| clap_mangen::generate_to(definition, folder))
             .map_err(|error| Error::usage(format!("manual pages cannot be written to `{}`: {error}", folder.display())))?;
         return Ok(Exit::DONE);
     }
@@ -37,5 +38,20 @@ fn print(text: &[u8]) -> Result<Exit> {
         // A reader that has seen enough is no failure.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(error)),
         _ => Ok(Exit::DONE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_page_for_every_command_in_a_folder_that_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let pages = folder.path().join("man").join("man1");
+        man(Some(&pages)).unwrap();
+        for page in ["dv-verify.1", "dv-verify-check.1", "dv-verify-record-add.1"] {
+            assert!(std::fs::read_to_string(pages.join(page)).unwrap().contains(".SH SYNOPSIS"), "{page}");
+        }
     }
 }

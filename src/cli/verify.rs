@@ -1,10 +1,10 @@
 //! The main command: orders from `checking` to a certificate on disk.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{
     exit::Exit,
-    report,
+    report::{self, Both},
     session::{Rooms, Session},
     signals::Signals,
     table,
@@ -12,16 +12,24 @@ use super::{
 use crate::{
     error::{Error, Result},
     journey::{
-        self, Options, Stop, Summary,
-        event::{Outcome, PlannedRecord, Silent},
+        self, Options, Stop, Summary, Surroundings,
+        event::{Observer, Outcome, PlannedRecord, Silent},
     },
     order::OrderSource,
+    record::Record,
 };
+
+/// How long a run may take to notice that it is to leave at once.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Verifies orders.
 pub(super) async fn run(session: &Session) -> Result<Exit> {
-    let observer = report::observer(session.printer());
-    let rooms = session.rooms(observer.clone()).await?;
+    run_told(session, None).await
+}
+
+/// Verifies orders, and tells everything to `listener` before the usual report.
+pub(super) async fn run_told(session: &Session, listener: Option<Arc<dyn Observer>>) -> Result<Exit> {
+    let mut rooms = session.rooms(|_| Ok(Arc::new(Silent))).await?;
     let options = session.chosen().journey(rooms.router.registry().hidden_variables(session.environment()))?;
     if let [only] = rooms.router.reachable().as_slice() {
         // Its mistakes are found before the first order is read.
@@ -32,17 +40,35 @@ pub(super) async fn run(session: &Session) -> Result<Exit> {
         return without_provider(session, &rooms, &options).await;
     }
     let by_hand = rooms.router.by_hand()?;
+    let mut shown = HashSet::new();
     if !options.dry_run && !by_hand.is_empty() {
-        show_for_hands(session, &rooms, &options, &by_hand).await?;
+        shown = show_for_hands(session, &rooms, &options, &by_hand).await?;
     }
+    let report = report::observer(session.printer(), by_hand, shown);
+    rooms.surroundings.observer = match listener {
+        Some(listener) => Arc::new(Both(listener, report)),
+        None => report,
+    };
     let stop = Stop::default();
     let signals = Signals::listen(stop.clone(), session.printer().clone())?;
-    let summary = journey::run(&rooms.surroundings, &options, &stop).await?;
+    let summary = run_until_left(&rooms.surroundings, &options, &stop).await?;
     report::finish(session.printer(), &summary, &rooms.cas.calls());
     if options.dry_run {
         show_plan(session, &summary);
     }
     Ok(Exit::of_summary(&summary, session.chosen().detailed_exit_code, signals.exit()))
+}
+
+/// The journeys, ended within a second where the user wants to leave, whatever they are at.
+async fn run_until_left(surroundings: &Surroundings, options: &Options, stop: &Stop) -> Result<Summary> {
+    let left = async {
+        stop.leave.cancelled().await;
+        tokio::time::sleep(LEAVE_WITHIN).await;
+    };
+    tokio::select! {
+        summary = journey::run(surroundings, options, stop) => summary,
+        () = left => Ok(Summary { interrupted: true, ..Summary::default() }),
+    }
 }
 
 /// Tells the source which generation answered for an order before, so that it need not try.
@@ -61,7 +87,7 @@ async fn remind(rooms: &Rooms, options: &Options) -> Result<()> {
 
 /// What a run would write, found out without writing and without a word.
 async fn plan(rooms: &Rooms, options: &Options) -> Result<Summary> {
-    let quiet = journey::Surroundings { observer: Arc::new(Silent), ..rooms.surroundings.clone() };
+    let quiet = Surroundings { observer: Arc::new(Silent), ..rooms.surroundings.clone() };
     let dry = Options { dry_run: true, ..options.clone() };
     journey::run(&quiet, &dry, &Stop::default()).await
 }
@@ -91,8 +117,8 @@ async fn without_provider(session: &Session, rooms: &Rooms, options: &Options) -
         .with_hint("say who writes the records with `--provider PROVIDER` (`dv-verify providers list`), or add them yourself and use `--provider manual`"))
 }
 
-/// Where a person writes, all records of all orders are shown at once.
-async fn show_for_hands(session: &Session, rooms: &Rooms, options: &Options, by_hand: &[String]) -> Result<()> {
+/// Where a person writes, all records of all orders are shown at once. Returns what was shown.
+async fn show_for_hands(session: &Session, rooms: &Rooms, options: &Options, by_hand: &[String]) -> Result<HashSet<Record>> {
     let summary = plan(rooms, options).await?;
     let records: Vec<&PlannedRecord> = planned(&summary)
         .into_iter()
@@ -102,7 +128,7 @@ async fn show_for_hands(session: &Session, rooms: &Rooms, options: &Options, by_
         session.printer().note("add these records now; this waits until every name server shows them:");
         table::records(session.printer(), &records);
     }
-    Ok(())
+    Ok(records.into_iter().map(|planned| planned.record.clone()).collect())
 }
 
 fn show_plan(session: &Session, summary: &Summary) {

@@ -24,8 +24,8 @@ use crate::{
 /// The largest config file that is read, in bytes.
 const MAX_SIZE: u64 = 1024 * 1024;
 
-/// Settings that many providers take beside their credentials.
-const COMMON_PROVIDER_KEYS: [&str; 1] = ["base_url"];
+/// Settings that every manifest takes beside its credentials; also `url_<host>`.
+const COMMON_PROVIDER_KEYS: [&str; 3] = ["base_url", "ttl", "zone"];
 
 /// A place in the file, counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,7 +152,7 @@ impl ConfigFile {
                 let known =
                     || description.credentials.iter().map(|credential| credential.name.as_str()).chain(COMMON_PROVIDER_KEYS);
                 let bare = key.strip_suffix("_file").filter(|bare| known().any(|known| known == *bare));
-                if bare.is_none() && !known().any(|known| known == key) {
+                if bare.is_none() && !key.starts_with("url_") && !known().any(|known| known == key) {
                     let error = at(place, format!("provider `{}` takes no key `{key}`", description.id));
                     let hint = nearest(key, known()).map_or_else(
                         || format!("`dv-verify providers show {}` lists what it takes", description.id),

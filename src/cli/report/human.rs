@@ -1,7 +1,7 @@
 //! Events for people: plain lines, and on a terminal live progress below them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -17,6 +17,7 @@ use crate::{
     name::Name,
     order::OrderId,
     propagation::{ResolverReport, Round},
+    record::Record,
 };
 
 /// How often a wait that goes on is mentioned where there is no live progress.
@@ -28,12 +29,16 @@ pub(super) struct Human {
     live: Option<Live>,
     /// What was said last about the wait of each order, and when.
     waits: Mutex<HashMap<OrderId, (String, Duration)>>,
+    /// The provider instances whose records a person writes.
+    by_hand: Vec<String>,
+    /// The records that this person has seen already.
+    shown: Mutex<HashSet<Record>>,
 }
 
 impl Human {
-    pub(super) fn new(printer: Printer) -> Self {
+    pub(super) fn new(printer: Printer, by_hand: Vec<String>, shown: HashSet<Record>) -> Self {
         let live = printer.live().map(|bars| Live::new(bars.clone()));
-        Self { printer, live, waits: Mutex::default() }
+        Self { printer, live, waits: Mutex::default(), by_hand, shown: Mutex::new(shown) }
     }
 
     fn line(&self, order: Option<&OrderId>, text: &str) {
@@ -61,6 +66,27 @@ impl Human {
         self.line(Some(order), &format!("waiting {reason}{since}"));
     }
 
+    /// What a person has to do about a record, where one writes it. `None` where a program does, or where nothing new is to be done.
+    fn errand(&self, event: &Event<'_>) -> Option<String> {
+        let (record, provider, is_there) = match event {
+            Event::Published { record, provider, .. } => (*record, *provider, true),
+            Event::Withdrawn { record, provider, kept: None, .. } => (*record, *provider, false),
+            _ => return None,
+        };
+        if !self.by_hand.iter().any(|instance| instance == provider) {
+            return None;
+        }
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = format!("{} {} {:?}", record.record_type, record.name, record.value);
+        if is_there {
+            // Told before, in the table of all records.
+            Some(if shown.insert(record.clone()) { format!("add this record by hand: {text}") } else { String::new() })
+        } else {
+            shown.remove(record);
+            Some(format!("no longer needed, remove it by hand: {text}"))
+        }
+    }
+
     fn resolvers(&self, order: Option<&OrderId>, reports: &[ResolverReport]) {
         for report in reports {
             if let Some(denial) = super::denial(report) {
@@ -74,6 +100,12 @@ impl Observer for Human {
     fn event(&self, event: &Event<'_>) {
         if let Some(live) = &self.live {
             live.event(event);
+        }
+        if let Some(errand) = self.errand(event) {
+            if let (false, Event::Published { order, .. } | Event::Withdrawn { order, .. }) = (errand.is_empty(), event) {
+                self.line(*order, &errand);
+            }
+            return;
         }
         let good = self.printer.palette().good;
         match event {
@@ -146,4 +178,41 @@ fn servers(round: &Round) -> String {
 fn progress(round: &Round) -> String {
     let why = round.explanation.clone().unwrap_or_else(|| servers(round));
     format!("{} is not visible yet: {why}", round.record.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::RecordType;
+
+    fn record() -> Record {
+        let name = Name::parse("_dnsauth.www.example.com").unwrap();
+        Record { name, record_type: RecordType::Txt, value: "the value".into() }
+    }
+
+    #[test]
+    fn a_person_who_writes_records_is_told_the_value_once_and_what_to_remove() {
+        let human = Human::new(Printer::default(), vec!["manual".into()], HashSet::new());
+        let (record, zone) = (record(), Name::parse("example.com").unwrap());
+        let published =
+            |provider| human.errand(&Event::Published { order: None, record: &record, provider, zone: &zone, was_there: false });
+        let withdrawn = |provider| human.errand(&Event::Withdrawn { order: None, record: &record, provider, kept: None });
+        assert_eq!(published("cloudflare"), None);
+        assert_eq!(published("manual").unwrap(), r#"add this record by hand: TXT _dnsauth.www.example.com "the value""#);
+        assert_eq!(published("manual").unwrap(), "", "it was told a moment ago");
+        assert_eq!(withdrawn("cloudflare"), None);
+        assert_eq!(
+            withdrawn("manual").unwrap(),
+            r#"no longer needed, remove it by hand: TXT _dnsauth.www.example.com "the value""#
+        );
+        assert_ne!(published("manual").unwrap(), "", "removed, so it is news again");
+    }
+
+    #[test]
+    fn what_the_table_showed_is_not_told_again() {
+        let human = Human::new(Printer::default(), vec!["manual".into()], HashSet::from([record()]));
+        let zone = Name::parse("example.com").unwrap();
+        let event = Event::Published { order: None, record: &record(), provider: "manual", zone: &zone, was_there: false };
+        assert_eq!(human.errand(&event).unwrap(), "");
+    }
 }

@@ -1,6 +1,6 @@
 //! What a run tells while it goes on, for people and for programs.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use comfy_table::Table;
 
@@ -8,18 +8,34 @@ use super::{printer::Printer, table};
 use crate::{
     journey::{
         Summary,
-        event::{Observer, Outcome},
+        event::{Event, Observer, Outcome},
     },
     propagation::{ResolverReport, Round, Verdict},
+    record::Record,
 };
 
 mod human;
 pub(super) mod json;
 mod live;
 
-/// The reader of events that the user asked for.
-pub(super) fn observer(printer: &Printer) -> Arc<dyn Observer> {
-    if printer.is_json() { Arc::new(json::Json::new(printer.clone())) } else { Arc::new(human::Human::new(printer.clone())) }
+/// The reader of events that the user asked for. `by_hand` are the provider instances whose records a person writes, `shown` the
+/// records that this person has seen already.
+pub(super) fn observer(printer: &Printer, by_hand: Vec<String>, shown: HashSet<Record>) -> Arc<dyn Observer> {
+    if printer.is_json() {
+        Arc::new(json::Json::new(printer.clone()))
+    } else {
+        Arc::new(human::Human::new(printer.clone(), by_hand, shown))
+    }
+}
+
+/// Tells everything to two readers.
+pub(super) struct Both(pub(super) Arc<dyn Observer>, pub(super) Arc<dyn Observer>);
+
+impl Observer for Both {
+    fn event(&self, event: &Event<'_>) {
+        self.0.event(event);
+        self.1.event(event);
+    }
 }
 
 /// The last words of a run.

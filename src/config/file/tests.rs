@@ -111,6 +111,8 @@ fn provider_tables_are_strict_too() {
     let error = with_mode("[provider.home]\nuse = \"rfc2136\"\nnameservr = \"192.0.2.1\"", 0o600).unwrap_err();
     assert!(error.to_string().contains("line 3, column 1: provider `rfc2136` takes no key `nameservr`"), "{error}");
     assert_eq!(error.hint(), Some("did you mean `nameserver`?"));
+    with_mode("[provider.cf]\nuse = \"cloudflare\"\nttl = 300\nzone = \"example.com\"\nbase_url = \"https://x.example\"", 0o644)
+        .unwrap();
     let error = with_mode("[provider.home]\nuse = \"rfc2163\"", 0o600).unwrap_err();
     assert!(error.to_string().contains("line 2") && error.hint().unwrap().contains("rfc2136"), "{error:?}");
     let error = with_mode("[provider.rfc2136]\nnameserver = [\"a\"]", 0o600).unwrap_err();

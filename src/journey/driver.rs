@@ -17,7 +17,7 @@ use crate::{
     error::{Error, ErrorKind, Result, Retry},
     failpoint,
     order::{Bundle, Challenge, Generation, Order, OrderId, OrderState},
-    propagation::{Expectation, Round},
+    propagation::{Expectation, ResolverReport, Round},
     record::Record,
     store::{Entry, Holder, LockKey, OrderMemory},
 };
@@ -183,7 +183,7 @@ impl<'a> Driver<'a> {
         let OrderState::Checking(challenges) = &order.state else { return false };
         challenges
             .iter()
-            .filter_map(|challenge| publish::wanted(challenge, order, self.run.options).ok())
+            .filter_map(|challenge| publish::wanted(challenge, order, self.run.options.base_domain.as_ref()).ok())
             .any(|record| wanted.iter().any(|domain| record.name.is_within(&domain.base())))
     }
 
@@ -490,6 +490,12 @@ async fn see(run: &Run<'_>, id: &OrderId, planned: &Planned, wrote: Option<Insta
     if let Some(wrote) = wrote {
         // A delay that cannot be kept only makes the next run ask a little more often.
         let _ = store.note_delay(&planned.zone.name, &planned.routed.instance, wrote.elapsed()).await;
+    }
+    if run.options.wait_negative {
+        let mut tell = |reports: &[ResolverReport]| {
+            observer.event(&Event::Resolvers { order: Some(id), record: &planned.record, reports });
+        };
+        propagation.wait_negative(&planned.record, Instant::now() + patience, &mut tell).await;
     }
     observer.event(&Event::Visible { order: Some(id), round: &round, resolvers: &[] });
     tell_resolvers(run.surroundings.clone(), id.clone(), planned.record.clone());

@@ -24,6 +24,7 @@ mod machine;
 mod person;
 mod publish;
 mod run;
+mod sight;
 mod withdraw;
 
 pub use clean::clean;

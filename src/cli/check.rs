@@ -36,7 +36,14 @@ pub(super) async fn run(session: &Session, asked: &Asked) -> Result<Exit> {
     } else {
         propagation.look(&record).await?
     };
-    let resolvers = if round.visible { propagation.resolvers(&record).await } else { Vec::new() };
+    let resolvers = match (round.visible, asked.wait && session.chosen().waits_for_negative()) {
+        (false, _) => Vec::new(),
+        (true, false) => propagation.resolvers(&record).await,
+        (true, true) => {
+            let deadline = Instant::now() + session.chosen().propagation_timeout();
+            propagation.wait_negative(&record, deadline, &mut |_| ()).await
+        }
+    };
     if printer.is_json() {
         printer.json(&report::json::look(&round, &resolvers));
     } else {

@@ -52,6 +52,16 @@ pub(super) enum Command {
     /// Show what every name server of the zone says about a record.
     #[command(after_help = "Exit code 0 where the record is visible, 5 where it is not.")]
     Check(Asked),
+    /// Say why a record is not visible, or why an order is not issued, and what to do.
+    #[command(after_help = "Exit code 0 where nothing stands in the way, 5 where something does.")]
+    Explain {
+        /// The owner name of a record, or an order.
+        #[arg(id = "subject", value_name = "NAME|ORDER")]
+        subject: String,
+        /// The value that the CA wants to see, for a name.
+        #[arg(id = "expected", value_name = "VALUE", allow_hyphen_values = true)]
+        value: Option<String>,
+    },
     /// Add or remove one record, journaled.
     #[command(subcommand)]
     Record(RecordAction),
@@ -206,6 +216,7 @@ pub(super) fn groups(path: &[&str]) -> Option<&'static [Group]> {
         [] | ["config", "check"] => &Group::ALL,
         ["orders"] => &[Source, Common],
         ["check"] => &[Propagation, Common],
+        ["explain"] => &[Provider, Propagation, Source, Common],
         ["record", "add" | "remove"] => &[Provider, Guard, Propagation, Store, Common],
         ["clean"] => &[Provider, Propagation, Source, Store, Common],
         ["providers", "list" | "show" | "new" | "replay"] | ["demo" | "sandbox"] => &[Common],

@@ -30,10 +30,12 @@ pub(super) fn run(session: &Session) -> Result<Exit> {
         let description = router.registry().describe(&settings.id)?;
         printer.result(&format!("provider {name}: {} ({})", description.title, description.origin));
         for credential in &description.credentials {
-            match settings.find(&credential.name, &credential.familiar)? {
-                Some(found) => printer.result(&format!("  {}: {}", credential.name, found.origin)),
-                None if credential.optional => {}
-                None => printer.result(&format!("  {}: not set", credential.name)),
+            match settings.find(&credential.name, &credential.familiar) {
+                // Opening it tells.
+                Err(_) => {}
+                Ok(Some(found)) => printer.result(&format!("  {}: {}", credential.name, found.origin)),
+                Ok(None) if credential.optional => {}
+                Ok(None) => printer.result(&format!("  {}: not set", credential.name)),
             }
         }
         if let Err(error) = router.open(name) {

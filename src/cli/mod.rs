@@ -11,6 +11,7 @@ mod command;
 mod config_check;
 mod demo;
 mod exit;
+mod explain;
 mod failure;
 mod logging;
 mod orders;
@@ -61,6 +62,7 @@ fn dispatch(command: Command, session: &Session) -> crate::error::Result<Exit> {
         Command::Verify => Session::block_on(verify::run(session)),
         Command::Orders => Session::block_on(orders::run(session)),
         Command::Check(asked) => Session::block_on(check::run(session, &asked)),
+        Command::Explain { subject, value } => Session::block_on(explain::run(session, &subject, value)),
         Command::Record(action) => Session::block_on(record::run(session, &action)),
         Command::Providers(action) => providers::run(session, &action),
         Command::Clean { all, dry_run } => Session::block_on(clean::run(session, all, dry_run)),

@@ -207,6 +207,14 @@ mod tests {
     }
 
     #[test]
+    fn the_manifest_of_the_readme_loads() {
+        let readme = include_str!("../../README.md");
+        let (_, block) = readme.split_once("```toml\n# mine.toml").unwrap();
+        let (text, _) = block.split_once("```").unwrap();
+        assert_eq!(Manifest::parse(&format!("#{text}"), "mine.toml", false).unwrap().id(), "mine");
+    }
+
+    #[test]
     fn the_start_of_a_manifest_loads() {
         let text = start("mine").unwrap();
         let manifest = Manifest::parse(&text, "mine.toml", false).unwrap();

@@ -20,7 +20,7 @@ use crate::{
         Generation, OrderId,
         aliyun::{CasOptions, Signature},
     },
-    propagation,
+    propagation::{self, ResolverAddress, Vantage},
 };
 
 /// How long a hook may take where the user does not say.
@@ -120,7 +120,9 @@ impl Chosen {
             default_provider,
             cas: cas(layers)?,
             propagation: propagation::Options {
-                resolver: layers.one("resolver", parse::address)?,
+                over_https: over_https(layers)?,
+                resolvers: layers.all("resolver", ResolverAddress::parse)?,
+                vantage: layers.one("vantage", str::parse)?,
                 stated: layers.all("authority", parse::authorities)?,
                 policy: layers.one("policy", parse::policy)?.unwrap_or_default(),
                 ..propagation::Options::default()
@@ -137,6 +139,7 @@ impl Chosen {
                 patience: patience(layers)?,
                 dry_run: layers.flag("dry-run")?,
                 no_wait: layers.flag("no-wait")?,
+                wait_negative: layers.flag("wait-negative")?,
                 no_follow: layers.flag("no-follow")?,
                 keep_record: layers.flag("keep-record")?,
                 out: PathBuf::new(),
@@ -176,6 +179,16 @@ impl Chosen {
         self.journey.patience.propagation.unwrap_or(PROPAGATION_TIMEOUT)
     }
 
+    /// `--base-domain`.
+    pub fn base_domain(&self) -> Option<&Name> {
+        self.journey.base_domain.as_ref()
+    }
+
+    /// `--wait-negative`.
+    pub fn waits_for_negative(&self) -> bool {
+        self.journey.wait_negative
+    }
+
     /// `--dry-run`.
     pub fn is_dry_run(&self) -> bool {
         self.journey.dry_run
@@ -196,6 +209,14 @@ impl Chosen {
     pub fn out(&self) -> Result<PathBuf> {
         self.out.clone().map_or_else(|| self.places.out(), Ok)
     }
+}
+
+/// Where port 53 is blocked, public resolvers are asked over https; not where the user states resolvers.
+fn over_https(layers: &Layers) -> Result<Vec<ResolverAddress>> {
+    if layers.get("resolver").is_some() {
+        return Ok(Vec::new());
+    }
+    Ok(layers.one("vantage", str::parse)?.unwrap_or(Vantage::All).over_https())
 }
 
 fn colour(text: &str) -> Colour {

@@ -196,7 +196,12 @@ pub const SETTINGS: &[Setting] = &[
         "For a hidden primary, split horizon and tests: these servers are asked instead of those that DNS names. IPv6 addresses with a port are \
          in brackets: example.com=192.0.2.1,[2001:db8::1]:5353",
     ),
-    value(Group::Propagation, "resolver", "ADDR[:PORT]", "The resolver for zone cuts and server addresses").default("the system's"),
+    list(',', Group::Propagation, "resolver", "RESOLVER", "A recursive resolver; repeatable").default("the system's").details(
+        "ADDR[:PORT], tls://HOST[:PORT] or https://HOST/PATH. Used to find zones and their servers, and to see the record once all name servers \
+         show it. Who states resolvers gets these and no others.",
+    ),
+    value(Group::Propagation, "vantage", "SET", "Also look from these public resolvers, once visible").choices(&["cn", "global", "all"]),
+    flag(Group::Propagation, "wait-negative", "Wait until no resolver remembers that the record was not there"),
     value(Group::Delivery, "out", "FOLDER", "The folder of all certificates").default("`certificates` in the state folder"),
     value(Group::Delivery, "name", "NAME", "The folder of the one order in it").default("the first name of the certificate"),
     list('\n', Group::Delivery, "hook", "PROGRAM", "Run this after a new certificate; repeatable").details(

@@ -10,20 +10,16 @@ use super::{
     event::{Event, Outcome},
     machine::{self, Action, Ending, State, Terms},
     publish::{self, Planned},
-    withdraw,
+    sight, withdraw,
 };
 use crate::{
     delivery::{self, Delivered},
     error::{Error, ErrorKind, Result, Retry},
     failpoint,
     order::{Bundle, Challenge, Generation, Order, OrderId, OrderState},
-    propagation::{Expectation, Round},
     record::Record,
     store::{Entry, Holder, LockKey, OrderMemory},
 };
-
-/// The least time that propagation gets.
-const LEAST_PROPAGATION: Duration = Duration::from_secs(15 * 60);
 
 /// The least time that one look at an order gets.
 const LEAST_READ: Duration = Duration::from_secs(1);
@@ -183,7 +179,7 @@ impl<'a> Driver<'a> {
         let OrderState::Checking(challenges) = &order.state else { return false };
         challenges
             .iter()
-            .filter_map(|challenge| publish::wanted(challenge, order, self.run.options).ok())
+            .filter_map(|challenge| publish::wanted(challenge, order, self.run.options.base_domain.as_ref()).ok())
             .any(|record| wanted.iter().any(|domain| record.name.is_within(&domain.base())))
     }
 
@@ -295,7 +291,7 @@ impl<'a> Driver<'a> {
         Box::pin(async move {
             let waits = planned.iter().map(|planned| {
                 let wrote = wrote_at.iter().find(|(record, _)| *record == planned.record).map(|(_, at)| *at);
-                see(run, id, planned, wrote)
+                sight::see(run, id, planned, wrote)
             });
             if let Err(error) = try_join_all(waits).await {
                 return machine::Event::NotVisible(error);
@@ -465,47 +461,4 @@ impl<'a> Driver<'a> {
 
 fn is_of(entry: &Entry, planned: &Planned) -> bool {
     entry.record == planned.record && entry.provider == planned.routed.instance && entry.zone.name == planned.zone.name
-}
-
-/// Waits until one record is visible, tells it, asks the resolvers, and keeps the measured delay.
-async fn see(run: &Run<'_>, id: &OrderId, planned: &Planned, wrote: Option<Instant>) -> Result<()> {
-    let Surroundings { propagation, store, observer, .. } = run.surroundings;
-    let usual_delay = planned.routed.provider.capabilities().usual_delay;
-    let measured = store.delays(&planned.zone.name, &planned.routed.instance).await.unwrap_or_default();
-    let patience = run
-        .options
-        .patience
-        .propagation
-        .unwrap_or_else(|| LEAST_PROPAGATION.max(usual_delay.unwrap_or_default().saturating_mul(2)));
-    let mut told: Option<Round> = None;
-    let mut tell = |round: &Round| {
-        let news = told.as_ref().is_none_or(|told| verdicts(told) != verdicts(round));
-        if news {
-            observer.event(&Event::Verdicts { order: Some(id), round });
-            told = Some(round.clone());
-        }
-    };
-    let expectation = Expectation { usual_delay, measured };
-    let round = propagation.wait(&planned.record, &expectation, Instant::now() + patience, &mut tell).await?;
-    if let Some(wrote) = wrote {
-        // A delay that cannot be kept only makes the next run ask a little more often.
-        let _ = store.note_delay(&planned.zone.name, &planned.routed.instance, wrote.elapsed()).await;
-    }
-    observer.event(&Event::Visible { order: Some(id), round: &round, resolvers: &[] });
-    tell_resolvers(run.surroundings.clone(), id.clone(), planned.record.clone());
-    Ok(())
-}
-
-/// Asks the recursive resolvers and tells what they say, beside the journey: nothing waits for them.
-fn tell_resolvers(surroundings: Surroundings, id: OrderId, record: Record) {
-    tokio::spawn(async move {
-        let reports = surroundings.propagation.resolvers(&record).await;
-        if !reports.is_empty() {
-            surroundings.observer.event(&Event::Resolvers { order: Some(&id), record: &record, reports: &reports });
-        }
-    });
-}
-
-fn verdicts(round: &Round) -> Vec<(&std::net::SocketAddr, &'static str)> {
-    round.observations.iter().map(|observation| (&observation.authority.address, observation.verdict.word())).collect()
 }

@@ -12,6 +12,7 @@ use crate::{
     order::{OrderId, OrderSource},
     propagation::Propagation,
     provider::DnsProvider,
+    record::Record,
     store::Store,
 };
 
@@ -23,12 +24,21 @@ mod machine;
 mod person;
 mod publish;
 mod run;
+mod sight;
 mod withdraw;
 
 pub use clean::clean;
 use event::{Observer, Outcome};
 pub use person::{add_record, remove_record};
 pub use run::run;
+
+/// The record that a challenge of an order asks for; `base_domain` is what relative names are relative to where nothing else says.
+///
+/// # Errors
+/// `ErrorKind::Usage` for a file challenge, for a name that cannot be joined, and for a value that cannot be written.
+pub fn record_of(challenge: &crate::order::Challenge, order: &crate::order::Order, base_domain: Option<&Name>) -> Result<Record> {
+    publish::wanted(challenge, order, base_domain)
+}
 
 /// Which provider writes which name.
 pub trait Routing: Send + Sync {
@@ -125,6 +135,8 @@ pub struct Options {
     pub dry_run: bool,
     /// `--no-wait`: publish, then leave.
     pub no_wait: bool,
+    /// `--wait-negative`: a record counts as visible only once no resolver remembers that it was not there.
+    pub wait_negative: bool,
     /// `--no-follow`: write at the challenge's own name, whatever CNAME stands there.
     pub no_follow: bool,
     /// `--keep-record`: records stay until `clean --all` or `record remove`.

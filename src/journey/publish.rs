@@ -32,12 +32,12 @@ pub(super) struct Planned {
 }
 
 /// The record that a challenge asks for.
-pub(super) fn wanted(challenge: &Challenge, order: &Order, options: &Options) -> Result<Record> {
+pub(super) fn wanted(challenge: &Challenge, order: &Order, base_domain: Option<&Name>) -> Result<Record> {
     let ChallengeKind::Record(record_type) = challenge.kind else {
         return Err(Error::usage(format!("the challenge `{}` is a file, not a record", challenge.name)));
     };
     let mut fallbacks: Vec<Name> = challenge.domain.iter().chain(&order.domains).map(Name::base).collect();
-    fallbacks.extend(options.base_domain.clone());
+    fallbacks.extend(base_domain.cloned());
     let name = challenge_name::join(&challenge.name, challenge.root_domain.as_ref(), &fallbacks)?;
     let value = match record_type {
         RecordType::Txt => {
@@ -60,7 +60,7 @@ pub(super) async fn plan(
     order: &Order,
     challenge: &Challenge,
 ) -> Result<Planned> {
-    let asked = wanted(challenge, order, options)?;
+    let asked = wanted(challenge, order, options.base_domain.as_ref())?;
     let record = write_target(surroundings, options, &asked).await?;
     let routed = surroundings.routing.route(&record.name)?;
     let capabilities = routed.provider.capabilities();
@@ -112,7 +112,7 @@ pub(super) async fn preview(
     order: &Order,
     challenge: &Challenge,
 ) -> Result<PlannedRecord> {
-    let record = wanted(challenge, order, options)?;
+    let record = wanted(challenge, order, options.base_domain.as_ref())?;
     let order_id = order.id.clone();
     Ok(match plan(surroundings, options, order, challenge).await {
         Ok(planned) => PlannedRecord {

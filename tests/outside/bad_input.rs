@@ -184,3 +184,40 @@ fn a_secret_on_the_command_line_is_refused() {
     let ran = context.run(&["--provider", "cloudflare", "--endpoint", "https://user:hunter2hunter2@cas.example.com"]).expect(2);
     assert!(!ran.stderr.contains("hunter2hunter2"), "{}", ran.stderr);
 }
+
+/// Runs the program with a small file system of its own at `folder`, prepared by a line of shell. `None` where that is not allowed here.
+fn run_with_small_disk(
+    context: &Context,
+    folder: &std::path::Path,
+    prepare: &str,
+    arguments: &[&str],
+) -> Option<super::context::Ran> {
+    std::fs::create_dir(folder).unwrap();
+    let script = format!("mount -t tmpfs -o size=64k none {0} || exit 99; {prepare}; exec \"$@\"", folder.display());
+    let program = context.command(arguments);
+    let mut command = std::process::Command::new("/usr/bin/unshare");
+    command.args(["--mount", "/bin/sh", "-c", &script, "sh"]).arg(program.get_program()).args(program.get_args());
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+    let ran = super::context::Ran::of(command.output().ok()?);
+    // unshare itself ends with 1 where namespaces are not allowed, mount with 99.
+    let is_refused = ran.code == 99 || ran.stderr.contains("unshare");
+    (!is_refused).then_some(ran)
+}
+
+#[test]
+fn a_full_or_read_only_disk_is_found_before_anything_is_published() {
+    for prepare in ["head -c 1000000 /dev/zero > {}/fill 2>/dev/null", "mount -o remount,ro {}"] {
+        let (context, id) = one_order();
+        let folder = context.home().join("disk");
+        let prepare = prepare.replace("{}", folder.to_str().unwrap());
+        let out = folder.join("out");
+        let arguments = ["--provider", "cloudflare", "--order", &id, "--out", out.to_str().unwrap()];
+        let Some(ran) = run_with_small_disk(&context, &folder, &prepare, &arguments) else {
+            eprintln!("left out: a full disk (mount namespaces are not allowed here)");
+            return;
+        };
+        ran.expect(1).says(folder.to_str().unwrap()).says("--out");
+        assert_eq!(context.writes(), 0, "nothing was published");
+    }
+}

@@ -169,3 +169,37 @@ fn dry_run_writes_nothing() {
     assert_eq!(context.records(), Vec::<String>::new());
     assert!(!context.out().exists());
 }
+
+#[test]
+fn explain_says_what_stands_in_the_way_and_what_to_do() {
+    let context = Context::with(|options| options.challenge_delay = std::time::Duration::ZERO);
+    let id = context.order(Generation::Instance, &["www.example.com"]);
+    let ran = context.run(&["explain", id.as_str(), "--provider", "cloudflare"]).expect(5);
+    assert!(ran.stdout.contains("waits for 1 record(s) of yours"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("_dnsauth.www.example.com") && ran.stdout.contains("blocks:"), "{}", ran.stdout);
+    context.put_record("_dnsauth.www.example.com", &context.challenge_value(&id));
+    context.run(&["explain", "_dnsauth.www.example.com", &context.challenge_value(&id)]).expect(0);
+    context.run(&["explain", "cas-cn-nosuchorder"]).expect(2);
+}
+
+#[test]
+fn check_shows_every_name_server() {
+    let context = Context::new();
+    context.put_record("_x.example.com", "right");
+    let ran = context.run(&["check", "_x.example.com", "right"]).expect(0);
+    assert_eq!(ran.stdout.matches("visible").count(), 5, "three servers, a resolver and a conclusion: {}", ran.stdout);
+    let ran = context.run(&["check", "_x.example.com", "wrong", "--output", "json"]).expect(5);
+    let look = ran.events().remove(0);
+    assert_eq!(look["visible"], false);
+    assert_eq!(look["authorities"].as_array().unwrap().len(), 3);
+    assert_eq!(look["authorities"][0]["verdict"], "other-value");
+}
+
+#[test]
+fn help_completions_and_manual_need_nothing() {
+    let context = Context::new();
+    for arguments in [&["--help"][..], &["-h"], &["--version"], &["completions", "bash"], &["man"], &["providers", "list"]] {
+        let ran = Ran::of(context.bare(arguments).env_remove("HOME").output().unwrap()).expect(0);
+        assert!(!ran.stdout.is_empty(), "{arguments:?}");
+    }
+}

@@ -100,9 +100,8 @@ pub(super) fn resolvers(reports: &[ResolverReport]) -> Table {
 
 /// How long a resolver will go on denying a record, as a time of the clock.
 fn denial(report: &ResolverReport) -> Option<String> {
-    let left = report.negative_for?;
-    let until = jiff::ZonedDateTime::now().checked_add(jiff::SignedDuration::try_from(left).ok()?).ok()?;
-    Some(format!("remembers that it was not there until {}", until.strftime("%H:%M:%S")))
+    let until = report.forgets_at(&jiff::ZonedDateTime::now())?;
+    Some(format!("remembers that it was not there until {until}"))
 }
 
 fn seen(verdict: &Verdict) -> String {

@@ -1,0 +1,65 @@
+//! Seeing one record: at the authorities, then at the resolvers.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Surroundings, driver::Run, event::Event, publish::Planned};
+use crate::{
+    error::Result,
+    order::OrderId,
+    propagation::{Expectation, ResolverReport, Round},
+    record::Record,
+};
+
+/// The least time that propagation gets.
+const LEAST_PROPAGATION: Duration = Duration::from_secs(15 * 60);
+
+/// Waits until one record is visible, tells it, asks the resolvers, and keeps the measured delay.
+pub(super) async fn see(run: &Run<'_>, id: &OrderId, planned: &Planned, wrote: Option<Instant>) -> Result<()> {
+    let Surroundings { propagation, store, observer, .. } = run.surroundings;
+    let usual_delay = planned.routed.provider.capabilities().usual_delay;
+    let measured = store.delays(&planned.zone.name, &planned.routed.instance).await.unwrap_or_default();
+    let patience = run
+        .options
+        .patience
+        .propagation
+        .unwrap_or_else(|| LEAST_PROPAGATION.max(usual_delay.unwrap_or_default().saturating_mul(2)));
+    let mut told: Option<Round> = None;
+    let mut tell = |round: &Round| {
+        let news = told.as_ref().is_none_or(|told| verdicts(told) != verdicts(round));
+        if news {
+            observer.event(&Event::Verdicts { order: Some(id), round });
+            told = Some(round.clone());
+        }
+    };
+    let expectation = Expectation { usual_delay, measured };
+    let round = propagation.wait(&planned.record, &expectation, Instant::now() + patience, &mut tell).await?;
+    if let Some(wrote) = wrote {
+        // A delay that cannot be kept only makes the next run ask a little more often.
+        let _ = store.note_delay(&planned.zone.name, &planned.routed.instance, wrote.elapsed()).await;
+    }
+    if run.options.wait_negative {
+        let mut tell = |reports: &[ResolverReport]| {
+            observer.event(&Event::Resolvers { order: Some(id), record: &planned.record, reports });
+        };
+        propagation.wait_negative(&planned.record, Instant::now() + patience, &mut tell).await;
+    }
+    observer.event(&Event::Visible { order: Some(id), round: &round, resolvers: &[] });
+    tell_resolvers(run.surroundings.clone(), id.clone(), planned.record.clone());
+    Ok(())
+}
+
+/// Asks the recursive resolvers and tells what they say, beside the journey: nothing waits for them.
+fn tell_resolvers(surroundings: Surroundings, id: OrderId, record: Record) {
+    tokio::spawn(async move {
+        let reports = surroundings.propagation.resolvers(&record).await;
+        if !reports.is_empty() {
+            surroundings.observer.event(&Event::Resolvers { order: Some(&id), record: &record, reports: &reports });
+        }
+    });
+}
+
+fn verdicts(round: &Round) -> Vec<(&std::net::SocketAddr, &'static str)> {
+    round.observations.iter().map(|observation| (&observation.authority.address, observation.verdict.word())).collect()
+}

@@ -203,3 +203,12 @@ fn help_completions_and_manual_need_nothing() {
         assert!(!ran.stdout.is_empty(), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_person_is_told_the_value_of_a_challenge_that_comes_late() {
+    let context = Context::with(|options| options.challenge_delay = std::time::Duration::from_secs(1));
+    let id = context.order(Generation::Instance, &["www.example.com"]);
+    let ran = context.run(&["--provider", "manual", "--order", id.as_str(), "--timeout", "3s"]).expect(7);
+    let told = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(told.contains(&context.challenge_value(&id)) && told.contains("by hand"), "{told}");
+}

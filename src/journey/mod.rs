@@ -27,7 +27,7 @@ mod run;
 mod sight;
 mod withdraw;
 
-pub use clean::clean;
+pub use clean::{Cleaned, clean};
 use event::{Observer, Outcome};
 pub use person::{add_record, remove_record};
 pub use run::run;

@@ -88,7 +88,7 @@ async fn cuts_and_chains_are_found_as_the_servers_tell_them() {
     let target = propagation.resolve_target(&name("_dv.new.wild.example.test")).await.unwrap();
     assert_eq!((target.name, target.synthesised), (name("_dv.new.wild.example.test"), true));
     let error = propagation.resolve_target(&name("_dv.loop.example.test")).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotVisible);
+    assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.message().contains("is a loop"), "{error}");
 
     let child = propagation.delegation(&name("_dv.child.example.test")).await.unwrap();

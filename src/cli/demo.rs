@@ -41,7 +41,9 @@ pub(super) async fn run(session: &Session) -> Result<Exit> {
     printer.note("");
     printer.note("$ dv-verify --provider cloudflare");
     let inner = inner_session(session, &sandbox, home.path())?;
-    let exit = verify::run_told(&inner, Some(Arc::new(Narrator::new(printer.clone())))).await?;
+    // Through the printer that owns the live lines, or they would be torn.
+    let narrator = Narrator::new(inner.printer().clone());
+    let exit = verify::run_told(&inner, Some(Arc::new(narrator))).await?;
     if exit != Exit::DONE {
         return Ok(exit);
     }

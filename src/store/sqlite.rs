@@ -9,7 +9,7 @@ use std::{
 };
 
 use sqlx::{
-    SqlSafeStr, SqliteConnection, SqlitePool,
+    Connection, SqlSafeStr, SqliteConnection, SqlitePool,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -51,19 +51,24 @@ pub(super) async fn open(path: &Path) -> Result<Opened> {
     let locks = folder.join("locks");
     make_folder(folder)?;
     make_folder(&locks)?;
-    let mut opening = locks::opening(&locks, &path, BUSY_PATIENCE).await?;
+    // Found now, not when something is about to be published. A write to the database would cost three times as much.
+    fault::write_test(folder).map_err(|error| failed(folder, "cannot be written", error))?;
+    let opening = locks::opening(&locks, &path, BUSY_PATIENCE).await?;
+    let was_opened = opening.metadata().is_ok_and(|data| data.len() > 0);
+    // For SQLite a file without content is a new one.
+    let was_emptied = was_opened && fs::metadata(&path).is_ok_and(|data| data.len() == 0);
+    let lost = "a new one was begun: records that only it knew stay at the providers";
+    let mut notice = was_emptied.then(|| format!("the store `{}` had lost its content; {lost}", path.display()));
     make_file(&path)?;
-    let mut notice = None;
     let pool = match connect(&path).await {
         Err(Unusable::Damaged(why)) => {
-            if !(was_opened(&mut opening) || is_marked(&path)) {
+            if !(was_opened || is_marked(&path)) {
                 return Err(fault::not_ours(&path, &why));
             }
             let aside = set_aside(&path)?;
             make_file(&path)?;
             notice = Some(format!(
-                "the store `{}` was damaged ({why}); it is kept as `{}`, and a new one was begun: records that only it knew stay at the \
-                 providers",
+                "the store `{}` was damaged ({why}); it is kept as `{}`, and {lost}",
                 path.display(),
                 aside.display()
             ));
@@ -72,8 +77,10 @@ pub(super) async fn open(path: &Path) -> Result<Opened> {
         outcome => outcome,
     };
     let pool = pool.map_err(|unusable| unusable.into_error(&path))?;
-    // For the next run: what is here from now on is a store, whatever becomes of the file.
-    opening.write_all_at(b"opened\n", 0).map_err(|error| failed(&locks, "cannot be written", error))?;
+    if !was_opened {
+        // For the next run: what is here from now on is a store, whatever becomes of the file.
+        opening.write_all_at(b"opened\n", 0).map_err(|error| failed(&locks, "cannot be written", error))?;
+    }
     Ok(Opened { pool, path, locks, notice })
 }
 
@@ -91,7 +98,8 @@ async fn connect(path: &Path) -> Result<SqlitePool, Unusable> {
         .acquire_timeout(BUSY_PATIENCE * 4)
         .idle_timeout(None)
         .max_lifetime(None)
-        .test_before_acquire(false)
+        // SQLite itself ends a transaction that meets a full disk, and sqlx does not notice: such a connection is replaced.
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .connect_with(options)
         .await?;
     match prepare(&pool, path).await {
@@ -104,7 +112,7 @@ async fn connect(path: &Path) -> Result<SqlitePool, Unusable> {
     }
 }
 
-/// Checks the file, brings it up to date, and writes to it, so that a full or read-only disk is found now.
+/// Checks the file, and brings it up to date. Nothing is written where it is.
 async fn prepare(pool: &SqlitePool, path: &Path) -> Result<(), Unusable> {
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     let is_new = claim(&mut transaction).await?;
@@ -119,7 +127,6 @@ async fn prepare(pool: &SqlitePool, path: &Path) -> Result<(), Unusable> {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
         other => Unusable::Database(sqlx::Error::Migrate(Box::new(other))),
     })?;
-    sqlx::query("UPDATE counters SET value = value + 1 WHERE name = 'opened'").execute(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -152,10 +159,6 @@ fn make_folder(folder: &Path) -> Result<()> {
 fn make_file(path: &Path) -> Result<()> {
     let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
     made.map(drop).map_err(|error| failed(path, "cannot be written", error))
-}
-
-fn was_opened(opening: &mut File) -> bool {
-    opening.metadata().is_ok_and(|data| data.len() > 0)
 }
 
 /// Whether the header of a damaged file still has our mark.

@@ -368,7 +368,7 @@ async fn a_lock_is_free_once_its_process_is_dead() {
 async fn files_are_for_their_owner_only() {
     let (folder, store) = store().await;
     store.intend(&intent("v", false), &order("a")).await.unwrap();
-    let mode = |path: &str| std::fs::metadata(folder.path().join(path)).unwrap().permissions().mode() & 0o777;
+    let mode = |path: &str| fs::metadata(folder.path().join(path)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode("state"), 0o700);
     assert_eq!(mode("state/store.db"), 0o600);
     assert_eq!(mode("state/store.db-wal"), 0o600);
@@ -385,7 +385,10 @@ async fn used_store(folder: &Path) -> PathBuf {
 
 fn kept_aside(path: &Path) -> Vec<PathBuf> {
     let files = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|path| path.to_string_lossy().contains(".corrupt-")).collect()
+    files
+        .filter(|path| path.to_string_lossy().contains(".corrupt-") && !path.to_string_lossy().ends_with("-wal"))
+        .filter(|path| !path.to_string_lossy().ends_with("-shm"))
+        .collect()
 }
 
 #[tokio::test]
@@ -409,7 +412,7 @@ async fn a_damaged_store_is_kept_aside() {
         // And again at once: the file kept before is not overwritten.
         store.intend(&intent("v", false), &order("a")).await.unwrap();
         store.pool.close().await;
-        fs::write(&path, "x").unwrap();
+        fs::write(&path, "cut").unwrap();
         Store::open(&path).await.unwrap();
         assert_eq!(kept_aside(&path).len(), 2);
         assert_eq!(Store::open(&path).await.unwrap().notice(), None, "said once");
@@ -417,11 +420,39 @@ async fn a_damaged_store_is_kept_aside() {
 }
 
 #[tokio::test]
-async fn an_empty_file_is_a_new_store() {
+async fn a_store_that_lost_its_content_is_begun_anew_and_this_is_said() {
     let folder = TempDir::new().unwrap();
+    let path = folder.path().join("state/store.db");
+    fs::create_dir(folder.path().join("state")).unwrap();
+    fs::write(&path, "").unwrap();
+    assert_eq!(Store::open(&path).await.unwrap().notice(), None, "it never had any");
     let path = used_store(folder.path()).await;
     fs::write(&path, "").unwrap();
-    assert_eq!(Store::open(&path).await.unwrap().entries().await.unwrap(), []);
+    let store = Store::open(&path).await.unwrap();
+    assert_eq!(store.entries().await.unwrap(), []);
+    assert!(store.notice().unwrap().contains("lost its content"), "{:?}", store.notice());
+}
+
+#[tokio::test]
+async fn work_that_is_cancelled_leaves_nothing_half_done() {
+    let (_folder, store) = store().await;
+    for polls in 0..40 {
+        let (intent, holder) = (intent(&format!("v{polls}"), false), order("a"));
+        {
+            let mut work = std::pin::pin!(store.intend(&intent, &holder));
+            for _ in 0..polls {
+                let once = std::future::poll_fn(|context| std::task::Poll::Ready(work.as_mut().poll(context)));
+                if once.await.is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        let entries = store.entries().await.unwrap();
+        assert!(entries.iter().all(|entry| entry.holders == [order("a")]), "an entry without its holder");
+        store.intend(&intent, &holder).await.unwrap();
+    }
+    assert_eq!(store.entries().await.unwrap().len(), 40);
 }
 
 #[tokio::test]
@@ -504,7 +535,7 @@ async fn a_read_only_disk_is_found_when_opening() {
 #[tokio::test]
 async fn a_place_that_cannot_be_written_is_named() {
     let folder = TempDir::new().unwrap();
-    std::fs::write(folder.path().join("file"), "").unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
     let path = folder.path().join("file/state/store.db");
     let error = Store::open(&path).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Store);

@@ -1,12 +1,12 @@
 -- The same text serves SQLite and PostgreSQL. A migration that was released is never changed; a new one is added.
 
--- Numbers that are never given twice, and how often the store was opened for writing.
+-- Numbers that are never given twice.
 CREATE TABLE counters (
     name TEXT PRIMARY KEY,
     value BIGINT NOT NULL
 );
 
-INSERT INTO counters (name, value) VALUES ('entry', 0), ('delay', 0), ('opened', 0);
+INSERT INTO counters (name, value) VALUES ('entry', 0), ('delay', 0);
 
 -- One row for each value that is ours at a provider, or is about to be.
 CREATE TABLE entries (

@@ -8,10 +8,14 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use tempfile::TempDir;
 
 use super::*;
-use crate::{environment::Environment, error::ErrorKind, secret::Secret};
+use crate::{environment::Environment, error::ErrorKind, secret::Secret, test_disk};
 
 const RSA_CERTIFICATE: &str = include_str!("../../tests/data/pairs/rsa.crt");
 const RSA_KEY: &str = include_str!("../../tests/data/pairs/rsa-pkcs1.key");
+const RSA_KEY_PKCS8: &str = include_str!("../../tests/data/pairs/rsa-pkcs8.key");
+const P521_CERTIFICATE: &str = include_str!("../../tests/data/pairs/p521.crt");
+const P521_KEY_SEC1: &str = include_str!("../../tests/data/pairs/p521-sec1.key");
+const P521_KEY_PKCS8: &str = include_str!("../../tests/data/pairs/p521-pkcs8.key");
 
 fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
@@ -41,6 +45,15 @@ impl Ca {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
         let params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
         (params.signed_by(&key, &self.intermediate).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// A pair that was issued in the middle of `year`.
+    fn issued_in(&self, year: i32, names: &[&str]) -> Bundle {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        params.not_before = rcgen::date_time_ymd(year, 6, 1);
+        let leaf = params.signed_by(&key, &self.intermediate).unwrap().pem();
+        Bundle { certificate: format!("{leaf}{}", self.intermediate.pem()), private_key: Some(Secret::new(key.serialize_pem())) }
     }
 
     fn bundle(&self, names: &[&str]) -> Bundle {
@@ -108,6 +121,159 @@ fn a_renewal_takes_the_place_of_the_older_certificate() {
 }
 
 #[test]
+fn a_set_of_names_keeps_its_folder() {
+    let (ca, out) = (Ca::new(), TempDir::new().unwrap());
+    let home = |names: &[&str], order: &str| deliver(&ca.bundle(names), &target(out.path(), order, names)).unwrap().live;
+    let at = |folder: &str| out.path().join(folder).join("live");
+    assert_eq!(home(&["a.test", "b.test"], "o-1"), at("a.test"));
+    assert_eq!(home(&["b.test", "a.test"], "o-2"), at("a.test"), "the same names in another order");
+    assert_eq!(home(&["a.test"], "o-3"), at("a.test-o-3"), "other names, another order");
+    assert_eq!(home(&["a.test"], "o-4"), at("a.test-o-3"), "its renewal");
+    assert_eq!(home(&["a.test", "c.test"], "o-2"), at("a.test"), "the same order, issued anew with other names");
+    assert_eq!(home(&["a.test", "d.test"], "o-5"), at("a.test-o-5"));
+}
+
+#[test]
+fn orders_at_once_with_one_first_name_do_not_share_a_folder() {
+    let (ca, out) = (Ca::new(), TempDir::new().unwrap());
+    let bundles: Vec<Bundle> = (0..6).map(|number| ca.bundle(&["a.test", &format!("n{number}.test")])).collect();
+    let mut homes: Vec<PathBuf> = std::thread::scope(|scope| {
+        let deliveries: Vec<_> = bundles
+            .iter()
+            .enumerate()
+            .map(|(number, bundle)| (bundle, target(out.path(), &format!("o-{number}"), &["a.test"])))
+            .map(|(bundle, target)| scope.spawn(move || deliver(bundle, &target).unwrap().live))
+            .collect();
+        deliveries.into_iter().map(|delivery| delivery.join().unwrap()).collect()
+    });
+    homes.sort();
+    homes.dedup();
+    assert_eq!(homes.len(), 6);
+}
+
+#[test]
+fn an_older_certificate_does_not_push_out_a_newer_one() {
+    let (ca, out) = (Ca::new(), TempDir::new().unwrap());
+    let (older, newer) = (ca.issued_in(2024, &["www.example.com"]), ca.issued_in(2025, &["www.example.com"]));
+    let put = |bundle: &Bundle, order: &str| deliver(bundle, &target(out.path(), order, &[])).unwrap();
+    assert!(put(&older, "o-1").changed);
+    let current = put(&newer, "o-2");
+    assert!(current.changed);
+    for bundle in [&older, &newer, &older] {
+        assert!(!put(bundle, "o-1").changed);
+        assert_eq!(fs::read_link(&current.live).unwrap(), current.folder.file_name().unwrap());
+    }
+    let late = ca.issued_in(2023, &["www.example.com"]);
+    let kept = put(&late, "o-3");
+    assert!(!kept.changed && kept.folder.join("privkey.pem").is_file(), "it is on disk all the same");
+    // What is damaged is replaced by whatever is whole.
+    fs::remove_file(current.live.join("privkey.pem")).unwrap();
+    assert!(put(&older, "o-1").changed);
+}
+
+#[test]
+fn a_key_that_does_not_come_a_second_time_stays() {
+    let (ca, out) = (Ca::new(), TempDir::new().unwrap());
+    let bundle = ca.bundle(&["www.example.com"]);
+    let target = target(out.path(), "o-1", &[]);
+    let first = deliver(&bundle, &target).unwrap();
+    let without = Bundle { private_key: None, ..bundle };
+    assert_eq!(deliver(&without, &target).unwrap(), Delivered { changed: false, ..first });
+}
+
+#[test]
+fn what_a_killed_run_left_is_finished_and_swept() {
+    let (ca, out) = (Ca::new(), TempDir::new().unwrap());
+    let bundle = ca.bundle(&["www.example.com"]);
+    let target = target(out.path(), "o-1", &[]);
+    let first = deliver(&bundle, &target).unwrap();
+    // Killed between writing the folder and moving `live`, with scraps of earlier ones.
+    let parent = first.live.parent().unwrap();
+    fs::remove_file(&first.live).unwrap();
+    std::os::unix::fs::symlink("nowhere", parent.join(".live-new")).unwrap();
+    fs::create_dir(parent.join(".new-scrap")).unwrap();
+    fs::write(parent.join(".new-scrap/privkey.pem"), "x").unwrap();
+    let second = deliver(&bundle, &target).unwrap();
+    assert_eq!(second, first);
+    let mut left: Vec<_> = fs::read_dir(parent).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    let mut expected = [std::ffi::OsString::from(&first.serial), "live".into()];
+    expected.sort();
+    assert_eq!(left, expected);
+}
+
+#[test]
+fn a_process_killed_at_any_moment_leaves_live_whole() {
+    use std::io::{BufRead, BufReader};
+    const OUT: &str = "DV_TEST_OUT";
+    let ca = Ca::new();
+    if let Some(out) = std::env::var_os(OUT) {
+        loop {
+            let delivered = deliver(&ca.bundle(&["www.example.com"]), &target(Path::new(&out), "o-1", &[])).unwrap();
+            println!("current {}", delivered.serial);
+        }
+    }
+    let out = TempDir::new().unwrap();
+    for rounds in 1..=8 {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "delivery::tests::a_process_killed_at_any_moment_leaves_live_whole", "--nocapture"]);
+        let mut child = command.env(OUT, out.path()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let seen = lines.map(Result::unwrap).filter(|line| line.contains("current ")).take(rounds).count();
+        assert_eq!(seen, rounds);
+        // Somewhere in the next round.
+        for _ in 0..rounds * 7 {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let live = out.path().join("www.example.com/live");
+        let read = |file: &str| fs::read_to_string(live.join(file)).unwrap();
+        let bundle = Bundle { certificate: read("fullchain.pem"), private_key: Some(Secret::new(read("privkey.pem"))) };
+        let pair = pair::verify(&bundle, &[name("www.example.com")], jiff::Timestamp::now()).unwrap();
+        assert_eq!((pair.certificate, pair.chain), (read("cert.pem"), read("chain.pem")));
+        assert_eq!(files::about(&live).unwrap().order, "o-1");
+    }
+}
+
+#[test]
+fn a_live_that_is_no_link_is_not_replaced() {
+    let (ca, out) = (Ca::new(), TempDir::new().unwrap());
+    fs::create_dir_all(out.path().join("www.example.com/live")).unwrap();
+    fs::write(out.path().join("www.example.com/live/mine"), "x").unwrap();
+    let error = deliver(&ca.bundle(&["www.example.com"]), &target(out.path(), "o-1", &[])).unwrap_err();
+    assert!(error.to_string().contains("not the symbolic link"), "{error}");
+    assert!(out.path().join("www.example.com/live/mine").exists());
+}
+
+#[test]
+fn a_full_or_read_only_disk_is_found_before_and_costs_nothing() {
+    let Some(disk) = test_disk::small("delivery::tests::a_full_or_read_only_disk_is_found_before_and_costs_nothing", "256k")
+    else {
+        return;
+    };
+    let ca = Ca::new();
+    let target = target(&disk, "o-1", &[]);
+    let (old, new) = (ca.bundle(&["www.example.com"]), ca.bundle(&["www.example.com"]));
+    let before = deliver(&old, &target).unwrap();
+    let filler = test_disk::fill(&disk);
+    for outcome in [check_writable(&disk), deliver(&new, &target).map(drop)] {
+        let error = outcome.unwrap_err();
+        assert!(error.to_string().contains("No space left"), "{error}");
+        assert!(error.hint().unwrap().contains("make room"), "{error:?}");
+    }
+    assert_eq!(fs::read_link(&before.live).unwrap(), Path::new(&before.serial));
+    fs::remove_file(&filler).unwrap();
+    check_writable(&disk).unwrap();
+    assert!(deliver(&new, &target).unwrap().changed);
+    test_disk::remount(&disk, "ro");
+    for outcome in [check_writable(&disk), deliver(&old, &target).map(drop)] {
+        let error = outcome.unwrap_err();
+        assert!(error.to_string().contains("Read-only"), "{error}");
+    }
+}
+
+#[test]
 fn wildcards_and_chosen_names_make_folders() {
     let (ca, out) = (Ca::new(), TempDir::new().unwrap());
     let wildcard = deliver(&ca.bundle(&["*.example.com"]), &target(out.path(), "o-1", &["*.example.com"])).unwrap();
@@ -131,6 +297,74 @@ fn rsa_keys_in_pkcs1_and_windows_line_ends_are_read() {
     let delivered = deliver(&bundle, &target(out.path(), "o-1", &["rsa.example.com"])).unwrap();
     assert_eq!(fs::read_to_string(delivered.live.join("privkey.pem")).unwrap(), RSA_KEY);
     assert_eq!(fs::read_to_string(delivered.live.join("cert.pem")).unwrap(), RSA_CERTIFICATE);
+}
+
+#[test]
+fn keys_of_every_form_are_matched_with_their_certificate() {
+    let cases = [
+        (RSA_CERTIFICATE, RSA_KEY_PKCS8, true),
+        // No kind that the TLS library loads: the public point in the key tells.
+        (P521_CERTIFICATE, P521_KEY_SEC1, true),
+        (P521_CERTIFICATE, P521_KEY_PKCS8, true),
+        (RSA_CERTIFICATE, P521_KEY_SEC1, false),
+        (P521_CERTIFICATE, RSA_KEY, false),
+    ];
+    for (certificate, key, fits) in cases {
+        let bundle = Bundle { certificate: certificate.to_owned(), private_key: Some(Secret::new(key)) };
+        match pair::verify(&bundle, &[], jiff::Timestamp::now()) {
+            Ok(pair) => assert!(fits && pair.private_key.unwrap().expose() == key),
+            Err(error) => assert!(!fits && error.to_string().contains("belong to the certificate"), "{error}"),
+        }
+    }
+    let (ca, another) = (Ca::new(), KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap());
+    let params = CertificateParams::new(vec!["ed.example.com".to_owned()]).unwrap();
+    let certificate = params.signed_by(&another, &ca.intermediate).unwrap().pem();
+    let bundle = Bundle { certificate, private_key: Some(Secret::new(another.serialize_pem())) };
+    pair::verify(&bundle, &[], jiff::Timestamp::now()).unwrap();
+    for key in ["", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----", &RSA_KEY.repeat(2)] {
+        let bundle = Bundle { certificate: RSA_CERTIFICATE.to_owned(), private_key: Some(Secret::new(key)) };
+        let error = pair::verify(&bundle, &[], jiff::Timestamp::now()).unwrap_err();
+        assert!(error.to_string().contains("private key cannot be used"), "{error}");
+    }
+}
+
+#[test]
+fn a_chain_with_a_gap_is_refused_and_a_cross_signed_double_left_out() {
+    let ca = Ca::new();
+    let (leaf, key) = ca.leaf(&["www.example.com"]);
+    let key = Some(Secret::new(key));
+    let gap = Bundle { certificate: format!("{leaf}{}", ca.root), private_key: key.clone() };
+    let error = pair::verify(&gap, &[], jiff::Timestamp::now()).unwrap_err();
+    assert!(error.to_string().contains("gap") && error.to_string().contains("CN=root"), "{error}");
+    let other_root = CertifiedIssuer::self_signed(authority("other root"), KeyPair::generate().unwrap()).unwrap();
+    let crossed = authority("intermediate").signed_by(ca.intermediate.key(), &other_root).unwrap().pem();
+    let both = Bundle { certificate: format!("{leaf}{}{crossed}", ca.intermediate.pem()), private_key: key.clone() };
+    let pair = pair::verify(&both, &[], jiff::Timestamp::now()).unwrap();
+    assert_eq!(pair.chain, ca.intermediate.pem().replace("\r\n", "\n"));
+    // Without a key the leaf is found too.
+    let turned = Bundle { certificate: format!("{}{}{leaf}", ca.root, ca.intermediate.pem()), private_key: None };
+    let pair = pair::verify(&turned, &[name("www.example.com")], jiff::Timestamp::now()).unwrap();
+    assert_eq!(pair.certificate, leaf.replace("\r\n", "\n"));
+    assert_eq!(pair.chain.matches("BEGIN").count(), 2);
+}
+
+#[test]
+fn a_serial_number_has_no_leading_zeros() {
+    let ca = Ca::new();
+    for (bytes, expected) in [(vec![0xAB, 0x01], "ab01"), (vec![0x05], "05"), (vec![0x7f, 0xff], "7fff")] {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["www.example.com".to_owned()]).unwrap();
+        params.serial_number = Some(rcgen::SerialNumber::from(bytes));
+        let certificate = params.signed_by(&key, &ca.intermediate).unwrap().pem();
+        let pair = pair::verify(&Bundle { certificate, private_key: None }, &[], jiff::Timestamp::now()).unwrap();
+        assert_eq!(pair.serial, expected);
+    }
+}
+
+#[test]
+fn a_certificate_of_tomorrow_passes() {
+    let bundle = Ca::new().issued_in(2090, &["www.example.com"]);
+    assert_eq!(pair::verify(&bundle, &[], jiff::Timestamp::now()).unwrap().not_before.to_string(), "2090-06-01T00:00:00Z");
 }
 
 #[test]
@@ -277,11 +511,85 @@ async fn a_hook_that_hangs_is_ended_with_its_children() {
     let line = format!("sleep 60 & echo $! > {0}/pid; sleep 60", out.path().display());
     let error = hook(&line, &delivered, Duration::from_millis(500)).await.unwrap_err().to_string();
     assert!(error.contains("was ended"), "{error}");
-    let child = fs::read_to_string(out.path().join("pid")).unwrap();
-    let is_running = || fs::read_to_string(format!("/proc/{}/stat", child.trim())).is_ok_and(|stat| !stat.contains(") Z "));
-    while is_running() && began.elapsed() < Duration::from_secs(10) {
+    let pid = out.path().join("pid");
+    while is_running(&pid) && began.elapsed() < Duration::from_secs(10) {
         tokio::task::yield_now().await;
     }
-    assert!(!is_running(), "the child of the hook goes on");
+    assert!(!is_running(&pid), "the child of the hook goes on");
     assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+/// The process whose id the hook wrote into `path`.
+fn is_running(path: &Path) -> bool {
+    let id = fs::read_to_string(path).unwrap();
+    fs::read_to_string(format!("/proc/{}/stat", id.trim())).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[tokio::test]
+async fn a_hook_may_leave_something_running() {
+    let out = TempDir::new().unwrap();
+    let began = Instant::now();
+    // It holds the pipe open.
+    hook(&format!("sleep 300 & echo $! > {}/pid", out.path().display()), &delivered(out.path()), LONG).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(is_running(&out.path().join("pid")));
+    let id = fs::read_to_string(out.path().join("pid")).unwrap().trim().parse().unwrap();
+    let id = rustix::process::Pid::from_raw(id).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::KILL).unwrap();
+}
+
+#[tokio::test]
+async fn a_hook_whose_time_is_up_may_tidy_up() {
+    let out = TempDir::new().unwrap();
+    let line = format!("trap 'echo tidied > {0}/trapped; exit 0' TERM; echo waiting; sleep 300 & wait", out.path().display());
+    let error = hook(&line, &delivered(out.path()), Duration::from_millis(300)).await.unwrap_err().to_string();
+    assert!(error.contains("within 300 ms") && error.contains("waiting"), "{error}");
+    assert_eq!(fs::read_to_string(out.path().join("trapped")).unwrap(), "tidied\n");
+}
+
+#[tokio::test]
+async fn a_hook_that_does_not_heed_is_killed() {
+    let out = TempDir::new().unwrap();
+    let line = format!("trap '' TERM; echo $$ > {0}/pid; while :; do sleep 1; done", out.path().display());
+    let began = Instant::now();
+    hook(&line, &delivered(out.path()), Duration::from_millis(300)).await.unwrap_err();
+    assert!(!is_running(&out.path().join("pid")));
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_run_that_is_cancelled_ends_its_hook() {
+    let out = TempDir::new().unwrap();
+    let delivered = delivered(out.path());
+    let pid = out.path().join("pid");
+    let line = format!("echo $$ > {0}.part; mv {0}.part {0}; exec sleep 300", pid.display());
+    tokio::select! {
+        outcome = hook(&line, &delivered, LONG) => panic!("{outcome:?}"),
+        () = async { while !pid.exists() { tokio::task::yield_now().await } } => {}
+    }
+    let began = Instant::now();
+    while is_running(&pid) {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_hook_says_is_in_order_without_secrets_and_control_characters() {
+    let out = TempDir::new().unwrap();
+    let delivered = delivered(out.path());
+    let line = "echo first; echo second >&2; printf '\\033[31mthe value was hidd''en\\n'; exit 1";
+    let error = hook(line, &delivered, LONG).await.unwrap_err().to_string();
+    assert!(error.contains("first / second / [31mthe value was [redacted]"), "{error}");
+}
+
+#[tokio::test]
+async fn a_hook_that_cannot_start_says_what_to_do() {
+    let out = TempDir::new().unwrap();
+    let delivered = delivered(out.path());
+    let script = out.path().join("script");
+    fs::write(&script, "echo x").unwrap();
+    let order = OrderId::parse("o-1").unwrap();
+    let run = async || run_hook(&Hook::Program(script.clone()), &delivered, &order, &Environment::default(), &[], LONG).await;
+    assert!(run().await.unwrap_err().hint().unwrap().contains("chmod +x"));
 }

@@ -222,7 +222,7 @@ impl Output {
     /// Reads until it is dropped. Whatever was read is kept.
     async fn read(&mut self) {
         while self.read_some().await {}
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Reads once; false at the end.

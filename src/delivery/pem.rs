@@ -56,7 +56,7 @@ pub(super) fn write(label: &str, der: &[u8]) -> Secret {
         text.push('\n');
         rest = after;
     }
-    text.push_str(&format!("-----END {label}-----\n"));
+    text.extend(["-----END ", label, "-----\n"]);
     Secret::new(text)
 }
 

@@ -181,7 +181,7 @@ fn set_aside(path: &Path) -> Result<PathBuf> {
     // The side files belong to the damaged one, and would damage a new one: they go first.
     for side in ["-wal", "-shm", ""] {
         match fs::rename(with_ending(path, side), with_ending(&aside, side)) {
-            Err(error) if !(error.kind() == io::ErrorKind::NotFound && !side.is_empty()) => {
+            Err(error) if error.kind() != io::ErrorKind::NotFound || side.is_empty() => {
                 return Err(failed(path, "is damaged and cannot be kept aside", error));
             }
             _ => {}

@@ -307,10 +307,10 @@ async fn a_lock_that_waits_is_given_up_in_time_and_names_the_process() {
     let held = store.try_lock(&key).unwrap().unwrap();
     tokio::time::pause();
     let began = tokio::time::Instant::now();
-    let error = store.lock(&key, Duration::from_secs(60)).await.unwrap_err();
+    let error = store.lock(&key, Duration::from_mins(1)).await.unwrap_err();
     assert_eq!(began.elapsed().as_secs(), 60);
     assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
-    let (got, ()) = tokio::join!(store.lock(&key, Duration::from_secs(60)), async {
+    let (got, ()) = tokio::join!(store.lock(&key, Duration::from_mins(1)), async {
         tokio::time::sleep(Duration::from_secs(5)).await;
         drop(held);
     });

@@ -31,7 +31,7 @@ pub struct Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // While it is locked, so that whoever opened it before sees in `take` that it is no longer the one to lock.
+        // While it is locked, so that whoever opened it before sees in [`claim`] that it is no longer the one to lock.
         if is_current(&self.file, &self.path) {
             let _ = fs::remove_file(&self.path);
         }
@@ -42,14 +42,36 @@ impl Drop for Lock {
 pub(super) fn try_lock(folder: &Path, key: &LockKey) -> Result<Option<Lock>> {
     let path = path(folder, key);
     loop {
-        let Some(mut file) = take(&path)? else { return Ok(None) };
-        // The holder before may have removed the file between our opening and locking it.
-        if is_current(&file, &path) {
-            // For people who wonder who holds it; a disk that is full does not matter here.
-            let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-            return Ok(Some(Lock { file, path }));
+        match claim(open(&path)?, &path)? {
+            Claim::Taken(lock) => return Ok(Some(lock)),
+            Claim::Held => return Ok(None),
+            Claim::Stale => {}
         }
     }
+}
+
+/// What becomes of an open lock file.
+#[derive(Debug)]
+pub(super) enum Claim {
+    /// It is ours.
+    Taken(Lock),
+    /// Somebody else has it.
+    Held,
+    /// The holder before removed it between our opening and locking it: it locks nothing any more.
+    Stale,
+}
+
+/// Locks an open file, if nobody has and it still is the one that others open.
+pub(super) fn claim(mut file: File, path: &Path) -> Result<Claim> {
+    if !lock_file(&file, path)? {
+        return Ok(Claim::Held);
+    }
+    if !is_current(&file, path) {
+        return Ok(Claim::Stale);
+    }
+    // For people who wonder who holds it; a disk that is full does not matter here.
+    let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+    Ok(Claim::Taken(Lock { file, path: path.to_owned() }))
 }
 
 /// Takes the lock, waiting for it at most `patience`.
@@ -71,7 +93,10 @@ pub(super) async fn lock(folder: &Path, key: &LockKey, patience: Duration) -> Re
 pub(super) async fn opening(folder: &Path, store: &Path, patience: Duration) -> Result<File> {
     let name = store.file_name().unwrap_or_default().as_bytes();
     let path = folder.join(format!("opening-{}.lock", digest(name)));
-    patiently(patience, || take(&path)).await?.ok_or_else(|| {
+    let file = open(&path)?;
+    let attempt = || Ok(lock_file(&file, &path)?.then_some(()));
+    let waited = patiently(patience, attempt).await?;
+    waited.map(|()| file).ok_or_else(|| {
         Error::new(
             ErrorKind::Store,
             format!("another run has been opening the store `{}` for {} s", store.display(), patience.as_secs()),
@@ -95,18 +120,17 @@ async fn patiently<T>(patience: Duration, mut attempt: impl FnMut() -> Result<Op
     }
 }
 
-/// Opens or makes the file and locks it if nobody has.
-fn take(path: &Path) -> Result<Option<File>> {
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| failed(path, "cannot be opened", error))?;
+/// Opens or makes a lock file.
+pub(super) fn open(path: &Path) -> Result<File> {
+    let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    opened.map_err(|error| failed(path, "cannot be opened", error))
+}
+
+/// Locks the file; false where somebody else has.
+fn lock_file(file: &File, path: &Path) -> Result<bool> {
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) => Err(unsupported(path, error)),
     }
 }
@@ -120,7 +144,7 @@ fn is_current(file: &File, path: &Path) -> bool {
     }
 }
 
-fn path(folder: &Path, key: &LockKey) -> PathBuf {
+pub(super) fn path(folder: &Path, key: &LockKey) -> PathBuf {
     folder.join(format!("{}.lock", digest(key.to_string().as_bytes())))
 }
 

@@ -81,3 +81,19 @@ async fn a_lock_is_free_once_its_process_is_dead() {
     child.wait().unwrap();
     assert!(store.try_lock(&key).unwrap().is_some());
 }
+
+#[test]
+fn a_lock_file_that_its_holder_removed_locks_nothing() {
+    use super::super::locks::{Claim, claim, open, path, try_lock};
+    let folder = TempDir::new().unwrap();
+    let key = LockKey::Order(order("a"));
+    let path = path(folder.path(), &key);
+    let first = try_lock(folder.path(), &key).unwrap().unwrap();
+    // One that comes while it is held, opens the file, and is slow.
+    let slow = open(&path).unwrap();
+    assert!(matches!(claim(slow.try_clone().unwrap(), &path).unwrap(), Claim::Held));
+    drop(first);
+    let second = try_lock(folder.path(), &key).unwrap().unwrap();
+    assert!(matches!(claim(slow, &path).unwrap(), Claim::Stale));
+    drop(second);
+}

@@ -16,3 +16,5 @@ pub mod record;
 pub mod sandbox;
 pub mod secret;
 pub mod store;
+#[cfg(test)]
+mod test_disk;

@@ -1,78 +1,168 @@
 //! Certificate files: written whole under another name, made current by one rename.
+//!
+//! Nothing that was delivered is ever changed: each pair has a folder of its own, and only the symlink `live` moves. Folders and links
+//! whose names begin with `.new-` or `.live-` are unfinished; the next delivery removes those that a killed run left.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{Delivered, Target, pair::Pair};
+use super::{
+    Delivered, Target,
+    folder::folder_name,
+    pair::{self, Pair},
+};
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, Retry},
     name::Name,
 };
 
 /// What `order.json` holds, for people and for the next delivery.
 #[derive(Serialize, Deserialize)]
-struct About {
-    order: String,
+pub(super) struct About {
+    pub(super) order: String,
     names: Vec<Name>,
     serial: String,
+    not_before: jiff::Timestamp,
     not_after: jiff::Timestamp,
     delivered: jiff::Timestamp,
 }
 
+/// How long a delivery waits for another one below the same folder; each takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// An error of the file system: which path, and why.
-pub(super) fn failed(path: &Path, what: &str, error: io::Error) -> Error {
-    Error::new(ErrorKind::Delivery, format!("`{}` {what}: {error}", path.display()))
-        .with_hint("make room or choose another folder with `--out`; the certificate is fetched again by the next run")
-        .with_source(error)
+fn failed(path: &Path, what: &str, error: io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room on that disk, or choose another folder with `--out`"
+        }
+        io::ErrorKind::PermissionDenied => "give this user the right to write there, or choose another folder with `--out`",
+        _ => "choose a folder that can be written with `--out`",
+    };
+    Error::new(ErrorKind::Delivery, format!("`{}` {what}: {error}", path.display())).with_hint(hint).with_source(error)
 }
 
-/// Makes sure that files can be made, written and removed below `out`.
+/// Makes sure that files and links can be made, written, renamed and removed below `out`.
 pub(super) fn check_writable(out: &Path) -> Result<()> {
     make_folder(out)?;
-    let probe = tempfile::Builder::new()
-        .prefix(".write-test-")
-        .tempfile_in(out)
-        .map_err(|error| failed(out, "cannot be written", error))?;
+    let cannot = |error| failed(out, "cannot be written", error);
+    let probe = tempfile::Builder::new().prefix(".write-test-").tempdir_in(out).map_err(cannot)?;
+    let path = probe.path().join("file");
     // Some file systems say that they are full only when the bytes go to the disk.
-    let mut file = probe.as_file();
-    let written = file.write_all(&[0; 16 * 1024]).and_then(|()| file.sync_all());
-    written.map_err(|error| failed(out, "cannot be written", error))?;
+    write_file(&path, 0o600, &"0".repeat(16 * 1024)).map_err(cannot)?;
+    let link = probe.path().join("link");
+    let linked = symlink("file", &link).and_then(|()| fs::rename(&link, probe.path().join("live")));
+    linked.map_err(|error| failed(out, "does not let symbolic links be made, which `live` is", error))?;
     probe.close().map_err(|error| failed(out, "does not let files be removed", error))
 }
 
-/// Writes the pair into a folder of its own and makes `live` point there, unless `live` holds the same pair already. `step` is called
-/// before each step that changes what others see; tests let it fail.
+/// Writes the pair into a folder of its own and makes `live` point there, unless `live` holds the same pair or a newer one already.
+/// `step` is called before each step that changes what others see; tests let it fail.
 pub(super) fn write(pair: &Pair, target: &Target, step: &mut dyn FnMut(&str) -> io::Result<()>) -> Result<Delivered> {
+    make_folder(&target.out)?;
+    let _lock = lock(&target.out)?;
     let parent = target.out.join(folder_name(pair, target)?);
     let live = parent.join("live");
-    let mut delivered = Delivered {
-        folder: parent.join(&pair.serial),
-        live: live.clone(),
+    make_folder(&parent)?;
+    sync_folder(&target.out)?;
+    sweep(&parent);
+    let (folder, is_written) = match find(&parent, pair) {
+        Found::Same(folder) => (folder, false),
+        Found::Free(folder) => {
+            place(pair, target, &folder, step)?;
+            (folder, true)
+        }
+    };
+    let is_current = fs::read_link(&live).is_ok_and(|link| Some(link.as_os_str()) == folder.file_name());
+    let moves = !is_current && !holds_newer(&live, pair);
+    if moves {
+        make_current(&folder, &live, step)?;
+    } else if is_written {
+        tracing::info!("`{}` holds a newer certificate for the same names, and stays", live.display());
+    }
+    Ok(Delivered {
+        has_private_key: folder.join("privkey.pem").is_file(),
+        folder,
+        live,
         names: pair.names.clone(),
         serial: pair.serial.clone(),
         not_after: pair.not_after,
-        changed: false,
-        has_private_key: pair.private_key.is_some(),
-    };
-    if holds(&live, pair) {
-        delivered.folder = parent.join(fs::read_link(&live).map_err(|error| failed(&live, "cannot be read", error))?);
-        return Ok(delivered);
+        changed: moves,
+    })
+}
+
+enum Found {
+    /// The pair is there already.
+    Same(PathBuf),
+    /// The pair is not there; this is where it goes.
+    Free(PathBuf),
+}
+
+/// The folder of the pair: its serial number, with a counter where something else has that name (another CA's certificate, or files
+/// that were damaged since).
+fn find(parent: &Path, pair: &Pair) -> Found {
+    let mut folder = parent.join(&pair.serial);
+    let mut number = 2;
+    while fs::symlink_metadata(&folder).is_ok() {
+        if is_same(&folder, pair) {
+            return Found::Same(folder);
+        }
+        folder = parent.join(format!("{}.{number}", pair.serial));
+        number += 1;
     }
-    make_folder(&parent)?;
+    Found::Free(folder)
+}
+
+/// Whether the folder holds exactly this pair. A key that is there already may stay where this time none came.
+fn is_same(folder: &Path, pair: &Pair) -> bool {
+    let has = |file: &str, text: &str| fs::read_to_string(folder.join(file)).is_ok_and(|found| found == text);
+    pair.private_key.as_ref().is_none_or(|key| has("privkey.pem", key.expose()))
+        && has("cert.pem", &pair.certificate)
+        && has("chain.pem", &pair.chain)
+        && has("fullchain.pem", &format!("{}{}", pair.certificate, pair.chain))
+        && about(folder).is_some()
+}
+
+/// Whether `live` holds a certificate for the same names that was issued later and still holds. Without this, two orders for the same
+/// names would push each other out with every run.
+fn holds_newer(live: &Path, pair: &Pair) -> bool {
+    let current = fs::read_to_string(live.join("cert.pem")).ok().and_then(|text| pair::look_at(&text));
+    let has_key = pair.private_key.is_none() || live.join("privkey.pem").is_file();
+    has_key
+        && current.is_some_and(|(names, not_before, not_after)| {
+            same_names(&names, &pair.names) && not_before > pair.not_before && not_after > jiff::Timestamp::now()
+        })
+}
+
+/// Whether two lists hold the same names, in any order.
+pub(super) fn same_names(left: &[Name], right: &[Name]) -> bool {
+    left.iter().all(|name| right.contains(name)) && right.iter().all(|name| left.contains(name))
+}
+
+/// What `order.json` in a folder says.
+pub(super) fn about(folder: &Path) -> Option<About> {
+    serde_json::from_str(&fs::read_to_string(folder.join("order.json")).ok()?).ok()
+}
+
+/// Writes all files under another name, then gives the folder its own.
+fn place(pair: &Pair, target: &Target, folder: &Path, step: &mut dyn FnMut(&str) -> io::Result<()>) -> Result<()> {
+    let parent = folder.parent().unwrap_or(folder);
     let fresh = tempfile::Builder::new()
         .prefix(".new-")
-        .tempdir_in(&parent)
-        .map_err(|error| failed(&parent, "cannot be written", error))?;
+        .tempdir_in(parent)
+        .map_err(|error| failed(parent, "cannot be written", error))?;
     let about = About {
         order: target.order.to_string(),
         names: pair.names.clone(),
         serial: pair.serial.clone(),
+        not_before: pair.not_before,
         not_after: pair.not_after,
         delivered: jiff::Timestamp::now(),
     };
@@ -89,83 +179,77 @@ pub(super) fn write(pair: &Pair, target: &Target, step: &mut dyn FnMut(&str) -> 
     }
     for (name, mode, text) in files {
         let path = fresh.path().join(name);
-        write_file(&path, mode, text, step).map_err(|error| failed(&path, "cannot be written", error))?;
+        let written = step("write").and_then(|()| write_file(&path, mode, text));
+        written.map_err(|error| failed(&path, "cannot be written", error))?;
     }
     sync_folder(fresh.path())?;
-    delivered.folder = place(fresh, &parent, &pair.serial, step)?;
-    make_current(&delivered.folder, &live, step)?;
-    delivered.changed = true;
-    Ok(delivered)
-}
-
-/// The folder of a certificate: `--name`, else its first name, with `_wildcard` for `*`. A renewal has the same names and goes where the
-/// certificate before it is; where a certificate with other names lives there, the order's id is appended.
-fn folder_name(pair: &Pair, target: &Target) -> Result<String> {
-    if let Some(name) = &target.name {
-        let plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
-        return plain.then(|| name.clone()).ok_or_else(|| {
-            Error::usage(format!("`{name}` cannot be a folder name"))
-                .with_hint("give `--name` one plain name, without `/` and without a dot in front")
-        });
-    }
-    let first = target.domains.first().or_else(|| pair.names.first()).map(Name::as_str).unwrap_or_default();
-    let plain = first.strip_prefix('*').map_or_else(|| first.to_owned(), |rest| format!("_wildcard{rest}"));
-    let taken = names_of(&target.out.join(&plain).join("live")).is_some_and(|names| !same(&names, &pair.names));
-    Ok(if taken { format!("{plain}-{}", target.order) } else { plain })
-}
-
-fn names_of(live: &Path) -> Option<Vec<Name>> {
-    let text = fs::read_to_string(live.join("order.json")).ok()?;
-    serde_json::from_str::<About>(&text).ok().map(|about| about.names)
-}
-
-fn same(left: &[Name], right: &[Name]) -> bool {
-    left.len() == right.len() && left.iter().all(|name| right.contains(name))
-}
-
-/// Whether `live` holds exactly this pair.
-fn holds(live: &Path, pair: &Pair) -> bool {
-    let has = |file: &str, text: &str| fs::read_to_string(live.join(file)).is_ok_and(|found| found == text);
-    let key = pair.private_key.as_ref().is_none_or(|key| has("privkey.pem", key.expose()));
-    key && has("cert.pem", &pair.certificate)
-        && has("chain.pem", &pair.chain)
-        && has("fullchain.pem", &format!("{}{}", pair.certificate, pair.chain))
-        && names_of(live).is_some()
-}
-
-fn write_file(path: &Path, mode: u32, text: &str, step: &mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<()> {
-    step("write")?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
-/// Gives the finished folder its name: the serial number, with a counter where an older, different folder has it.
-fn place(fresh: tempfile::TempDir, parent: &Path, serial: &str, step: &mut dyn FnMut(&str) -> io::Result<()>) -> Result<PathBuf> {
-    let names = std::iter::once(serial.to_owned()).chain((2..).map(|number| format!("{serial}.{number}")));
-    let mut free = names.map(|name| parent.join(name)).filter(|path| fs::symlink_metadata(path).is_err());
-    // The iterator never ends.
-    let folder = free.next().unwrap_or_else(|| parent.join(serial));
-    let moved = step("place").and_then(|()| fs::rename(fresh.path(), &folder));
-    moved.map_err(|error| failed(&folder, "cannot be made", error))?;
+    let moved = step("place").and_then(|()| fs::rename(fresh.path(), folder));
+    moved.map_err(|error| failed(folder, "cannot be made", error))?;
     // It has another name now: nothing is left to remove.
     let _ = fresh.keep();
-    sync_folder(parent)?;
-    Ok(folder)
+    sync_folder(parent)
 }
 
 /// Swaps `live` in one step: whoever reads it finds the old pair or the new one.
 fn make_current(folder: &Path, live: &Path, step: &mut dyn FnMut(&str) -> io::Result<()>) -> Result<()> {
-    let parent = live.parent().unwrap_or_else(|| Path::new("."));
-    let next = parent.join(format!(".live-{}", std::process::id()));
+    if fs::symlink_metadata(live).is_ok_and(|data| !data.is_symlink()) {
+        return Err(Error::new(ErrorKind::Delivery, format!("`{}` is not the symbolic link that it should be", live.display()))
+            .with_hint(format!("move it away; the new certificate is in `{}`", folder.display())));
+    }
+    let parent = live.parent().unwrap_or(live);
+    let next = parent.join(".live-new");
     let relative = folder.file_name().unwrap_or_default();
-    // Left by a run that died at this point.
-    let _ = fs::remove_file(&next);
     symlink(relative, &next)
         .and_then(|()| step("live"))
         .and_then(|()| fs::rename(&next, live))
         .map_err(|error| failed(live, "cannot be made", error))?;
     sync_folder(parent)
+}
+
+/// Removes what runs that were killed left. Under the lock, so that it is nobody's work in progress.
+fn sweep(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(".new-") {
+            let _ = fs::remove_dir_all(entry.path());
+        } else if name.starts_with(".live-") {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// One delivery at a time below `out`: two orders with the same first name must not both take its folder.
+fn lock(out: &Path) -> Result<Option<File>> {
+    let path = out.join(".lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| failed(&path, "cannot be written", error))?;
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(5)),
+            Err(TryLockError::WouldBlock) => {
+                let message = format!("another delivery has held `{}` for {} s", path.display(), PATIENCE.as_secs());
+                return Err(Error::new(ErrorKind::Delivery, message)
+                    .with_hint("see whether another run of this program hangs")
+                    .with_retry(Retry::Later));
+            }
+            // A file system without locks: each step is atomic all the same.
+            Err(TryLockError::Error(_)) => return Ok(None),
+        }
+    }
+}
+
+fn write_file(path: &Path, mode: u32, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 fn make_folder(folder: &Path) -> Result<()> {

@@ -10,8 +10,10 @@ use crate::{
 };
 
 mod files;
+mod folder;
 mod hook;
 mod pair;
+mod pem;
 
 /// Where a certificate goes.
 #[derive(Clone, Debug)]
@@ -29,7 +31,7 @@ pub struct Target {
 /// A delivered certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivered {
-    /// The folder of this serial number: `<out>/<name>/<serial>`.
+    /// The folder of this pair: `<out>/<name>/<serial>`, with a counter where something else has that name (`<serial>.2`).
     pub folder: PathBuf,
     /// The symlink to it: `<out>/<name>/live`.
     pub live: PathBuf,
@@ -39,13 +41,14 @@ pub struct Delivered {
     pub serial: String,
     /// The last second of its validity.
     pub not_after: jiff::Timestamp,
-    /// False where the same pair was current already: nothing was written, and no hook is due.
+    /// Whether `live` moved. False where it holds the same pair, or a newer one for the same names: no hook is due.
     pub changed: bool,
     /// Whether there is a `privkey.pem` (not where the CSR was the user's).
     pub has_private_key: bool,
 }
 
-/// Makes sure, before anything is published, that certificates can be written below `out`: makes the folder, writes and removes a file.
+/// Makes sure, before anything is published, that certificates can be written below `out`: makes the folder, and makes, renames and
+/// removes a file and a symbolic link.
 ///
 /// # Errors
 /// `ErrorKind::Delivery` naming the path and the reason (read-only, full, no permission).
@@ -53,7 +56,16 @@ pub fn check_writable(out: &Path) -> Result<()> {
     files::check_writable(out)
 }
 
-/// Verifies the pair (key belongs to leaf, leaf names every domain and has not expired, chain in order), writes it whole and makes it current.
+/// Makes sure, before anything is published, that `name` can be a certificate's folder (`--name`).
+///
+/// # Errors
+/// `ErrorKind::Usage` with what is wrong.
+pub fn check_name(name: &str) -> Result<()> {
+    folder::check_name(name)
+}
+
+/// Verifies the pair (key belongs to leaf, leaf names every domain and has not expired, chain in order), writes it whole and makes it
+/// current. The same pair again writes nothing. Blocks for a few milliseconds, at most 30 s while another delivery holds `out`.
 ///
 /// # Errors
 /// `ErrorKind::Delivery`: a pair that does not fit (what and why), or files that cannot be written. `live` stays as it was.

@@ -1,9 +1,10 @@
 //! Verification of a pair before it touches the disk.
 
-use rustls::{crypto::ring, sign::CertifiedKey};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::crypto::ring;
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, parse_x509_certificate};
 
+use super::pem::{self, Block};
 use crate::{
     error::{Error, ErrorKind, Result},
     name::Name,
@@ -22,8 +23,10 @@ pub(super) struct Pair {
     pub(super) private_key: Option<Secret>,
     /// The names of the leaf, in its order.
     pub(super) names: Vec<Name>,
-    /// The serial number, lower-case hex.
+    /// The serial number, lower-case hex, without leading zero bytes.
     pub(super) serial: String,
+    /// The first second of the validity.
+    pub(super) not_before: jiff::Timestamp,
     /// The last second of the validity.
     pub(super) not_after: jiff::Timestamp,
 }
@@ -35,91 +38,148 @@ fn unfit(why: impl Into<String>) -> Error {
 }
 
 /// Verifies that the key belongs to the leaf, that the leaf names every one of `domains` and has not expired at `now`, and brings the
-/// chain in order.
+/// chain in order. A certificate that is not valid yet passes with a warning: more often than not this machine's clock is slow.
 pub(super) fn verify(bundle: &Bundle, domains: &[Name], now: jiff::Timestamp) -> Result<Pair> {
-    let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(bundle.certificate.as_bytes())
-        .collect::<Result<_, _>>()
-        .map_err(|error| unfit(format!("the certificate is no PEM: {error}")))?;
+    let mut certificates = pem::blocks(&bundle.certificate).map_err(|why| unfit(format!("the certificate is no PEM: {why}")))?;
+    certificates.retain(|block| matches!(block.label.as_str(), "CERTIFICATE" | "X509 CERTIFICATE"));
     if certificates.is_empty() {
         return Err(unfit("the order is issued, but its certificate has no PEM block"));
     }
-    let key = match &bundle.private_key {
-        Some(secret) => Some(
-            PrivateKeyDer::from_pem_slice(secret.expose().as_bytes())
-                .map_err(|error| unfit(format!("the private key is no PEM key of a known kind: {error}")))?,
-        ),
-        None => None,
-    };
-    let ordered = in_order(certificates, key.as_ref())?;
-    let leaf = parse(&ordered[0])?;
-    let names = names(&leaf)?;
+    let key = bundle.private_key.as_ref().map(read_key).transpose()?;
+    let parsed = certificates.iter().map(|block| parse(&block.der)).collect::<Result<Vec<_>>>()?;
+    let ordered = in_order(parsed, key.as_ref())?;
+    let leaf = &ordered[0];
+    let names = names(leaf)?;
     if let Some(missing) = domains.iter().find(|domain| !covers(&names, domain)) {
         let all = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         return Err(unfit(format!("the certificate does not name `{missing}`; it names {all}")));
     }
-    let not_after = jiff::Timestamp::from_second(leaf.validity().not_after.timestamp())
-        .map_err(|error| unfit(format!("the certificate's last day cannot be read: {error}")))?;
+    let moment = |time: x509_parser::time::ASN1Time| {
+        jiff::Timestamp::from_second(time.timestamp())
+            .map_err(|error| unfit(format!("the certificate's validity cannot be read: {error}")))
+    };
+    let (not_before, not_after) = (moment(leaf.validity().not_before)?, moment(leaf.validity().not_after)?);
     if not_after < now {
-        return Err(unfit(format!("the certificate expired on {not_after}")));
+        return Err(unfit(format!("the certificate expired on {not_after}; this machine's clock says {now}")));
     }
+    if not_before > now {
+        tracing::warn!(
+            "the certificate is valid from {not_before} on, and this machine's clock says {now}: one of the two is wrong"
+        );
+    }
+    let text = |certificate: &X509Certificate<'_>| pem::write("CERTIFICATE", certificate.as_raw()).expose().to_owned();
     Ok(Pair {
-        certificate: pem("CERTIFICATE", &ordered[0]),
-        chain: ordered[1..].iter().map(|der| pem("CERTIFICATE", der)).collect(),
-        private_key: key.map(|key| Secret::new(pem(key_label(&key), key.secret_der()))),
+        certificate: text(leaf),
+        chain: ordered[1..].iter().map(text).collect(),
+        private_key: key.map(|key| pem::write(&key.label, &key.der)),
         names,
-        serial: data_encoding::HEXLOWER.encode(leaf.raw_serial()),
+        serial: serial(leaf),
+        not_before,
         not_after,
     })
 }
 
-/// The leaf first, then each issuer. Where that cannot be told, as received.
-fn in_order(
-    mut rest: Vec<CertificateDer<'static>>,
-    key: Option<&PrivateKeyDer<'static>>,
-) -> Result<Vec<CertificateDer<'static>>> {
-    let mut seen = Vec::new();
-    rest.retain(|der| {
-        let fresh = !seen.contains(der);
-        seen.push(der.clone());
-        fresh
-    });
+/// The names and the validity of a certificate that was delivered earlier, as far as they are needed to compare; `None` where it cannot
+/// be read.
+pub(super) fn look_at(certificate: &str) -> Option<(Vec<Name>, jiff::Timestamp, jiff::Timestamp)> {
+    let blocks = pem::blocks(certificate).ok()?;
+    let leaf = parse(&blocks.first()?.der).ok()?;
+    let moment = |time: x509_parser::time::ASN1Time| jiff::Timestamp::from_second(time.timestamp()).ok();
+    Some((names(&leaf).ok()?, moment(leaf.validity().not_before)?, moment(leaf.validity().not_after)?))
+}
+
+fn read_key(text: &Secret) -> Result<Block> {
+    let refuse = |why: &str| unfit(format!("the private key cannot be used: {why}"));
+    let mut blocks = pem::blocks(text.expose()).map_err(|why| refuse(&why))?;
+    blocks.retain(|block| matches!(block.label.as_str(), "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY"));
+    let key = blocks.pop().ok_or_else(|| refuse("it is no PEM key in PKCS#8, PKCS#1 or SEC1 form"))?;
+    if blocks.is_empty() { Ok(key) } else { Err(refuse("there are several")) }
+}
+
+fn parse(der: &[u8]) -> Result<X509Certificate<'_>> {
+    parse_x509_certificate(der)
+        .map(|(_, certificate)| certificate)
+        .map_err(|error| unfit(format!("a certificate of the chain cannot be read: {error}")))
+}
+
+/// The leaf first, then each issuer. Doubles, and other certificates of an issuer that is in the chain already (cross-signed ones), are left
+/// out; anything else that does not belong is an error, since then something is missing in between.
+fn in_order<'a>(mut rest: Vec<X509Certificate<'a>>, key: Option<&Block>) -> Result<Vec<X509Certificate<'a>>> {
     let leaf = match key {
         Some(key) => leaf_of(&rest, key)?,
-        None => 0,
+        None => leaf_among(&rest),
     };
     let mut ordered = vec![rest.remove(leaf)];
-    let received = rest.clone();
     while let Some(last) = ordered.last() {
-        let issuer = parse(last)?.issuer().as_raw().to_vec();
-        let subjects = rest.iter().map(|der| parse(der).map(|certificate| certificate.subject().as_raw().to_vec()));
-        let Some(next) = subjects.collect::<Result<Vec<_>>>()?.iter().position(|subject| *subject == issuer) else { break };
+        let issuer = last.issuer().as_raw();
+        let is_new = |candidate: &X509Certificate<'_>| {
+            candidate.subject().as_raw() == issuer && ordered.iter().all(|known| known.subject().as_raw() != issuer)
+        };
+        let Some(next) = rest.iter().position(is_new) else { break };
         ordered.push(rest.remove(next));
     }
-    if !rest.is_empty() {
-        ordered.truncate(1);
-        ordered.extend(received);
+    let stray = rest.iter().find(|left| ordered.iter().all(|known| known.subject().as_raw() != left.subject().as_raw()));
+    match (stray, ordered.last()) {
+        (Some(stray), Some(last)) => Err(unfit(format!(
+            "the chain has a gap: the certificate of `{}` was issued by `{}`, whose certificate is not there, but that of `{}` is",
+            last.subject(),
+            last.issuer(),
+            stray.subject()
+        ))),
+        _ => Ok(ordered),
     }
-    Ok(ordered)
 }
 
 /// The certificate that the key belongs to.
-fn leaf_of(certificates: &[CertificateDer<'static>], key: &PrivateKeyDer<'static>) -> Result<usize> {
-    let provider = ring::default_provider();
-    let mut reason = String::new();
-    for (index, der) in certificates.iter().enumerate() {
-        match CertifiedKey::from_der(vec![der.clone()], key.clone_key(), &provider) {
-            Ok(_) => return Ok(index),
-            Err(error) if index == 0 => reason = error.to_string(),
-            Err(_) => {}
+fn leaf_of(certificates: &[X509Certificate<'_>], key: &Block) -> Result<usize> {
+    let der = match key.label.as_str() {
+        "RSA PRIVATE KEY" => PrivateKeyDer::from(PrivatePkcs1KeyDer::from(key.der.to_vec())),
+        "EC PRIVATE KEY" => PrivateKeyDer::from(PrivateSec1KeyDer::from(key.der.to_vec())),
+        _ => PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.der.to_vec())),
+    };
+    match ring::default_provider().key_provider.load_private_key(der) {
+        Ok(loaded) => {
+            let public = loaded.public_key().ok_or_else(|| unfit("the private key does not tell its public key"))?;
+            certificates
+                .iter()
+                .position(|certificate| certificate.public_key().raw == public.as_ref())
+                .ok_or_else(|| unfit("the private key does not belong to the certificate"))
         }
+        // A kind that the TLS library does not load (SM2, P-521). Such a key carries its public point (RFC 5915 section 3).
+        Err(error) => certificates
+            .iter()
+            .position(|certificate| {
+                is_elliptic(certificate) && contains(&key.der, &certificate.public_key().subject_public_key.data)
+            })
+            .ok_or_else(|| unfit(format!("the private key cannot be used, or does not belong to the certificate: {error}"))),
     }
-    Err(unfit(format!("the private key does not belong to the certificate: {reason}")))
 }
 
-fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>> {
-    parse_x509_certificate(der)
-        .map(|(_, certificate)| certificate)
-        .map_err(|error| unfit(format!("the certificate cannot be read: {error}")))
+/// Whether the public key is one of RFC 5480 section 2.1.1 (id-ecPublicKey), or SM2 under its own number (GB/T 33560).
+fn is_elliptic(certificate: &X509Certificate<'_>) -> bool {
+    let algorithm = certificate.public_key().algorithm.algorithm.to_id_string();
+    matches!(algorithm.as_str(), "1.2.840.10045.2.1" | "1.2.156.10197.1.301")
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    needle.len() >= 33 && haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+/// The leaf where there is no key to tell: the first that is no CA, else the first that issued none of the others.
+fn leaf_among(certificates: &[X509Certificate<'_>]) -> usize {
+    let issued_none = |candidate: &X509Certificate<'_>| {
+        let subject = candidate.subject().as_raw();
+        certificates.iter().all(|other| other.issuer().as_raw() != subject || other.subject().as_raw() == subject)
+    };
+    let no_authority = certificates.iter().position(|certificate| !certificate.is_ca());
+    no_authority.or_else(|| certificates.iter().position(issued_none)).unwrap_or_default()
+}
+
+fn serial(certificate: &X509Certificate<'_>) -> String {
+    let bytes = certificate.raw_serial();
+    // DER puts a zero byte in front of a number whose first bit is set.
+    let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len().saturating_sub(1));
+    data_encoding::HEXLOWER.encode(&bytes[first..])
 }
 
 /// The DNS names of the certificate: its subject alternative names, else its common name.
@@ -148,23 +208,4 @@ fn covers(names: &[Name], domain: &Name) -> bool {
     names.iter().any(|name| {
         name == domain || !domain.is_wildcard() && name.is_wildcard() && domain.parent().as_ref() == Some(&name.base())
     })
-}
-
-fn key_label(key: &PrivateKeyDer<'_>) -> &'static str {
-    match key {
-        PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
-        PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
-        _ => "PRIVATE KEY",
-    }
-}
-
-/// PEM with lines of 64 characters (RFC 7468 section 2).
-fn pem(label: &str, der: &[u8]) -> String {
-    let body = data_encoding::BASE64.encode(der);
-    let mut text = format!("-----BEGIN {label}-----\n");
-    for line in body.as_bytes().chunks(64) {
-        text.extend(line.iter().copied().map(char::from));
-        text.push('\n');
-    }
-    text + &format!("-----END {label}-----\n")
 }

@@ -1,17 +1,13 @@
-use std::{
-    fs, io,
-    os::unix::fs::PermissionsExt,
-    time::{Duration, Instant},
-};
+use std::{fs, io, os::unix::fs::PermissionsExt};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{environment::Environment, error::ErrorKind, secret::Secret};
+use crate::{error::ErrorKind, secret::Secret, test_disk};
 
-const RSA_CERTIFICATE: &str = include_str!("../../tests/data/pairs/rsa.crt");
-const RSA_KEY: &str = include_str!("../../tests/data/pairs/rsa-pkcs1.key");
+mod hooks;
+mod pairs;
 
 fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
@@ -41,6 +37,15 @@ impl Ca {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
         let params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
         (params.signed_by(&key, &self.intermediate).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// A pair that was issued in the middle of `year`.
+    fn issued_in(&self, year: i32, names: &[&str]) -> Bundle {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        params.not_before = rcgen::date_time_ymd(year, 6, 1);
+        let leaf = params.signed_by(&key, &self.intermediate).unwrap().pem();
+        Bundle { certificate: format!("{leaf}{}", self.intermediate.pem()), private_key: Some(Secret::new(key.serialize_pem())) }
     }
 
     fn bundle(&self, names: &[&str]) -> Bundle {
@@ -108,6 +113,159 @@ fn a_renewal_takes_the_place_of_the_older_certificate() {
 }
 
 #[test]
+fn a_set_of_names_keeps_its_folder() {
+    let (ca, out) = (Ca::new(), TempDir::new().unwrap());
+    let home = |names: &[&str], order: &str| deliver(&ca.bundle(names), &target(out.path(), order, names)).unwrap().live;
+    let at = |folder: &str| out.path().join(folder).join("live");
+    assert_eq!(home(&["a.test", "b.test"], "o-1"), at("a.test"));
+    assert_eq!(home(&["b.test", "a.test"], "o-2"), at("a.test"), "the same names in another order");
+    assert_eq!(home(&["a.test"], "o-3"), at("a.test-o-3"), "other names, another order");
+    assert_eq!(home(&["a.test"], "o-4"), at("a.test-o-3"), "its renewal");
+    assert_eq!(home(&["a.test", "c.test"], "o-2"), at("a.test"), "the same order, issued anew with other names");
+    assert_eq!(home(&["a.test", "d.test"], "o-5"), at("a.test-o-5"));
+}
+
+#[test]
+fn orders_at_once_with_one_first_name_do_not_share_a_folder() {
+    let (ca, out) = (Ca::new(), TempDir::new().unwrap());
+    let bundles: Vec<Bundle> = (0..6).map(|number| ca.bundle(&["a.test", &format!("n{number}.test")])).collect();
+    let mut homes: Vec<PathBuf> = std::thread::scope(|scope| {
+        let deliveries: Vec<_> = bundles
+            .iter()
+            .enumerate()
+            .map(|(number, bundle)| (bundle, target(out.path(), &format!("o-{number}"), &["a.test"])))
+            .map(|(bundle, target)| scope.spawn(move || deliver(bundle, &target).unwrap().live))
+            .collect();
+        deliveries.into_iter().map(|delivery| delivery.join().unwrap()).collect()
+    });
+    homes.sort();
+    homes.dedup();
+    assert_eq!(homes.len(), 6);
+}
+
+#[test]
+fn an_older_certificate_does_not_push_out_a_newer_one() {
+    let (ca, out) = (Ca::new(), TempDir::new().unwrap());
+    let (older, newer) = (ca.issued_in(2024, &["www.example.com"]), ca.issued_in(2025, &["www.example.com"]));
+    let put = |bundle: &Bundle, order: &str| deliver(bundle, &target(out.path(), order, &[])).unwrap();
+    assert!(put(&older, "o-1").changed);
+    let current = put(&newer, "o-2");
+    assert!(current.changed);
+    for bundle in [&older, &newer, &older] {
+        assert!(!put(bundle, "o-1").changed);
+        assert_eq!(fs::read_link(&current.live).unwrap(), current.folder.file_name().unwrap());
+    }
+    let late = ca.issued_in(2023, &["www.example.com"]);
+    let kept = put(&late, "o-3");
+    assert!(!kept.changed && kept.folder.join("privkey.pem").is_file(), "it is on disk all the same");
+    // What is damaged is replaced by whatever is whole.
+    fs::remove_file(current.live.join("privkey.pem")).unwrap();
+    assert!(put(&older, "o-1").changed);
+}
+
+#[test]
+fn a_key_that_does_not_come_a_second_time_stays() {
+    let (ca, out) = (Ca::new(), TempDir::new().unwrap());
+    let bundle = ca.bundle(&["www.example.com"]);
+    let target = target(out.path(), "o-1", &[]);
+    let first = deliver(&bundle, &target).unwrap();
+    let without = Bundle { private_key: None, ..bundle };
+    assert_eq!(deliver(&without, &target).unwrap(), Delivered { changed: false, ..first });
+}
+
+#[test]
+fn what_a_killed_run_left_is_finished_and_swept() {
+    let (ca, out) = (Ca::new(), TempDir::new().unwrap());
+    let bundle = ca.bundle(&["www.example.com"]);
+    let target = target(out.path(), "o-1", &[]);
+    let first = deliver(&bundle, &target).unwrap();
+    // Killed between writing the folder and moving `live`, with scraps of earlier ones.
+    let parent = first.live.parent().unwrap();
+    fs::remove_file(&first.live).unwrap();
+    std::os::unix::fs::symlink("nowhere", parent.join(".live-new")).unwrap();
+    fs::create_dir(parent.join(".new-scrap")).unwrap();
+    fs::write(parent.join(".new-scrap/privkey.pem"), "x").unwrap();
+    let second = deliver(&bundle, &target).unwrap();
+    assert_eq!(second, first);
+    let mut left: Vec<_> = fs::read_dir(parent).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    let mut expected = [std::ffi::OsString::from(&first.serial), "live".into()];
+    expected.sort();
+    assert_eq!(left, expected);
+}
+
+#[test]
+fn a_process_killed_at_any_moment_leaves_live_whole() {
+    use std::io::{BufRead, BufReader};
+    const OUT: &str = "DV_TEST_OUT";
+    let ca = Ca::new();
+    if let Some(out) = std::env::var_os(OUT) {
+        loop {
+            let delivered = deliver(&ca.bundle(&["www.example.com"]), &target(Path::new(&out), "o-1", &[])).unwrap();
+            println!("current {}", delivered.serial);
+        }
+    }
+    let out = TempDir::new().unwrap();
+    for rounds in 1..=8 {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "delivery::tests::a_process_killed_at_any_moment_leaves_live_whole", "--nocapture"]);
+        let mut child = command.env(OUT, out.path()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let seen = lines.map(Result::unwrap).filter(|line| line.contains("current ")).take(rounds).count();
+        assert_eq!(seen, rounds);
+        // Somewhere in the next round.
+        for _ in 0..rounds * 7 {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let live = out.path().join("www.example.com/live");
+        let read = |file: &str| fs::read_to_string(live.join(file)).unwrap();
+        let bundle = Bundle { certificate: read("fullchain.pem"), private_key: Some(Secret::new(read("privkey.pem"))) };
+        let pair = pair::verify(&bundle, &[name("www.example.com")], jiff::Timestamp::now()).unwrap();
+        assert_eq!((pair.certificate, pair.chain), (read("cert.pem"), read("chain.pem")));
+        assert_eq!(files::about(&live).unwrap().order, "o-1");
+    }
+}
+
+#[test]
+fn a_live_that_is_no_link_is_not_replaced() {
+    let (ca, out) = (Ca::new(), TempDir::new().unwrap());
+    fs::create_dir_all(out.path().join("www.example.com/live")).unwrap();
+    fs::write(out.path().join("www.example.com/live/mine"), "x").unwrap();
+    let error = deliver(&ca.bundle(&["www.example.com"]), &target(out.path(), "o-1", &[])).unwrap_err();
+    assert!(error.to_string().contains("not the symbolic link"), "{error}");
+    assert!(out.path().join("www.example.com/live/mine").exists());
+}
+
+#[test]
+fn a_full_or_read_only_disk_is_found_before_and_costs_nothing() {
+    let Some(disk) = test_disk::small("delivery::tests::a_full_or_read_only_disk_is_found_before_and_costs_nothing", "256k")
+    else {
+        return;
+    };
+    let ca = Ca::new();
+    let target = target(&disk, "o-1", &[]);
+    let (old, new) = (ca.bundle(&["www.example.com"]), ca.bundle(&["www.example.com"]));
+    let before = deliver(&old, &target).unwrap();
+    let filler = test_disk::fill(&disk);
+    for outcome in [check_writable(&disk), deliver(&new, &target).map(drop)] {
+        let error = outcome.unwrap_err();
+        assert!(error.to_string().contains("No space left"), "{error}");
+        assert!(error.hint().unwrap().contains("make room"), "{error:?}");
+    }
+    assert_eq!(fs::read_link(&before.live).unwrap(), Path::new(&before.serial));
+    fs::remove_file(&filler).unwrap();
+    check_writable(&disk).unwrap();
+    assert!(deliver(&new, &target).unwrap().changed);
+    test_disk::remount(&disk, "ro");
+    for outcome in [check_writable(&disk), deliver(&old, &target).map(drop)] {
+        let error = outcome.unwrap_err();
+        assert!(error.to_string().contains("Read-only"), "{error}");
+    }
+}
+
+#[test]
 fn wildcards_and_chosen_names_make_folders() {
     let (ca, out) = (Ca::new(), TempDir::new().unwrap());
     let wildcard = deliver(&ca.bundle(&["*.example.com"]), &target(out.path(), "o-1", &["*.example.com"])).unwrap();
@@ -119,68 +277,6 @@ fn wildcards_and_chosen_names_make_folders() {
         chosen.name = Some(bad.into());
         assert_eq!(deliver(&ca.bundle(&["x.example.com"]), &chosen).unwrap_err().kind(), ErrorKind::Usage, "{bad}");
     }
-}
-
-#[test]
-fn rsa_keys_in_pkcs1_and_windows_line_ends_are_read() {
-    let out = TempDir::new().unwrap();
-    let bundle = Bundle {
-        certificate: format!("subject=/CN=rsa.example.com\r\n{}", RSA_CERTIFICATE.replace('\n', "\r\n")),
-        private_key: Some(Secret::new(RSA_KEY.replace('\n', "\r\n"))),
-    };
-    let delivered = deliver(&bundle, &target(out.path(), "o-1", &["rsa.example.com"])).unwrap();
-    assert_eq!(fs::read_to_string(delivered.live.join("privkey.pem")).unwrap(), RSA_KEY);
-    assert_eq!(fs::read_to_string(delivered.live.join("cert.pem")).unwrap(), RSA_CERTIFICATE);
-}
-
-#[test]
-fn a_chain_in_any_order_is_brought_in_order() {
-    let (ca, out) = (Ca::new(), TempDir::new().unwrap());
-    let (leaf, key) = ca.leaf(&["www.example.com"]);
-    let shuffled = format!("{}{}{leaf}{leaf}", ca.root, ca.intermediate.pem());
-    let bundle = Bundle { certificate: shuffled, private_key: Some(Secret::new(key)) };
-    let delivered = deliver(&bundle, &target(out.path(), "o-1", &["www.example.com"])).unwrap();
-    let text = fs::read_to_string(delivered.live.join("fullchain.pem")).unwrap();
-    let normal = |pem: &str| pem.replace("\r\n", "\n");
-    assert_eq!(text, format!("{}{}{}", normal(&leaf), normal(&ca.intermediate.pem()), normal(&ca.root)));
-}
-
-#[test]
-fn where_the_csr_was_the_users_there_is_no_key_file() {
-    let (ca, out) = (Ca::new(), TempDir::new().unwrap());
-    let bundle = Bundle { private_key: None, ..ca.bundle(&["www.example.com"]) };
-    let delivered = deliver(&bundle, &target(out.path(), "o-1", &[])).unwrap();
-    assert!(!delivered.has_private_key && !delivered.live.join("privkey.pem").exists());
-}
-
-#[test]
-fn pairs_that_do_not_fit_are_refused_and_live_stays() {
-    let (ca, out) = (Ca::new(), TempDir::new().unwrap());
-    let good = deliver(&ca.bundle(&["www.example.com"]), &target(out.path(), "o-1", &[])).unwrap();
-    let expired = {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec!["www.example.com".to_owned()]).unwrap();
-        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
-        Bundle {
-            certificate: params.signed_by(&key, &ca.intermediate).unwrap().pem(),
-            private_key: Some(Secret::new(key.serialize_pem())),
-        }
-    };
-    let foreign_key = Bundle { private_key: ca.bundle(&["x.example.com"]).private_key, ..ca.bundle(&["www.example.com"]) };
-    let cases = [
-        (foreign_key, "does not belong"),
-        (ca.bundle(&["other.example.com"]), "does not name `www.example.com`"),
-        (ca.bundle(&["*.www.example.com"]), "does not name `www.example.com`"),
-        (expired, "expired"),
-        (Bundle { certificate: "no pem".into(), private_key: None }, "no PEM block"),
-    ];
-    for (bundle, expected) in cases {
-        let error = deliver(&bundle, &target(out.path(), "o-2", &["www.example.com"])).unwrap_err();
-        assert!(error.to_string().contains(expected), "{error}");
-        assert_eq!(error.kind(), ErrorKind::Delivery);
-    }
-    assert_eq!(fs::read_link(&good.live).unwrap(), Path::new(&good.serial));
-    deliver(&ca.bundle(&["*.example.com"]), &target(out.path(), "o-3", &["www.example.com"])).unwrap();
 }
 
 #[test]
@@ -223,65 +319,4 @@ fn a_place_that_cannot_be_written_is_found_before() {
     let error = check_writable(&folder.path().join("file/out")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Delivery);
     assert!(error.to_string().contains("file/out"), "{error}");
-}
-
-fn delivered(out: &Path) -> Delivered {
-    deliver(&Ca::new().bundle(&["www.example.com"]), &target(out, "o-1", &[])).unwrap()
-}
-
-async fn hook(line: &str, delivered: &Delivered, timeout: Duration) -> Result<()> {
-    let environment = Environment::of([("PATH", "/usr/bin:/bin"), ("KEPT", "yes"), ("TOKEN", "hidden")]);
-    let order = OrderId::parse("o-1").unwrap();
-    run_hook(&Hook::Shell(line.into()), delivered, &order, &environment, &["TOKEN".to_owned()], timeout).await
-}
-
-const LONG: Duration = Duration::from_secs(30);
-
-#[tokio::test]
-async fn a_hook_gets_paths_and_no_credentials() {
-    let out = TempDir::new().unwrap();
-    let delivered = delivered(out.path());
-    let line = "test -s \"$DV_FULLCHAIN\" -a -s \"$DV_PRIVKEY\" -a \"$DV_ORDER_ID\" = o-1 -a \"$KEPT\" = yes -a -z \"$TOKEN\" \
-                -a \"$DV_FOLDER\" = www.example.com && ! read line";
-    hook(line, &delivered, LONG).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_hook_that_fails_says_what_it_said_last() {
-    let out = TempDir::new().unwrap();
-    let delivered = delivered(out.path());
-    let error = hook("echo one; echo two >&2; exit 7", &delivered, LONG).await.unwrap_err().to_string();
-    assert!(error.contains("two") && error.contains('7'), "{error}");
-    let error = hook("exit 3", &delivered, LONG).await.unwrap_err().to_string();
-    assert!(error.contains("it said nothing"), "{error}");
-    let missing = Hook::Program("/nonexistent/program".into());
-    let order = OrderId::parse("o-1").unwrap();
-    let error = run_hook(&missing, &delivered, &order, &Environment::default(), &[], LONG).await.unwrap_err().to_string();
-    assert!(error.contains("/nonexistent/program") && error.contains("cannot start"), "{error}");
-}
-
-#[tokio::test]
-async fn megabytes_of_output_do_not_block_and_only_the_end_is_kept() {
-    let out = TempDir::new().unwrap();
-    let line = "head -c 5000000 /dev/zero | tr '\\0' x; echo; echo the end; exit 1";
-    let error = hook(line, &delivered(out.path()), LONG).await.unwrap_err().to_string();
-    assert!(error.contains("the end"), "{}", &error[error.len() - 100..]);
-    assert!(error.len() < 70_000);
-}
-
-#[tokio::test]
-async fn a_hook_that_hangs_is_ended_with_its_children() {
-    let out = TempDir::new().unwrap();
-    let delivered = delivered(out.path());
-    let began = Instant::now();
-    let line = format!("sleep 60 & echo $! > {0}/pid; sleep 60", out.path().display());
-    let error = hook(&line, &delivered, Duration::from_millis(500)).await.unwrap_err().to_string();
-    assert!(error.contains("was ended"), "{error}");
-    let child = fs::read_to_string(out.path().join("pid")).unwrap();
-    let is_running = || fs::read_to_string(format!("/proc/{}/stat", child.trim())).is_ok_and(|stat| !stat.contains(") Z "));
-    while is_running() && began.elapsed() < Duration::from_secs(10) {
-        tokio::task::yield_now().await;
-    }
-    assert!(!is_running(), "the child of the hook goes on");
-    assert!(began.elapsed() < Duration::from_secs(10));
 }

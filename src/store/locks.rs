@@ -1,9 +1,12 @@
 //! Locks between runs: kernel file locks, gone with the process that held them.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io,
-    os::unix::fs::OpenOptionsExt,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -11,8 +14,8 @@ use std::{
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::{LockKey, failed};
-use crate::error::{Error, ErrorKind, Result};
+use super::{LockKey, fault::failed};
+use crate::error::{Error, ErrorKind, Result, Retry};
 
 /// How often a lock that is taken is tried again.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -22,46 +25,131 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 #[must_use]
 pub struct Lock {
-    _file: File,
+    file: File,
+    path: PathBuf,
 }
 
-/// Takes the lock in `folder` if it is free. Lock files stay: removing one that another process has just opened would give the lock twice.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // While it is locked, so that whoever opened it before sees in [`claim`] that it is no longer the one to lock.
+        if is_current(&self.file, &self.path) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Takes the lock in `folder` if it is free.
 pub(super) fn try_lock(folder: &Path, key: &LockKey) -> Result<Option<Lock>> {
     let path = path(folder, key);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|error| failed(&path, "cannot be opened", error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(Lock { _file: file })),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(unsupported(&path, error)),
+    loop {
+        match claim(open(&path)?, &path)? {
+            Claim::Taken(lock) => return Ok(Some(lock)),
+            Claim::Held => return Ok(None),
+            Claim::Stale => {}
+        }
     }
+}
+
+/// What becomes of an open lock file.
+#[derive(Debug)]
+pub(super) enum Claim {
+    /// It is ours.
+    Taken(Lock),
+    /// Somebody else has it.
+    Held,
+    /// The holder before removed it between our opening and locking it: it locks nothing any more.
+    Stale,
+}
+
+/// Locks an open file, if nobody has and it still is the one that others open.
+pub(super) fn claim(mut file: File, path: &Path) -> Result<Claim> {
+    if !lock_file(&file, path)? {
+        return Ok(Claim::Held);
+    }
+    if !is_current(&file, path) {
+        return Ok(Claim::Stale);
+    }
+    // For people who wonder who holds it; a disk that is full does not matter here.
+    let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+    Ok(Claim::Taken(Lock { file, path: path.to_owned() }))
 }
 
 /// Takes the lock, waiting for it at most `patience`.
 pub(super) async fn lock(folder: &Path, key: &LockKey, patience: Duration) -> Result<Lock> {
+    let found = patiently(patience, || try_lock(folder, key)).await?;
+    found.ok_or_else(|| {
+        let process = fs::read_to_string(path(folder, key)).ok().and_then(|text| text.trim().parse::<u32>().ok());
+        let (holder, hint) = match process {
+            Some(process) => (format!("another run (process {process})"), format!("see whether process {process} hangs")),
+            None => ("another run".to_owned(), "see whether another run of this program hangs".to_owned()),
+        };
+        Error::new(ErrorKind::Held, format!("{key} is held by {holder}; waited {} s", patience.as_secs()))
+            .with_hint(format!("wait for it to end, or {hint}"))
+            .with_retry(Retry::Later)
+    })
+}
+
+/// The lock under which the store at `store` is opened. Its file stays: it is not empty where a store was opened before.
+pub(super) async fn opening(folder: &Path, store: &Path, patience: Duration) -> Result<File> {
+    let name = store.file_name().unwrap_or_default().as_bytes();
+    let path = folder.join(format!("opening-{}.lock", digest(name)));
+    let file = open(&path)?;
+    let attempt = || Ok(lock_file(&file, &path)?.then_some(()));
+    let waited = patiently(patience, attempt).await?;
+    waited.map(|()| file).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Store,
+            format!("another run has been opening the store `{}` for {} s", store.display(), patience.as_secs()),
+        )
+        .with_hint("see whether another run of this program hangs")
+        .with_retry(Retry::Later)
+    })
+}
+
+/// Tries until there is something or the time is up; the first time at once, the last time when it is up.
+async fn patiently<T>(patience: Duration, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
     let deadline = Instant::now() + patience;
     let mut pause = FIRST_PAUSE;
     loop {
-        if let Some(lock) = try_lock(folder, key)? {
-            return Ok(lock);
+        let found = attempt()?;
+        if found.is_some() || Instant::now() >= deadline {
+            return Ok(found);
         }
-        if Instant::now() >= deadline {
-            return Err(Error::new(ErrorKind::Held, format!("{key} was held by another run for {} s", patience.as_secs()))
-                .with_hint("see whether another run of this program hangs"));
-        }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep_until((Instant::now() + pause).min(deadline)).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
-fn path(folder: &Path, key: &LockKey) -> PathBuf {
-    let digest = Sha256::digest(key.to_string().as_bytes());
-    folder.join(format!("{}.lock", data_encoding::HEXLOWER.encode(&digest[..16])))
+/// Opens or makes a lock file.
+pub(super) fn open(path: &Path) -> Result<File> {
+    let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    opened.map_err(|error| failed(path, "cannot be opened", error))
+}
+
+/// Locks the file; false where somebody else has.
+fn lock_file(file: &File, path: &Path) -> Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(unsupported(path, error)),
+    }
+}
+
+/// Whether `path` still leads to `file`.
+fn is_current(file: &File, path: &Path) -> bool {
+    let identity = |data: fs::Metadata| (data.dev(), data.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(named)) => identity(open) == identity(named),
+        _ => false,
+    }
+}
+
+pub(super) fn path(folder: &Path, key: &LockKey) -> PathBuf {
+    folder.join(format!("{}.lock", digest(key.to_string().as_bytes())))
+}
+
+fn digest(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(bytes))
 }
 
 fn unsupported(path: &Path, error: io::Error) -> Error {

@@ -2,38 +2,29 @@
 
 use std::{
     fmt,
-    fs::{DirBuilder, OpenOptions},
-    io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
-use sqlx::{
-    SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
+use sqlx::{Sqlite, SqlitePool, Transaction};
 
 pub use self::locks::Lock;
-use self::schema::Unusable;
-
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     name::Name,
     order::{Generation, OrderId},
     provider::{Handle, Zone},
     record::Record,
 };
 
+mod delays;
+mod fault;
 mod journal;
 mod locks;
 mod orders;
-mod schema;
-
-/// How long a statement waits for another process.
-const BUSY_PATIENCE: Duration = Duration::from_secs(15);
+mod sqlite;
 
 /// Who needs a record: an order at an origin (`cas.aliyuncs.com/cas-cn-…`), or a person (`record add`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -167,45 +158,21 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens or creates the SQLite store at `path`, its folder with mode 0700 and the file with 0600. A file that is damaged, or no
-    /// database, is kept aside and a new one is made; [`Store::notice`] says so.
+    /// Opens or creates the SQLite store at `path`, its folder with mode 0700 and the file with 0600, and writes to it, so that a place
+    /// that cannot be written is found now. A store that is damaged is kept aside as `<name>.corrupt-<time>` and a new one is begun;
+    /// [`Store::notice`] says so. A file that never was a store of this program is left alone.
     ///
     /// # Errors
-    /// `ErrorKind::Store` with the path and the reason: no such folder and it cannot be made, read-only, full, made by a newer version.
+    /// `ErrorKind::Store` with the path and the reason: no such folder and it cannot be made, read-only, no permission, full, made by a
+    /// newer version, a file of something else, or another process that hangs while it opens or writes the store.
     pub async fn open(path: &Path) -> Result<Self> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        let locks = folder.join("locks");
-        make_folder(folder)?;
-        make_folder(&locks)?;
-        make_file(path)?;
-        let mut notice = None;
-        let pool = match connect(path).await {
-            Ok(pool) => pool,
-            Err(Unusable::Newer) => {
-                return Err(Error::new(ErrorKind::Store, format!("the store `{}` was made by a newer version", path.display()))
-                    .with_hint("use that version, or another store (`--store`)"));
-            }
-            Err(Unusable::Database(error)) if schema::is_damage(&error) => {
-                let aside = set_aside(path)?;
-                make_file(path)?;
-                notice = Some(
-                    format!(
-                        "the store `{}` is damaged ({error}); it is kept as `{}`, and a new one was begun: records that only it knew stay at the providers",
-                        path.display(),
-                        aside.display()
-                    )
-                    .into(),
-                );
-                connect(path).await.map_err(|unusable| match unusable {
-                    Unusable::Database(error) => database_failed(path, error),
-                    Unusable::Newer => {
-                        Error::new(ErrorKind::Store, format!("the store `{}` cannot be made anew", path.display()))
-                    }
-                })?
-            }
-            Err(Unusable::Database(error)) => return Err(database_failed(path, error)),
-        };
-        Ok(Self { pool, path: Arc::new(path.to_owned()), locks: Arc::new(locks), notice })
+        let opened = sqlite::open(path).await?;
+        Ok(Self {
+            pool: opened.pool,
+            path: Arc::new(opened.path),
+            locks: Arc::new(opened.locks),
+            notice: opened.notice.map(Into::into),
+        })
     }
 
     /// What a person should know about how the store was opened.
@@ -229,76 +196,15 @@ impl Store {
         locks::lock(&self.locks, key, patience).await
     }
 
+    /// A transaction that writes.
+    async fn begin(&self) -> sqlx::Result<Transaction<'_, Sqlite>> {
+        // Immediate: two processes that first read and then write would otherwise refuse each other.
+        self.pool.begin_with("BEGIN IMMEDIATE").await
+    }
+
     fn failed(&self, error: sqlx::Error) -> Error {
-        database_failed(&self.path, error)
+        fault::database_failed(&self.path, error)
     }
-}
-
-async fn connect(path: &Path) -> Result<SqlitePool, Unusable> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .journal_mode(SqliteJournalMode::Wal)
-        // The journal must be on disk before a provider is called.
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(BUSY_PATIENCE);
-    // One connection: writers take turns anyway, and each statement takes about a millisecond.
-    let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(BUSY_PATIENCE * 4).connect_with(options).await?;
-    let mut connection = pool.acquire().await?;
-    schema::migrate(&mut connection).await?;
-    drop(connection);
-    Ok(pool)
-}
-
-fn make_folder(folder: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| failed(folder, "cannot be made", error))
-}
-
-/// SQLite would make the file readable for others.
-fn make_file(path: &Path) -> Result<()> {
-    let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-    made.map(drop).map_err(|error| failed(path, "cannot be written", error))
-}
-
-/// Moves a damaged store and its side files away, and returns where it is now.
-fn set_aside(path: &Path) -> Result<PathBuf> {
-    let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-    let with = |ending: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        PathBuf::from(name)
-    };
-    let aside = with(&format!(".damaged-{stamp}"));
-    std::fs::rename(path, &aside).map_err(|error| failed(path, "is damaged and cannot be set aside", error))?;
-    for side in ["-wal", "-shm"] {
-        // They belong to the damaged file, and would damage the new one.
-        let _ = std::fs::remove_file(with(side));
-    }
-    Ok(aside)
-}
-
-/// An error of the file system.
-fn failed(path: &Path, what: &str, error: io::Error) -> Error {
-    Error::new(ErrorKind::Store, format!("the store's `{}` {what}: {error}", path.display()))
-        .with_hint("choose a place that can be written with `--store`")
-        .with_source(error)
-}
-
-/// An error of the database.
-fn database_failed(path: &Path, error: sqlx::Error) -> Error {
-    let why = match &error {
-        sqlx::Error::Database(database) => database.message().to_owned(),
-        sqlx::Error::PoolTimedOut => "another process kept it busy for too long".to_owned(),
-        other => other.to_string(),
-    };
-    let hint = if why.contains("full") {
-        "make room on that disk"
-    } else if why.contains("readonly") || why.contains("unable to open") {
-        "choose a place that can be written with `--store`"
-    } else {
-        "see whether another run of this program hangs, and whether the disk is well"
-    };
-    Error::new(ErrorKind::Store, format!("the store `{}` failed: {why}", path.display())).with_hint(hint).with_source(error)
 }
 
 #[cfg(test)]

@@ -1,9 +1,16 @@
-use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
+use std::{
+    collections::BTreeMap,
+    process::{Child, Command, Stdio},
+};
 
 use tempfile::TempDir;
 
 use super::*;
 use crate::record::RecordType;
+
+mod holders;
+mod locks;
+mod opening;
 
 fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
@@ -45,26 +52,6 @@ async fn an_entry_outlives_the_process() {
 }
 
 #[tokio::test]
-async fn the_same_value_is_one_entry_with_two_holders() {
-    let (_folder, store) = store().await;
-    let first = store.intend(&intent("v", false), &order("a")).await.unwrap();
-    // The second order finds the value there, since the first put it there: that does not make it foreign.
-    let second = store.intend(&intent("v", true), &order("b")).await.unwrap();
-    assert_eq!(first.id, second.id);
-    assert!(!second.was_there);
-    assert_eq!(second.holders, [order("a"), order("b")]);
-    assert_eq!(store.intend(&intent("v", false), &order("a")).await.unwrap().holders.len(), 2, "a holder counts once");
-    assert_ne!(store.intend(&intent("w", false), &order("a")).await.unwrap().id, first.id);
-    assert_eq!(store.release(first.id, &order("a")).await.unwrap(), [order("b")]);
-    assert_eq!(store.entries_of(&order("a")).await.unwrap().len(), 1);
-    assert_eq!(store.release(first.id, &order("b")).await.unwrap(), []);
-    assert_eq!(store.entry(first.id).await.unwrap().unwrap().holders, []);
-    store.forget(first.id).await.unwrap();
-    assert_eq!(store.entry(first.id).await.unwrap(), None);
-    assert_eq!(store.entries().await.unwrap().len(), 1);
-}
-
-#[tokio::test]
 async fn many_at_once_over_two_connections_lose_nothing() {
     let (folder, first) = store().await;
     let second = Store::open(&folder.path().join("state/store.db")).await.unwrap();
@@ -81,6 +68,40 @@ async fn many_at_once_over_two_connections_lose_nothing() {
     assert_eq!(entries.len(), 41);
     let shared = entries.iter().find(|entry| entry.record.value == "shared").unwrap();
     assert_eq!(shared.holders.len(), 40);
+}
+
+/// Runs the test `name` of this binary again, with `variable` set to `value`.
+fn again(name: &str, variable: &str, value: &Path) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture"]).env(variable, value).stdout(Stdio::null()).spawn().unwrap()
+}
+
+#[tokio::test]
+async fn processes_that_begin_and_write_the_same_store_at_once_lose_nothing() {
+    const STORE: &str = "DV_TEST_STORE";
+    if let Some(path) = std::env::var_os(STORE) {
+        let store = Store::open(Path::new(&path)).await.unwrap();
+        let holder = order(&format!("o{}", std::process::id()));
+        for number in 0..10 {
+            store.intend(&intent(&format!("shared-{number}"), false), &holder).await.unwrap();
+        }
+        // Not closed, no destructors: as after a kill.
+        #[expect(clippy::exit, reason = "the process must end as if it were killed")]
+        std::process::exit(0);
+    }
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("state/store.db");
+    let name = "store::tests::processes_that_begin_and_write_the_same_store_at_once_lose_nothing";
+    let mut children: Vec<_> = (0..3).map(|_| again(name, STORE, &path)).collect();
+    for child in &mut children {
+        assert!(child.wait().unwrap().success());
+    }
+    let entries = Store::open(&path).await.unwrap().entries().await.unwrap();
+    assert_eq!(entries.len(), 10);
+    for child in &children {
+        let holder = order(&format!("o{}", child.id()));
+        assert!(entries.iter().all(|entry| entry.holders.contains(&holder) && entry.holders.len() == 3));
+    }
 }
 
 #[tokio::test]
@@ -122,59 +143,23 @@ async fn the_latest_twenty_delays_are_kept() {
 }
 
 #[tokio::test]
-async fn a_lock_is_held_once_and_freed_on_drop() {
-    let (folder, store) = store().await;
-    let other = Store::open(&folder.path().join("state/store.db")).await.unwrap();
-    let key = LockKey::Order(order("a"));
-    let held = store.try_lock(&key).unwrap().unwrap();
-    assert!(store.try_lock(&key).unwrap().is_none(), "nor by the same process");
-    assert!(other.try_lock(&key).unwrap().is_none());
-    assert!(other.try_lock(&LockKey::Order(order("b"))).unwrap().is_some());
-    let error = other.lock(&key, Duration::from_millis(20)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Held);
-    drop(held);
-    let _again = other.lock(&key, Duration::from_secs(5)).await.unwrap();
-}
-
-#[tokio::test]
-async fn files_are_for_their_owner_only() {
-    let (folder, store) = store().await;
-    store.intend(&intent("v", false), &order("a")).await.unwrap();
-    let mode = |path: &str| std::fs::metadata(folder.path().join(path)).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode("state"), 0o700);
-    assert_eq!(mode("state/store.db"), 0o600);
-    assert_eq!(mode("state/store.db-wal"), 0o600);
-}
-
-#[tokio::test]
-async fn a_damaged_store_is_kept_aside() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("store.db");
-    let noise: Vec<u8> = std::iter::repeat_n(b"this is not a database\n".as_slice(), 500).flatten().copied().collect();
-    std::fs::write(&path, &noise).unwrap();
-    let store = Store::open(&path).await.unwrap();
-    assert!(store.notice().unwrap().contains("kept as"), "{:?}", store.notice());
-    assert_eq!(store.entries().await.unwrap(), []);
-    let aside = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
-    let aside: Vec<_> = aside.filter(|path| path.to_string_lossy().contains(".damaged-")).collect();
-    assert_eq!(std::fs::read(&aside[0]).unwrap(), noise);
-}
-
-#[tokio::test]
-async fn a_newer_store_is_left_alone() {
-    let (folder, store) = store().await;
-    sqlx::query("PRAGMA user_version = 999").execute(&store.pool).await.unwrap();
-    let error = Store::open(&folder.path().join("state/store.db")).await.unwrap_err();
-    assert!(error.to_string().contains("newer version"), "{error}");
-}
-
-#[tokio::test]
-async fn a_place_that_cannot_be_written_is_named() {
-    let folder = TempDir::new().unwrap();
-    std::fs::write(folder.path().join("file"), "").unwrap();
-    let path = folder.path().join("file/state/store.db");
-    let error = Store::open(&path).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Store);
-    assert!(error.to_string().contains("file/state"), "{error}");
-    assert!(error.hint().unwrap().contains("--store"));
+async fn work_that_is_cancelled_leaves_nothing_half_done() {
+    let (_folder, store) = store().await;
+    for polls in 0..40 {
+        let (intent, holder) = (intent(&format!("v{polls}"), false), order("a"));
+        {
+            let mut work = std::pin::pin!(store.intend(&intent, &holder));
+            for _ in 0..polls {
+                let once = std::future::poll_fn(|context| std::task::Poll::Ready(work.as_mut().poll(context)));
+                if once.await.is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        let entries = store.entries().await.unwrap();
+        assert!(entries.iter().all(|entry| entry.holders == [order("a")]), "an entry without its holder");
+        store.intend(&intent, &holder).await.unwrap();
+    }
+    assert_eq!(store.entries().await.unwrap().len(), 40);
 }

@@ -9,6 +9,7 @@ pub mod failpoint;
 pub mod http;
 pub mod journey;
 pub mod name;
+mod nearest;
 pub mod order;
 pub mod propagation;
 pub mod provider;

@@ -2,6 +2,7 @@
 
 use super::{exit::Exit, printer::Printer, printer::printable, session::Session};
 use crate::{
+    config::routing::Router,
     error::{Error, ErrorKind, Result},
     http::Http,
     journey,
@@ -14,16 +15,25 @@ use crate::{
 /// The CAs behind CAS, by their names in CAA records (the vendor's help pages on CAA).
 const CA_IDENTITIES: [&str; 4] = ["digicert.com", "globalsign.com", "sectigo.com", "trust-provider.com"];
 
+/// What an explanation works with.
+struct Explainer<'a> {
+    session: &'a Session,
+    http: Http,
+    propagation: Propagation,
+    router: Router,
+}
+
 /// Explains a name, or every challenge of an order. A text without a dot is an order: names of records have one.
 pub(super) async fn run(session: &Session, subject: &str, value: Option<String>) -> Result<Exit> {
-    let propagation = session.propagation()?;
+    let http = Http::new()?;
+    let explainer = Explainer { session, propagation: session.propagation()?, router: session.router(&http)?, http };
     let explaining = async {
         if subject.contains('.') {
             let name = Name::parse(subject)?;
             let record = value.map(|value| Record { name: name.clone(), record_type: RecordType::Txt, value });
-            return explain(session, &propagation, &name, record.as_ref(), name.is_wildcard()).await;
+            return explainer.explain(&name, record.as_ref(), name.is_wildcard()).await;
         }
-        explain_order(session, &propagation, &OrderId::parse(subject)?).await
+        explainer.explain_order(&OrderId::parse(subject)?).await
     };
     tokio::select! {
         is_blocked = explaining => Ok(if is_blocked? { Exit::failure(ErrorKind::NotVisible) } else { Exit::DONE }),
@@ -31,66 +41,63 @@ pub(super) async fn run(session: &Session, subject: &str, value: Option<String>)
     }
 }
 
-async fn explain_order(session: &Session, propagation: &Propagation, id: &OrderId) -> Result<bool> {
-    let printer = session.printer();
-    let order = session.cas(&Http::new()?)?.read(id).await?;
-    let note = order.note.as_deref().filter(|note| !note.is_empty()).map(|note| format!(" ({})", printable(note)));
-    let said = match &order.state {
-        OrderState::NotSubmitted => "is paid for, but not applied for: apply for the certificate first".to_owned(),
-        OrderState::Preparing => "waits for the CA to say what it wants to see: this takes seconds to minutes".to_owned(),
-        OrderState::Checking(challenges) => format!("waits for {} record(s) of yours", challenges.len()),
-        OrderState::Reviewing => "is with the CA: nothing is left to do for you".to_owned(),
-        OrderState::Issued(_) => "is issued: `dv-verify --order` fetches it".to_owned(),
-        OrderState::Failed { reason } => format!("was refused: {}", printable(reason)),
-        OrderState::Unknown(word) => format!("is in the state `{}`, which this version does not know", printable(word)),
-    };
-    if !printer.is_json() {
-        printer.result(&format!("order {id} {said}{}", note.unwrap_or_default()));
-    }
-    let mut is_blocked = matches!(order.state, OrderState::Failed { .. });
-    if let OrderState::Checking(challenges) = &order.state {
-        for challenge in challenges {
-            let record = journey::record_of(challenge, &order, session.chosen().base_domain())?;
-            let is_wildcard = challenge.domain.as_ref().is_some_and(Name::is_wildcard);
-            is_blocked |= explain(session, propagation, &record.name, Some(&record), is_wildcard).await?;
+impl Explainer<'_> {
+    /// Whether something stands in the way of the order.
+    async fn explain_order(&self, id: &OrderId) -> Result<bool> {
+        let printer = self.session.printer();
+        let order = self.session.cas(&self.http)?.read(id).await?;
+        let note = order.note.as_deref().filter(|note| !note.is_empty()).map(|note| format!(" ({})", printable(note)));
+        let said = match &order.state {
+            OrderState::NotSubmitted => "is paid for, but not applied for: apply for the certificate first".to_owned(),
+            OrderState::Preparing => "waits for the CA to say what it wants to see: this takes seconds to minutes".to_owned(),
+            OrderState::Checking(challenges) => format!("waits for {} record(s) of yours", challenges.len()),
+            OrderState::Reviewing => "is with the CA: nothing is left to do for you".to_owned(),
+            OrderState::Issued(_) => "is issued: `dv-verify --order` fetches it".to_owned(),
+            OrderState::Failed { reason } => format!("was refused: {}", printable(reason)),
+            OrderState::Unknown(word) => format!("is in the state `{}`, which this version does not know", printable(word)),
+        };
+        if !printer.is_json() {
+            printer.result(&format!("order {id} {said}{}", note.unwrap_or_default()));
         }
+        let mut is_blocked = matches!(order.state, OrderState::Failed { .. });
+        if let OrderState::Checking(challenges) = &order.state {
+            for challenge in challenges {
+                let record = journey::record_of(challenge, &order, self.session.chosen().base_domain())?;
+                let is_wildcard = challenge.domain.as_ref().is_some_and(Name::is_wildcard);
+                is_blocked |= self.explain(&record.name, Some(&record), is_wildcard).await?;
+            }
+        }
+        Ok(is_blocked)
     }
-    Ok(is_blocked)
-}
 
-async fn explain(
-    session: &Session,
-    propagation: &Propagation,
-    name: &Name,
-    record: Option<&Record>,
-    wildcard: bool,
-) -> Result<bool> {
-    let states_resolvers = !session.chosen().propagation.resolvers.is_empty();
-    let context = ExplainContext {
-        name_server_suffixes: suffixes(session, name)?,
-        ca_identities: CA_IDENTITIES.map(str::to_owned).to_vec(),
-        wildcard,
-        interceptor_probe: (!states_resolvers).then_some(NO_SERVER),
-    };
-    let explanation = propagation.explain(name, record, &context).await;
-    let printer = session.printer();
-    if printer.is_json() {
-        printer.json(&serde_json::to_value(&explanation).unwrap_or_default());
-    } else {
-        show(printer, &explanation);
+    /// Whether something stands in the way of the record.
+    async fn explain(&self, name: &Name, record: Option<&Record>, wildcard: bool) -> Result<bool> {
+        let states_resolvers = !self.session.chosen().propagation.resolvers.is_empty();
+        let context = ExplainContext {
+            name_server_suffixes: self.suffixes(name)?,
+            ca_identities: CA_IDENTITIES.map(str::to_owned).to_vec(),
+            wildcard,
+            interceptor_probe: (!states_resolvers).then_some(NO_SERVER),
+        };
+        let explanation = self.propagation.explain(name, record, &context).await;
+        let printer = self.session.printer();
+        if printer.is_json() {
+            printer.json(&serde_json::to_value(&explanation).unwrap_or_default());
+        } else {
+            show(printer, &explanation);
+        }
+        Ok(explanation.is_blocked())
     }
-    Ok(explanation.is_blocked())
-}
 
-/// The name servers of the provider that would write the name, where one is set and its name servers are known.
-fn suffixes(session: &Session, name: &Name) -> Result<Vec<String>> {
-    let router = session.router(&Http::new()?)?;
-    if !router.has_any() {
-        return Ok(Vec::new());
+    /// The name servers of the provider that would write the name, where one is set and its name servers are known.
+    fn suffixes(&self, name: &Name) -> Result<Vec<String>> {
+        if !self.router.has_any() {
+            return Ok(Vec::new());
+        }
+        let Ok(instance) = self.router.choose(name) else { return Ok(Vec::new()) };
+        let id = self.router.settings(instance)?.id;
+        Ok(self.router.registry().describe(&id)?.capabilities.name_servers)
     }
-    let Ok(instance) = router.choose(name) else { return Ok(Vec::new()) };
-    let id = router.settings(instance)?.id;
-    Ok(router.registry().describe(&id)?.capabilities.name_servers)
 }
 
 fn show(printer: &Printer, explanation: &Explanation) {

@@ -1,6 +1,6 @@
 //! The main command: orders from `checking` to a certificate on disk.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     exit::Exit,
@@ -18,9 +18,6 @@ use crate::{
     order::OrderSource,
     record::Record,
 };
-
-/// How long a run may take to notice that it is to leave at once.
-const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Verifies orders.
 pub(super) async fn run(session: &Session) -> Result<Exit> {
@@ -51,24 +48,12 @@ pub(super) async fn run_told(session: &Session, listener: Option<Arc<dyn Observe
     };
     let stop = Stop::default();
     let signals = Signals::listen(stop.clone(), session.printer().clone())?;
-    let summary = run_until_left(&rooms.surroundings, &options, &stop).await?;
+    let summary = journey::run(&rooms.surroundings, &options, &stop).await?;
     report::finish(session.printer(), &summary, &rooms.cas.calls());
     if options.dry_run {
         show_plan(session, &summary);
     }
     Ok(Exit::of_summary(&summary, session.chosen().detailed_exit_code, signals.exit()))
-}
-
-/// The journeys, ended within a second where the user wants to leave, whatever they are at.
-async fn run_until_left(surroundings: &Surroundings, options: &Options, stop: &Stop) -> Result<Summary> {
-    let left = async {
-        stop.leave.cancelled().await;
-        tokio::time::sleep(LEAVE_WITHIN).await;
-    };
-    tokio::select! {
-        summary = journey::run(surroundings, options, stop) => summary,
-        () = left => Ok(Summary { interrupted: true, ..Summary::default() }),
-    }
 }
 
 /// Tells the source which generation answered for an order before, so that it need not try.

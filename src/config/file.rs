@@ -11,13 +11,11 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{
-    settings::{Kind, SETTINGS, Setting},
-    suggestion::nearest,
-};
+use super::settings::{Kind, SETTINGS, Setting};
 use crate::{
     error::{Error, Result},
     name::Name,
+    nearest::nearest,
     provider::registry::Registry,
 };
 

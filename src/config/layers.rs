@@ -6,11 +6,11 @@ use super::{
     file::{ConfigFile, Place},
     parse,
     settings::{self, Kind, SETTINGS, Setting},
-    suggestion::nearest,
 };
 use crate::{
     environment::Environment,
     error::{Error, Result},
+    nearest::nearest,
 };
 
 /// What stood on the command line, by option: values as they were typed, `true` for flags, the number for counts.

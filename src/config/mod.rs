@@ -7,7 +7,6 @@ mod parse;
 pub mod paths;
 pub mod routing;
 pub mod settings;
-mod suggestion;
 pub mod variables;
 
 /// A duration such as `90s`, `15m`, `1h30m`, `500ms`, `2d`.

@@ -73,7 +73,6 @@ async fn drive_held(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome>
         state,
         began: Instant::now(),
         last_word: String::new(),
-        planned: Vec::new(),
         wrote_at: Vec::new(),
         order: None,
         delivered: None,
@@ -92,8 +91,6 @@ struct Driver<'a> {
     began: Instant,
     /// The state that was told last.
     last_word: String,
-    /// What is at the providers for this order.
-    planned: Vec<Planned>,
     /// When this run wrote which record.
     wrote_at: Vec<(Record, Instant)>,
     /// The order as it was read last.
@@ -220,8 +217,7 @@ impl<'a> Driver<'a> {
             Err(error) => return Ok(machine::Event::PublishFailed(error)),
         }
         self.withdraw_stale(&planned).await;
-        self.planned = planned;
-        self.watch = Some(self.watch_propagation());
+        self.watch = Some(self.watch_propagation(planned));
         Ok(machine::Event::Published)
     }
 
@@ -244,8 +240,8 @@ impl<'a> Driver<'a> {
         let mut failure = None;
         for (planned, written) in planned.iter().zip(written) {
             match written {
-                Ok((_, true)) => self.wrote_at.push((planned.record.clone(), Instant::now())),
-                Ok((_, false)) => {}
+                Ok(true) => self.wrote_at.push((planned.record.clone(), Instant::now())),
+                Ok(false) => {}
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
@@ -282,10 +278,9 @@ impl<'a> Driver<'a> {
     }
 
     /// A future that ends once all records are visible and the source was told, or one cannot be seen in time.
-    fn watch_propagation(&self) -> BoxFuture<'a, machine::Event> {
+    fn watch_propagation(&self, planned: Vec<Planned>) -> BoxFuture<'a, machine::Event> {
         let run = self.run;
         let id = self.id;
-        let planned = self.planned.clone();
         let wrote_at = self.wrote_at.clone();
         let order = self.order.clone();
         Box::pin(async move {

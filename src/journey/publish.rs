@@ -11,7 +11,7 @@ use crate::{
     propagation::Verdict,
     provider::{Capabilities, Found, Zone},
     record::{Record, RecordType},
-    store::{Entry, Holder, Intent, LockKey},
+    store::{Holder, Intent, LockKey},
 };
 
 /// How long a write waits for another run that writes at the same name.
@@ -132,13 +132,13 @@ pub(super) fn lock_key(instance: &str, capabilities: &Capabilities, zone: &Zone,
     LockKey::Name { provider: instance.to_owned(), name: if whole_zone { zone.name.clone() } else { name.clone() } }
 }
 
-/// Journals the intent, writes the value unless it is there, journals the handle. Returns the entry and whether this call wrote.
+/// Journals the intent, writes the value unless it is there, journals the handle. Returns whether this call wrote.
 pub(super) async fn publish(
     surroundings: &Surroundings,
     planned: &Planned,
     holders: &[Holder],
     order: Option<&OrderId>,
-) -> Result<(Entry, bool)> {
+) -> Result<bool> {
     let Planned { record, routed, zone } = planned;
     let provider = &routed.provider;
     let at_provider =
@@ -157,7 +157,7 @@ pub(super) async fn publish(
     for holder in holders {
         entry = Some(surroundings.store.intend(&intent, holder).await?);
     }
-    let Some(mut entry) = entry else {
+    let Some(entry) = entry else {
         return Err(Error::new(ErrorKind::Unexpected, "a record without a holder was to be published"));
     };
     failpoint::reach("publish.after-intent");
@@ -169,7 +169,6 @@ pub(super) async fn publish(
     failpoint::reach("publish.after-write");
     surroundings.store.published(entry.id, &handle).await?;
     failpoint::reach("publish.after-handle");
-    entry.handle = Some(handle);
     surroundings.observer.event(&Event::Published {
         order,
         record,
@@ -177,7 +176,7 @@ pub(super) async fn publish(
         zone: &zone.name,
         was_there: entry.was_there,
     });
-    Ok((entry, wrote))
+    Ok(wrote)
 }
 
 /// Whether some authority serves the value already. Authorities only: nothing is cached because of this question.

@@ -29,13 +29,23 @@ pub async fn run(surroundings: &Surroundings, options: &Options, stop: &Stop) ->
     if !options.dry_run {
         // Before anything is published: a certificate that cannot be written helps nobody.
         delivery::check_writable(&options.out)?;
-        withdraw_leftovers(surroundings).await;
     }
+    let prepared = async {
+        if !options.dry_run {
+            withdraw_leftovers(surroundings).await;
+        }
+        tokio::select! {
+            biased;
+            () = stop.stop.cancelled() => Ok(None),
+            selected = select(surroundings, options) => selected.map(Some),
+        }
+    };
     let selected = tokio::select! {
         biased;
-        () = stop.stop.cancelled() => return Ok(Summary { interrupted: true, ..Summary::default() }),
-        selected = select(surroundings, options) => selected?,
+        () = stop.leave.cancelled() => None,
+        selected = prepared => selected?,
     };
+    let Some(selected) = selected else { return Ok(Summary { interrupted: true, ..Summary::default() }) };
     let shared = Run { surroundings, options, stop, warned: Mutex::new(HashSet::new()) };
     let parallel = if options.parallel == 0 { usize::MAX } else { options.parallel };
     let mut outcomes = BTreeMap::new();

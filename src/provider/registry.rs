@@ -16,11 +16,8 @@ use super::{
 use crate::{
     environment::Environment,
     error::{Error, Result},
+    nearest::nearest,
 };
-
-mod nearest;
-
-use nearest::nearest;
 
 /// The largest manifest that is read, in bytes: the longest real ones have 2 kB.
 const MAX_MANIFEST: u64 = 1024 * 1024;
@@ -94,10 +91,6 @@ const IN_RUST: [InRust; 4] = [
     InRust { describe: manual::describe, aliases: &[], open: manual::open },
 ];
 
-/// Aliases of built-in manifests that do not depend on what a manifest says: names that lego and acme.sh use.
-const KNOWN_ALIASES: [(&str, &str); 4] =
-    [("gandiv5", "gandi"), ("pdns", "powerdns"), ("dnspod", "tencentcloud"), ("tencent", "tencentcloud")];
-
 impl Registry {
     /// The built-in providers, and the manifests (`*.toml`, but not `*.examples.toml`) in `folder` where it exists.
     ///
@@ -120,24 +113,19 @@ impl Registry {
         for text in builtin {
             let manifest = Manifest::parse(text, "built-in manifest", true)?;
             let description = manifest.describe();
-            aliases.extend(aliases_in(text).into_iter().map(|alias| (alias, description.id.clone())));
+            aliases.extend(aliases_of(&manifest).map(|alias| (alias, description.id.clone())));
             entries.insert(description.id.clone(), Entry { description, source: Source::Manifest(Arc::new(manifest)) });
-        }
-        for (alias, id) in KNOWN_ALIASES {
-            if entries.contains_key(id) && !entries.contains_key(alias) {
-                aliases.entry(alias.to_owned()).or_insert_with(|| id.to_owned());
-            }
         }
         let mut registry = Self { entries: Arc::default(), aliases: Arc::default() };
         for (path, text) in user {
             let origin = path.display().to_string();
             let manifest = Manifest::parse(text, &origin, false)?;
             let taken = |id: &str| entries.get(id).or_else(|| entries.get(aliases.get(id)?)).map(|entry| &entry.description);
-            for id in aliases_in(text).iter().map(String::as_str).chain([manifest.id()]) {
-                refuse_taken(id, &origin, taken(id))?;
+            for id in aliases_of(&manifest).chain([manifest.id().to_owned()]) {
+                refuse_taken(&id, &origin, taken(&id))?;
             }
             let description = manifest.describe();
-            aliases.extend(aliases_in(text).into_iter().map(|alias| (alias, description.id.clone())));
+            aliases.extend(aliases_of(&manifest).map(|alias| (alias, description.id.clone())));
             entries.insert(description.id.clone(), Entry { description, source: Source::Manifest(Arc::new(manifest)) });
         }
         registry.entries = Arc::new(entries);
@@ -258,11 +246,9 @@ fn refuse_taken(id: &str, origin: &str, taken_by: Option<&Description>) -> Resul
     }
 }
 
-/// The other names that a manifest gives itself (`aliases = ["…"]`).
-fn aliases_in(text: &str) -> Vec<String> {
-    let table: toml::Table = text.parse().unwrap_or_default();
-    let aliases = table.get("aliases").and_then(toml::Value::as_array);
-    aliases.into_iter().flatten().filter_map(toml::Value::as_str).map(str::to_ascii_lowercase).collect()
+/// The other names that a manifest gives itself, as they are looked up.
+fn aliases_of(manifest: &Manifest) -> impl Iterator<Item = String> {
+    manifest.aliases().iter().map(|alias| alias.to_ascii_lowercase())
 }
 
 fn read_folder(folder: &Path) -> Result<Vec<(PathBuf, String)>> {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::error::Error;
+use crate::{error::Error, nearest::nearest};
 
 /// The text of a manifest with its name.
 #[derive(Clone, Copy, Debug)]
@@ -48,30 +48,6 @@ fn suggestion(message: &str) -> Option<&str> {
     let rest = message.strip_prefix("unknown field `").or_else(|| message.strip_prefix("unknown variant `"))?;
     let (wrong, rest) = rest.split_once('`')?;
     nearest(wrong, rest.split('`').skip(1).step_by(2))
-}
-
-/// The candidate that is a few letters away from `word`, if there is one.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let (distance, best) = candidates.into_iter().map(|candidate| (distance(word, candidate), candidate)).min()?;
-    let length = best.chars().count();
-    let allowed = if length < 4 { 1 } else { (length / 3).max(2) };
-    (distance <= allowed).then_some(best)
-}
-
-/// The Levenshtein distance in characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

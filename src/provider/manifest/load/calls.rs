@@ -9,12 +9,11 @@ use super::{
         model::{CallText, Raw, RawKind, Text},
         plan::{Body, Call, Node},
         query::Query,
-        source::nearest,
         template::{Escape, Known, Template},
     },
     Loader, Place,
 };
-use crate::error::Result;
+use crate::{error::Result, nearest::nearest};
 
 impl Loader<'_> {
     pub(super) fn place<'a>(&self, section: &'static str, names: &'a [&'a str], objects: &'a [&'a str]) -> Place<'a> {

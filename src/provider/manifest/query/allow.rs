@@ -9,7 +9,7 @@ use jaq_core::{
     path::{Part, Path},
 };
 
-use super::super::source::nearest;
+use crate::nearest::nearest;
 
 /// The functions that a query may call, with the number of their arguments. Each ends on every finite input.
 /// `..` is allowed too: it is bounded by the reply.

@@ -1,9 +1,7 @@
 //! What is refused in a template when it is loaded.
 
-use super::{
-    super::{filters, source::nearest},
-    Known,
-};
+use super::{super::filters, Known};
+use crate::nearest::nearest;
 
 /// What `req` has, in headers.
 const REQUEST_FIELDS: &[&str] = &["method", "url", "path", "query", "body", "ts", "ms", "nonce"];

@@ -1,9 +1,9 @@
-//! "Did you mean": the known name that a wrong one is nearest to. No I/O.
+//! "Did you mean": the known word that a wrong one is nearest to.
 
-/// The name that was probably meant: the nearest, where it is near.
-pub(super) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The word that was probably meant: the nearest, where it is near, or one that stands whole in the wrong one.
+pub(crate) fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = wanted.chars().count() / 3 + 1;
-    let ranked = names.map(|name| (distance(wanted, name), name)).filter(|(distance, name)| {
+    let ranked = known.into_iter().map(|name| (distance(wanted, name), name)).filter(|(distance, name)| {
         *distance <= allowed && *distance < name.chars().count() || name.len() > 3 && wanted.contains(name)
     });
     ranked.min().map(|(_, name)| name)
@@ -43,6 +43,9 @@ mod tests {
             ("kitten", "sitting", 3),
             ("exec", "exec", 0),
             ("", "ab", 2),
+            ("", "", 0),
+            ("a", "", 1),
+            ("flaw", "lawn", 2),
         ] {
             assert_eq!(distance(left, right), want, "{left} {right}");
             assert_eq!(distance(right, left), want, "{right} {left}");
@@ -58,5 +61,13 @@ mod tests {
         assert_eq!(nearest("dns_cloudflare", names()), Some("cloudflare"));
         assert_eq!(nearest("zzzzzz", names()), None);
         assert_eq!(nearest("a", names()), None);
+    }
+
+    #[test]
+    fn a_typo_is_near_and_nonsense_is_not() {
+        let known = ["timeout", "poll_interval", "out"];
+        assert_eq!(nearest("tmeout", known), Some("timeout"));
+        assert_eq!(nearest("poll-interval", known), Some("poll_interval"));
+        assert_eq!(nearest("xyzzy", known), None);
     }
 }

@@ -4,17 +4,8 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-/// Id and text of each.
-pub(super) const ALL: &[(&str, &str)] = &[
-    ("alidns", include_str!("../../../providers/alidns.toml")),
-    ("cloudflare", include_str!("../../../providers/cloudflare.toml")),
-    ("desec", include_str!("../../../providers/desec.toml")),
-    ("digitalocean", include_str!("../../../providers/digitalocean.toml")),
-    ("gandi", include_str!("../../../providers/gandi.toml")),
-    ("powerdns", include_str!("../../../providers/powerdns.toml")),
-    ("route53", include_str!("../../../providers/route53.toml")),
-    ("tencentcloud", include_str!("../../../providers/tencentcloud.toml")),
-];
+/// Id (the file's name) and text of each file in `providers/`, in the order of ids; `build.rs` makes the list.
+pub(super) const ALL: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/manifests.rs"));
 
 /// Words whose variables (`DV_<WORD>_…`) mean something else: providers in Rust, and settings of the program.
 const OTHER: &[&str] = &["rfc2136", "exec", "httpreq", "manual", "aliyun", "alibaba", "store", "hook", "config"];

@@ -82,7 +82,7 @@ pub(super) fn build(client: &Client, call: &Call, scope: &Scope, page: Option<&P
     let mut body = body(plan, call, &context, is_ready).map_err(wrong)?;
     if let Some(Page::Merge(changes)) = page {
         match &mut body {
-            Some(Sent::Json(Value::Object(object))) => object.extend(changes.clone()),
+            Some(Sent::Json(Value::Object(object))) => extend(object, changes.clone()),
             Some(Sent::Form(form)) => replace(form, changes),
             _ => replace(&mut query, changes),
         }

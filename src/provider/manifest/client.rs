@@ -96,7 +96,8 @@ impl Client {
                     return Err(Error::provider(format!("{}: {}: page {page} is not there", self.plan.id, call.section)));
                 }
             };
-            let variables = scope.variables_with(&reply.headers);
+            let mut variables = scope.variables_with(&reply.headers);
+            variables.insert("page", (number + 1).into());
             let wrong = |why: String| {
                 let why = self.redactor.redact(&why);
                 Error::provider(format!("{}: the reply to {} is of another shape: {why}", self.plan.id, call.section))

@@ -192,7 +192,9 @@ impl Engine {
         let doc = listed.first_reply.unwrap_or_default();
         let ttl = merge.read_ttl.as_ref().map_or(Ok(None), |ttl| ttl.first(&doc.body, &scope.variables_with(&doc.headers)));
         let ttl = ttl.map_err(|why| self.wrong_shape("[merge]", &why))?;
-        Ok(Set { items: listed.values, doc: doc.body, ttl })
+        let state = merge.state.as_ref().map_or(Ok(None), |state| state.first(&doc.body, &scope.variables_with(&doc.headers)));
+        let state = state.map_err(|why| self.wrong_shape("[merge]", &why))?;
+        Ok(Set { items: listed.values, doc: doc.body, ttl, state })
     }
 
     /// Reads, changes by one and writes; again from the start where it is not known what became of the write.
@@ -221,6 +223,9 @@ impl Engine {
             let mut scope = scope.with("items", new);
             scope.set("old", set.items);
             scope.set("doc", set.doc);
+            if let Some(state) = set.state {
+                scope.set("state", state);
+            }
             // The others keep the TTL that they have.
             if let Some(ttl) = set.ttl {
                 scope.set("ttl", ttl);
@@ -399,4 +404,5 @@ struct Set {
     items: Vec<Value>,
     doc: Value,
     ttl: Option<Value>,
+    state: Option<Value>,
 }

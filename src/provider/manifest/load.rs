@@ -27,7 +27,7 @@ const SETTINGS: &[&str] = &["base_url", "zone", "ttl", "use", "allow_http"];
 /// Variables of calls that write or look for a record.
 const RECORD: &[&str] = &["fqdn", "name", "value", "ttl", "type"];
 /// The same, in jq.
-const RECORD_JQ: &[&str] = &["fqdn", "name", "value", "ttl", "type", "zone", "record", "candidate", "headers"];
+const RECORD_JQ: &[&str] = &["fqdn", "name", "value", "ttl", "type", "zone", "record", "candidate", "headers", "page"];
 /// What jq sees besides the reply's body in any section.
 const REPLY_JQ: &[&str] = &["headers"];
 /// Names that no lookup may take.

@@ -285,7 +285,7 @@ section!(
 );
 section!(
     /// Reads the values of a name.
-    MergeRead { items: Text, ttl: Option<Text>, next: Option<Text> }
+    MergeRead { items: Text, ttl: Option<Text>, next: Option<Text>, state: Option<Text> }
 );
 section!(
     /// Writes the values of a name.

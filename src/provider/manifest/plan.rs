@@ -302,6 +302,8 @@ pub(super) struct Merge {
     pub(super) read: Call,
     pub(super) items: Query,
     pub(super) read_ttl: Option<Query>,
+    /// What the writes must know about the set as it was read.
+    pub(super) state: Option<Query>,
     pub(super) next: Option<Query>,
     pub(super) write: Call,
     pub(super) first: Option<Call>,

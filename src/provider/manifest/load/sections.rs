@@ -12,7 +12,7 @@ use super::{
 use crate::error::Result;
 
 /// What jq sees in `[zone]`.
-const ZONE_JQ: &[&str] = &["fqdn", "type", "candidate", "headers"];
+const ZONE_JQ: &[&str] = &["fqdn", "type", "candidate", "headers", "page"];
 
 /// The keys of `[sign]` that a kind needs, and those that it may have besides.
 fn sign_keys(kind: model::SignKind) -> (&'static [&'static str], &'static [&'static str]) {
@@ -202,7 +202,8 @@ impl Loader<'_> {
     pub(super) fn merge(&self, merge: &model::Merge) -> Result<plan::Merge> {
         let reading = self.place("[merge]", RECORD, &["zone"]);
         let names: Vec<&str> = RECORD.iter().copied().chain(["items", "old"]).collect();
-        let writing = self.place("[merge]", &names, &["zone", "doc"]);
+        let objects: &[&str] = if merge.read.state.is_some() { &["zone", "doc", "state"] } else { &["zone", "doc"] };
+        let writing = self.place("[merge]", &names, objects);
         let same = match &merge.same {
             Some(same) => self.query(same, "[merge]", RECORD_JQ)?,
             None if matches!(merge.item.kind, RawKind::Text(_)) => {
@@ -217,6 +218,7 @@ impl Loader<'_> {
             read: self.call(&merge.read.call(), &reading)?,
             items: self.query(&merge.read.items, "[merge]", RECORD_JQ)?,
             read_ttl: self.optional_query(merge.read.ttl.as_ref(), "[merge]", RECORD_JQ)?,
+            state: self.optional_query(merge.read.state.as_ref(), "[merge]", RECORD_JQ)?,
             next: self.optional_query(merge.read.next.as_ref(), "[merge]", RECORD_JQ)?,
             write: write(&merge.write)?,
             first: merge.first.as_ref().map(write).transpose()?,

@@ -3,19 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 use url::Url;
 
 use super::{
     call::{Page, build},
-    clock::Clock,
+    clock::{Clock, Moment},
     credentials::Credentials,
     hosts::Hosts,
     plan::{Call, Plan},
     query::Query,
     scope::Scope,
-    verdict::{LONGEST_PAUSE, Verdict, judge},
+    verdict::{Answer, LONGEST_PAUSE, Verdict, judge},
     wire::{Failure, Wire},
 };
 use crate::{
@@ -53,6 +54,8 @@ pub(super) struct Client {
 struct Known {
     session: Option<Secret>,
     lookups: Map<String, Value>,
+    /// How far the service's clock is ahead of ours.
+    ahead: Option<SignedDuration>,
 }
 
 impl Client {
@@ -93,13 +96,14 @@ impl Client {
                     return Err(Error::provider(format!("{}: {}: page {page} is not there", self.plan.id, call.section)));
                 }
             };
-            let variables = scope.variables();
+            let mut variables = scope.variables_with(&reply.headers);
+            variables.insert("page", (number + 1).into());
             let wrong = |why: String| {
                 let why = self.redactor.redact(&why);
                 Error::provider(format!("{}: the reply to {} is of another shape: {why}", self.plan.id, call.section))
             };
-            listed.values.extend(query.run(&reply, &variables).map_err(wrong)?);
-            let next_page = next.map_or(Ok(None), |next| next.first(&reply, &variables)).map_err(wrong)?;
+            listed.values.extend(query.run(&reply.body, &variables).map_err(wrong)?);
+            let next_page = next.map_or(Ok(None), |next| next.first(&reply.body, &variables)).map_err(wrong)?;
             if listed.first_reply.is_none() {
                 listed.first_reply = Some(reply);
             }
@@ -120,7 +124,7 @@ impl Client {
         let mut known = self.known.lock().await;
         if let Some(session) = known.session.take() {
             let scope = Scope::default().with("session", session.expose());
-            if let Ok(scope) = self.with_credentials(&scope)
+            if let Ok(scope) = self.with_credentials(&scope, known.ahead)
                 && let Err(error) = self.attempt(logout, &scope, None).await
             {
                 tracing::debug!(provider = self.plan.id, error = %error.error, "logging out failed");
@@ -151,18 +155,21 @@ impl Client {
 
     /// The scope with credentials, session and look-ups; whether the session is one of an earlier call.
     async fn ready(&self, scope: &Scope) -> Result<(Scope, bool)> {
-        let mut scope = self.with_credentials(scope)?;
-        if self.plan.login.is_none() && self.plan.lookups.is_empty() {
-            return Ok((scope, false));
+        if self.plan.login.is_none() && self.plan.lookups.is_empty() && self.plan.clock.is_none() {
+            return Ok((self.with_credentials(scope, None)?, false));
         }
         let mut known = self.known.lock().await;
+        if let (Some(clock), None) = (&self.plan.clock, known.ahead) {
+            known.ahead = Some(self.read_clock(clock).await?);
+        }
+        let mut scope = self.with_credentials(scope, known.ahead)?;
         let mut is_old = false;
         if let Some(login) = &self.plan.login {
             if let Some(session) = &known.session {
                 scope.set("session", session.expose());
                 is_old = true;
             } else {
-                let session = self.fetch(&login.call, &login.session, &scope).await?;
+                let session = self.fetch(&login.call, &login.value, &scope).await?;
                 let text = super::plan::text_of(&session);
                 let session =
                     Secret::new(text.ok_or_else(|| Error::provider(format!("{}: the session is no text", self.plan.id)))?);
@@ -182,15 +189,36 @@ impl Client {
         Ok((scope, is_old))
     }
 
-    fn with_credentials(&self, scope: &Scope) -> Result<Scope> {
-        Ok(scope.with("cred", self.credentials.object(scope.owner())?))
+    fn with_credentials(&self, scope: &Scope, ahead: Option<SignedDuration>) -> Result<Scope> {
+        let mut scope = scope.with("cred", self.credentials.object(scope.owner())?);
+        scope.ahead = ahead.unwrap_or_default();
+        Ok(scope)
+    }
+
+    /// How far the service's clock is ahead. The call is made without credentials, and so without what needs them.
+    async fn read_clock(&self, clock: &super::plan::Login) -> Result<SignedDuration> {
+        let time = self.fetch(&clock.call, &clock.value, &Scope::default()).await?;
+        let theirs = time.as_i64().or_else(|| time.as_str()?.trim().parse().ok());
+        let theirs = theirs.and_then(|seconds| Timestamp::from_second(seconds).ok());
+        let theirs = theirs.ok_or_else(|| Error::provider(format!("{}: [clock]: the reply is no time in seconds", self.plan.id)))?;
+        Ok(theirs.duration_since(self.clock.moment().time))
+    }
+
+    /// The moment of an attempt by the service's clock.
+    pub(super) fn moment(&self, scope: &Scope) -> Moment {
+        let moment = self.clock.moment();
+        let time = moment.time.checked_add(scope.ahead).unwrap_or(moment.time);
+        Moment { time, ..moment }
     }
 
     /// One value that everything else needs.
     async fn fetch(&self, call: &Call, query: &Query, scope: &Scope) -> Result<Value> {
         let missing = || Error::provider(format!("{}: the reply to {} lacks what is needed", self.plan.id, call.section));
         match self.repeated(call, scope, Purpose::Repeatable, None).await? {
-            Verdict::Done(reply) => query.first(&reply, &scope.variables()).ok().flatten().ok_or_else(missing),
+            Verdict::Done(reply) => {
+                let variables = scope.variables_with(&reply.headers);
+                query.first(&reply.body, &variables).ok().flatten().ok_or_else(missing)
+            }
             Verdict::Absent | Verdict::Exists => Err(missing()),
         }
     }
@@ -256,5 +284,5 @@ pub(super) struct Listed {
     /// What the query yielded.
     pub(super) values: Vec<Value>,
     /// The reply of the first page.
-    pub(super) first_reply: Option<Value>,
+    pub(super) first_reply: Option<Answer>,
 }

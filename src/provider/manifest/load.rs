@@ -27,7 +27,9 @@ const SETTINGS: &[&str] = &["base_url", "zone", "ttl", "use", "allow_http"];
 /// Variables of calls that write or look for a record.
 const RECORD: &[&str] = &["fqdn", "name", "value", "ttl", "type"];
 /// The same, in jq.
-const RECORD_JQ: &[&str] = &["fqdn", "name", "value", "ttl", "type", "zone", "record", "candidate"];
+const RECORD_JQ: &[&str] = &["fqdn", "name", "value", "ttl", "type", "zone", "record", "candidate", "headers", "page"];
+/// What jq sees besides the reply's body in any section.
+const REPLY_JQ: &[&str] = &["headers"];
 /// Names that no lookup may take.
 const TAKEN: &[&str] = &[
     "fqdn",
@@ -45,6 +47,9 @@ const TAKEN: &[&str] = &[
     "doc",
     "req",
     "candidate",
+    "state",
+    "headers",
+    "status",
 ];
 
 /// Reads and checks a manifest.
@@ -124,6 +129,7 @@ impl Loader<'_> {
             credentials,
             shared: self.shared()?,
             sign: document.sign.as_ref().map(|sign| self.sign(sign)).transpose()?,
+            clock: document.clock.as_ref().map(|clock| self.clock(clock)).transpose()?,
             login: document.login.as_ref().map(|login| self.login(login)).transpose()?,
             logout: document
                 .logout
@@ -252,7 +258,7 @@ impl Loader<'_> {
 
     /// A base URL: credentials may stand in it, but it must be a whole URL.
     fn base(&self, text: &Text) -> Result<Template> {
-        let known = Known { names: &[], objects: &[], declared: &self.declared };
+        let known = Known { names: &[], objects: &[], declared: &self.declared, whole_request: false };
         let template = Template::parse(text.get_ref(), Escape::None, known).map_err(|why| self.error(&text.span(), why))?;
         if template.is_literal() {
             let url = Url::parse(text.get_ref()).map_err(|why| self.error(&text.span(), format!("not a URL: {why}")))?;

@@ -39,6 +39,7 @@ pub(super) struct Plan {
     pub(super) credentials: Vec<Credential>,
     pub(super) shared: Shared,
     pub(super) sign: Option<Sign>,
+    pub(super) clock: Option<Login>,
     pub(super) login: Option<Login>,
     pub(super) logout: Option<Call>,
     pub(super) lookups: Vec<Lookup>,
@@ -116,11 +117,13 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct Sign {
     pub(super) kind: SignKind,
-    pub(super) access_key: Template,
-    pub(super) secret_key: Template,
+    pub(super) access_key: Option<Template>,
+    pub(super) secret_key: Option<Template>,
     pub(super) token: Option<Template>,
     pub(super) service: Option<Template>,
     pub(super) region: Option<Template>,
+    /// The name of a parameter that is computed from the others, and its value.
+    pub(super) parameter: Option<(Template, Template)>,
 }
 
 /// One HTTP call.
@@ -233,11 +236,11 @@ pub(super) fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-/// Makes a session.
+/// A call that gives one value: a session, or the service's time.
 #[derive(Debug)]
 pub(super) struct Login {
     pub(super) call: Call,
-    pub(super) session: Query,
+    pub(super) value: Query,
 }
 
 /// Fetches one named value.
@@ -287,6 +290,8 @@ pub(super) struct Find {
     pub(super) ids: Query,
     pub(super) next: Option<Query>,
     pub(super) detail: Option<(Call, Query)>,
+    /// What `[create]` and `[delete]` must know about the list as it was read.
+    pub(super) state: Option<Query>,
 }
 
 /// See [`Writing::Merge`].
@@ -297,6 +302,8 @@ pub(super) struct Merge {
     pub(super) read: Call,
     pub(super) items: Query,
     pub(super) read_ttl: Option<Query>,
+    /// What the writes must know about the set as it was read.
+    pub(super) state: Option<Query>,
     pub(super) next: Option<Query>,
     pub(super) write: Call,
     pub(super) first: Option<Call>,

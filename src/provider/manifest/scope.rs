@@ -1,5 +1,6 @@
 //! The variables of one call.
 
+use jiff::SignedDuration;
 use minijinja::Value as Jinja;
 use serde_json::{Map, Value, json};
 
@@ -15,6 +16,8 @@ pub(super) struct Scope {
     values: Map<String, Value>,
     /// The name that is written, which decides on credentials per name.
     owner: Option<Name>,
+    /// How far the service's clock is ahead of ours.
+    pub(super) ahead: SignedDuration,
 }
 
 impl Scope {
@@ -56,6 +59,11 @@ impl Scope {
         self.values.insert(name.to_owned(), value.into());
     }
 
+    /// A variable.
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.values.get(name)
+    }
+
     /// Whether the variable is set.
     pub(super) fn has(&self, name: &str) -> bool {
         self.values.contains_key(name)
@@ -71,9 +79,11 @@ impl Scope {
         context_of(&Value::Object(self.values.clone()))
     }
 
-    /// For templates of headers, with `req`.
-    pub(super) fn context_with_request(&self, request: Value) -> Jinja {
-        self.with("req", request).context()
+    /// For jq on a reply with these headers.
+    pub(super) fn variables_with(&self, headers: &Value) -> Variables {
+        let mut variables = self.variables();
+        variables.insert("headers", headers.clone());
+        variables
     }
 
     /// For jq.

@@ -15,12 +15,34 @@ use crate::{
 /// What a reply says where it is no error.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Verdict {
-    /// Done; the reply.
-    Done(Value),
+    /// Done; what was answered.
+    Done(Answer),
     /// What the call is about is not there.
     Absent,
     /// What the call wants to make is there already.
     Exists,
+}
+
+/// What a service answered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Answer {
+    /// The body, read as the manifest says.
+    pub(super) body: Value,
+    /// The headers by name in small letters; those that come several times are joined with `, `.
+    pub(super) headers: Value,
+}
+
+fn headers_of(reply: &Reply) -> Value {
+    let mut all = serde_json::Map::new();
+    for (name, value) in &reply.headers {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        let joined = match all.get(name.as_str()) {
+            Some(Value::String(before)) => format!("{before}, {text}"),
+            _ => text.into_owned(),
+        };
+        all.insert(name.as_str().to_owned(), joined.into());
+    }
+    Value::Object(all)
 }
 
 /// Judges a reply. The order matters: services say "wrong key" with 404 and "slow down" with 400, so what the manifest recognises goes
@@ -32,7 +54,8 @@ pub(super) fn judge(plan: &Plan, what: &str, reply: &Reply, redactor: &Redactor)
     let shared = &plan.shared;
     let parsed = reply::read(&reply.text(), shared.format);
     let value = parsed.as_ref().ok().cloned().unwrap_or(Value::Null);
-    let none = Variables::new();
+    let headers = headers_of(reply);
+    let none = Variables::from([("headers", headers.clone()), ("status", reply.status.as_u16().into())]);
     let holds = |query: &Option<super::query::Query>| query.as_ref().is_some_and(|query| query.holds(&value, &none));
     let text = |query: &Option<super::query::Query>| query.as_ref().and_then(|query| query.text(&value, &none));
 
@@ -90,7 +113,7 @@ pub(super) fn judge(plan: &Plan, what: &str, reply: &Reply, redactor: &Redactor)
     if shared.ok.as_ref().is_some_and(|ok| !ok.holds(&value, &none)) {
         return Err(failed(ErrorKind::Provider, Retry::Never));
     }
-    Ok(Verdict::Done(value))
+    Ok(Verdict::Done(Answer { body: value, headers }))
 }
 
 /// How long a wait a service may ask for before the call fails instead.

@@ -25,7 +25,10 @@ pub(super) async fn locate(client: &Client, configured: &[Name], name: &Name) ->
         Some(zone) => {
             let scope = Scope::of_name(name, plan);
             let zones = list(client, zone, &scope, None).await?;
-            longest(&zones, name).cloned().ok_or_else(|| {
+            if let Some(zone) = longest(&zones, name) {
+                return only(client, zone.clone(), zones.iter().filter(|other| other.name == zone.name && *other != zone).cloned());
+            }
+            Err({
                 let names: Vec<String> = zones.iter().take(20).map(|zone| zone.name.to_string()).collect();
                 let there =
                     if names.is_empty() { "there are none".to_owned() } else { format!("there are: {}", names.join(", ")) };
@@ -74,6 +77,27 @@ pub(super) async fn probe(client: &Client) -> Result<Access> {
     }
 }
 
+/// The zone, unless others of the account have the same name: which of them is served to the public is not known.
+fn only(client: &Client, zone: Zone, others: impl Iterator<Item = Zone>) -> Result<Zone> {
+    let others: Vec<Zone> = others.filter(|other| *other != zone).collect();
+    if others.is_empty() {
+        return Ok(zone);
+    }
+    let shown = |zone: &Zone| {
+        let fields: Vec<String> = zone.fields.iter().map(|(key, value)| format!("{key} {value}")).collect();
+        if fields.is_empty() { "no id".to_owned() } else { fields.join(", ") }
+    };
+    let all: Vec<String> = std::iter::once(&zone).chain(&others).map(shown).collect();
+    Err(Error::provider(format!(
+        "{}: the account has {} zones named `{}` ({}), and it is not known which of them the name servers serve",
+        client.plan.id,
+        all.len(),
+        zone.name,
+        all.join("; ")
+    ))
+    .with_hint("use credentials that see only the public zone, or remove the one that is not in use"))
+}
+
 async fn ask_candidates(client: &Client, plan: &ZonePlan, name: &Name) -> Result<Zone> {
     let candidates = candidates(name);
     let mut refused = None;
@@ -81,8 +105,9 @@ async fn ask_candidates(client: &Client, plan: &ZonePlan, name: &Name) -> Result
         let scope = Scope::of_name(name, &client.plan);
         match list(client, plan, &scope, Some(candidate)).await {
             Ok(zones) => {
-                if let Some(zone) = zones.into_iter().find(|zone| zone.name == *candidate) {
-                    return Ok(zone);
+                let mut same = zones.into_iter().filter(|zone| zone.name == *candidate);
+                if let Some(zone) = same.next() {
+                    return only(client, zone, same);
                 }
             }
             // Some services say "forbidden" for what is not in the account, and a key may be limited to the parent zone.

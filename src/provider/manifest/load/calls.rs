@@ -34,10 +34,8 @@ impl Loader<'_> {
             names.push("session");
         }
         let mut objects: Vec<&str> = place.objects.to_vec();
-        if in_header {
-            objects.push("req");
-        }
-        let known = Known { names: &names, objects: &objects, declared: &self.declared };
+        objects.push("req");
+        let known = Known { names: &names, objects: &objects, declared: &self.declared, whole_request: in_header };
         Template::parse(text, escape, known).map_err(|why| self.error(span, format!("{}: {why}", place.section)))
     }
 

@@ -3,8 +3,10 @@
 use super::{super::filters, Known};
 use crate::nearest::nearest;
 
-/// What `req` has, in headers.
-const REQUEST_FIELDS: &[&str] = &["method", "url", "path", "query", "body", "ts", "ms", "nonce"];
+/// What `req` has everywhere: when the call is made, in seconds and milliseconds, and 32 random hex digits.
+const MOMENT_FIELDS: &[&str] = &["ts", "ms", "nonce"];
+/// What `req` has where the request is known: in headers and in `[sign]`.
+const REQUEST_FIELDS: &[&str] = &["method", "url", "host", "path", "query", "body", "params", "ts", "ms", "nonce"];
 
 /// Refuses what minijinja would notice only when it runs: unknown filters, tests, methods; and statements other than `for` and `if`.
 pub(super) fn syntax(text: &str) -> Result<(), String> {
@@ -64,6 +66,7 @@ fn expression(text: &str, is_statement: bool) -> Result<(), String> {
                 });
             }
             ["is", _] => return Err("tests (`is …`) are not allowed".to_owned()),
+            ["*", _] => return Err("multiplication is not allowed: it could repeat a text without end".to_owned()),
             _ => {}
         }
     }
@@ -104,10 +107,11 @@ pub(super) fn name(name: &str, known: Known<'_>) -> Result<bool, String> {
         };
     }
     if root == "req" && known.objects.contains(&"req") {
-        return if REQUEST_FIELDS.contains(&rest) {
+        let fields = if known.whole_request { REQUEST_FIELDS } else { MOMENT_FIELDS };
+        return if fields.contains(&rest) {
             Ok(false)
         } else {
-            Err(format!("unknown variable `{name}`; `req` has {}", REQUEST_FIELDS.join(", ")))
+            Err(format!("unknown variable `{name}`; `req` has {} here", fields.join(", ")))
         };
     }
     if known.names.contains(&root) {

@@ -63,7 +63,7 @@ async fn still_needed(
     if holder.is_person() {
         return Ok((!all).then(|| "it was kept on request; `clean --all` or `record remove` takes it away".to_owned()));
     }
-    let Some(lock) = surroundings.store.try_lock(&LockKey::Order(holder.clone()))? else {
+    let Some(lock) = surroundings.store.try_lock(&LockKey::Order(holder.clone())).await? else {
         return Ok(Some(format!("a run works on {holder}")));
     };
     locks.push(lock);

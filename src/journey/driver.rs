@@ -50,7 +50,7 @@ async fn drive_held(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome>
     let surroundings = run.surroundings;
     let origin = surroundings.source.origin().to_owned();
     let holder = Holder::order(&origin, id);
-    let Some(_lock) = surroundings.store.try_lock(&LockKey::Order(holder.clone()))? else {
+    let Some(_lock) = surroundings.store.try_lock(&LockKey::Order(holder.clone())).await? else {
         if named {
             return Err(Error::new(ErrorKind::Held, format!("another run of this program works on order `{id}`"))
                 .with_hint("wait for it to end; two runs on one order would only disturb each other"));

@@ -63,6 +63,9 @@ async fn still_needed(
     if holder.is_person() {
         return Ok((!all).then(|| "it was kept on request; `clean --all` or `record remove` takes it away".to_owned()));
     }
+    if *holder == Holder::late_write() {
+        return Ok(None);
+    }
     let Some(lock) = surroundings.store.try_lock(&LockKey::Order(holder.clone())).await? else {
         return Ok(Some(format!("a run works on {holder}")));
     };

@@ -65,6 +65,11 @@ impl Holder {
         Self("person".to_owned())
     }
 
+    /// A write that came too late, until it is taken back. The word has no `/`, so it is no order's.
+    pub(crate) fn late_write() -> Self {
+        Self("late-write".to_owned())
+    }
+
     /// Whether a person holds it.
     pub fn is_person(&self) -> bool {
         self.0 == "person"

@@ -35,19 +35,28 @@ async fn a_server_that_cannot_be_used_is_named_with_the_reason() {
     Store::open_at(&Target::parse_private(&guest).unwrap(), LEASE).await.unwrap();
 }
 
+/// What a write says once the connections of before are gone.
+async fn renewed(store: &Store) -> Error {
+    let Database::Postgres(pool) = &store.database else { panic!("a file") };
+    let options = pool.connect_options();
+    pool.close().await;
+    let database = Database::Postgres(sqlx::PgPool::connect_lazy_with((*options).clone().options([("search_path", "dv_verify")])));
+    let again = Store { database, ..store.clone() };
+    again.intend(&intent("w", false), &order("a")).await.unwrap_err()
+}
+
 #[tokio::test]
 async fn a_server_that_takes_no_writes_is_found_when_opening_and_when_writing() {
     let Some(database) = test_postgres::database() else { return };
     let store = open(&database.url()).await;
     store.intend(&intent("v", false), &order("a")).await.unwrap();
-    database.say(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name));
+    database.cluster.say("postgres", &format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name));
+    let error = renewed(&store).await;
+    assert!(error.to_string().contains("read-only"), "{error}");
     let error = refused(&database.url()).await;
     assert_eq!(error.kind(), ErrorKind::Store);
     assert!(error.to_string().contains("read-only"), "{error}");
-    database.say(&format!(
-        "SET default_transaction_read_only = off; ALTER DATABASE {} RESET default_transaction_read_only",
-        database.name
-    ));
+    database.cluster.say("postgres", &format!("ALTER DATABASE {} RESET default_transaction_read_only", database.name));
     assert_eq!(open(&database.url()).await.entries().await.unwrap().len(), 1, "nothing is lost");
 }
 
@@ -89,8 +98,8 @@ async fn a_server_whose_disk_is_full_says_so_and_loses_nothing() {
     let Some(disk) = test_disk::small(name, "192m") else { return };
     std::fs::set_permissions(&disk, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let Some(cluster) = test_postgres::start(Some(&disk)) else { return };
-    cluster.say("postgres", "CREATE DATABASE full");
-    let store = open(&cluster.url("full")).await;
+    cluster.say("postgres", "CREATE DATABASE filled");
+    let store = open(&cluster.url("filled")).await;
     let entry = store.intend(&intent("v", false), &order("a")).await.unwrap();
     let filler = test_disk::fill(&disk);
     let noise: String = (0..60_000).map(|_| format!("{:032x}", rand::random::<u128>())).collect();

@@ -19,3 +19,5 @@ pub mod secret;
 pub mod store;
 #[cfg(test)]
 mod test_disk;
+#[cfg(test)]
+mod test_postgres;

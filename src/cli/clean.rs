@@ -9,7 +9,9 @@ use crate::{error::Result, journey};
 pub(super) async fn run(session: &Session, all: bool, dry_run: bool) -> Result<Exit> {
     let printer = session.printer();
     let rooms = session.rooms(|router| Ok(report::observer(printer, router.by_hand()?, HashSet::new()))).await?;
-    let cleaned = journey::clean(&rooms.surroundings, all, dry_run).await?;
+    let cleaned = journey::clean(&rooms.surroundings, all, dry_run).await;
+    rooms.surroundings.store.close().await;
+    let cleaned = cleaned?;
     if cleaned.is_empty() {
         printer.note("the journal is empty: nothing of ours is out there");
     }

@@ -9,6 +9,7 @@ use crate::{
     http::Http,
     order::aliyun::credentials::CredentialChain,
     secret::Redactor,
+    store::Target,
 };
 
 /// Shows the configuration and tries what can be tried without a network.
@@ -52,8 +53,10 @@ pub(super) fn run(session: &Session) -> Result<Exit> {
     problems.extend(writable.err());
     match session.chosen().store() {
         Ok(store) => {
-            printer.result(&format!("store: {}", store.display()));
-            if let Some(folder) = store.parent() {
+            printer.result(&format!("store: {store}"));
+            if let Target::File(path) = &store
+                && let Some(folder) = path.parent()
+            {
                 problems.extend(can_be_written(folder).err());
             }
         }

@@ -25,7 +25,7 @@ use crate::{
         settings::{Context, Setting},
     },
     secret::Redactor,
-    store::Store,
+    store::{Store, Target},
 };
 
 /// The options of one call of the program, and how it speaks.
@@ -161,7 +161,11 @@ impl Session {
         let cas = Arc::new(self.cas(&http)?);
         let propagation = self.propagation()?;
         let observer = observer(&router)?;
-        let store = Store::open(&self.chosen.store()?).await?;
+        let target = self.chosen.store()?;
+        if let Target::Postgres(url) = &target {
+            url.password().iter().for_each(|password| self.redactor.learn(password));
+        }
+        let store = Store::open_at(&target, self.chosen.lease).await?;
         if let Some(notice) = store.notice() {
             self.printer.warning(notice, None);
         }

@@ -27,19 +27,25 @@ pub(super) async fn run(session: &Session) -> Result<Exit> {
 /// Verifies orders, and tells everything to `listener` before the usual report.
 pub(super) async fn run_told(session: &Session, listener: Option<Arc<dyn Observer>>) -> Result<Exit> {
     let mut rooms = session.rooms(|_| Ok(Arc::new(Silent))).await?;
+    let outcome = verify(session, &mut rooms, listener).await;
+    rooms.surroundings.store.close().await;
+    outcome
+}
+
+async fn verify(session: &Session, rooms: &mut Rooms, listener: Option<Arc<dyn Observer>>) -> Result<Exit> {
     let options = session.chosen().journey(rooms.router.registry().hidden_variables(session.environment()))?;
     if let [only] = rooms.router.reachable().as_slice() {
         // Its mistakes are found before the first order is read.
         rooms.router.open(only)?;
     }
-    remind(&rooms, &options).await?;
+    remind(rooms, &options).await?;
     if !options.dry_run && !rooms.router.has_any() {
-        return without_provider(session, &rooms, &options).await;
+        return without_provider(session, rooms, &options).await;
     }
     let by_hand = rooms.router.by_hand()?;
     let mut shown = HashSet::new();
     if !options.dry_run && !by_hand.is_empty() {
-        shown = show_for_hands(session, &rooms, &options, &by_hand).await?;
+        shown = show_for_hands(session, rooms, &options, &by_hand).await?;
     }
     let report = report::observer(session.printer(), by_hand, shown);
     rooms.surroundings.observer = match listener {

@@ -21,6 +21,7 @@ use crate::{
         aliyun::{CasOptions, Signature},
     },
     propagation::{self, ResolverAddress, Vantage},
+    store::{self, Target},
 };
 
 /// How long a hook may take where the user does not say.
@@ -31,6 +32,9 @@ pub const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// The least `--poll-interval`: below it, one order would use up the account's request budget.
 const LEAST_POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The least `--lease`: a shorter one would be lost whenever the machine or the network is busy.
+const LEAST_LEASE: Duration = Duration::from_secs(1);
 
 /// For whom results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,7 +101,9 @@ pub struct Chosen {
     pub propagation: propagation::Options,
     /// `--detailed-exit-code`.
     pub detailed_exit_code: bool,
-    store: Option<PathBuf>,
+    /// `--lease`.
+    pub lease: Duration,
+    store: Option<Target>,
     out: Option<PathBuf>,
     places: Places,
     journey: journey::Options,
@@ -128,7 +134,8 @@ impl Chosen {
                 ..propagation::Options::default()
             },
             detailed_exit_code: layers.flag("detailed-exit-code")?,
-            store: layers.one("store", store)?,
+            lease: layers.one("lease", lease)?.unwrap_or(store::LEASE),
+            store: place(layers)?,
             out: path("out")?,
             places,
             journey: journey::Options {
@@ -198,8 +205,8 @@ impl Chosen {
     ///
     /// # Errors
     /// `ErrorKind::Config` where there is no home folder and `--store` was not given.
-    pub fn store(&self) -> Result<PathBuf> {
-        self.store.clone().map_or_else(|| self.places.store(), Ok)
+    pub fn store(&self) -> Result<Target> {
+        self.store.clone().map_or_else(|| self.places.store().map(Target::File), Ok)
     }
 
     /// The folder of all certificates.
@@ -266,13 +273,37 @@ fn source_ip(text: &str) -> Result<String> {
     Ok(address.to_string())
 }
 
-fn store(text: &str) -> Result<PathBuf> {
-    if text.contains("://") {
-        // The text is not shown: such URLs hold passwords.
-        return Err(Error::config("the store is a file, not a URL")
-            .with_hint("name a file for SQLite, such as `/var/lib/dv-verify/store.db`"));
+/// Where the store is, as the one or the other option says.
+fn place(layers: &Layers) -> Result<Option<Target>> {
+    let (stated, filed) = (layers.one("store", Target::parse)?, layers.one("store-file", place_in_file)?);
+    if stated.is_some() && filed.is_some() {
+        let origins = ["store", "store-file"].map(|name| layers.get(name).map(|given| given.origin.to_string()).unwrap_or_default());
+        return Err(Error::config(format!("two places for the store: {} and {}", origins[0], origins[1]))
+            .with_hint("take one of them away"));
     }
-    Ok(PathBuf::from(text))
+    Ok(stated.or(filed))
+}
+
+fn place_in_file(path: &str) -> Result<Target> {
+    let wrong = |why: String, hint: String| Error::config(format!("`{path}` {why}")).with_hint(hint);
+    let unreadable = |error: std::io::Error| wrong(format!("cannot be read: {error}"), "name a file that holds one line: the store's URL".into());
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0 {
+        return Err(wrong("can be read by others, and holds a password".into(), format!("`chmod 600 {path}`")));
+    }
+    let target = Target::parse_private(&std::fs::read_to_string(path).map_err(unreadable)?)?;
+    if target == Target::File(PathBuf::new()) {
+        return Err(wrong("is empty".into(), "put the store's URL into it".into()));
+    }
+    Ok(target)
+}
+
+fn lease(text: &str) -> Result<Duration> {
+    let lease = parse::duration(text)?;
+    if lease < LEAST_LEASE {
+        return Err(Error::config(format!("`{text}` is too short: at least {} s", LEAST_LEASE.as_secs())));
+    }
+    Ok(lease)
 }
 
 fn permission(layers: &Layers, file: &ConfigFile) -> Result<Permission> {
@@ -373,6 +404,7 @@ mod tests {
         assert_eq!(parse::policy(text("policy")).unwrap(), Policy::default());
         assert_eq!(text("rate"), CasOptions::default().calls_per_second.to_string());
         assert_eq!(text("parallel"), options.parallel.to_string());
+        assert_eq!(parse::duration(text("lease")).unwrap(), store::LEASE);
     }
 
     #[test]
@@ -413,6 +445,32 @@ mod tests {
         }
         let error = read(&[("store", "postgres://u:hunter2hunter2@h/d")], "").unwrap_err();
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        assert!(error.to_string().starts_with("`--store`: the URL of the store holds a password"), "{error}");
+    }
+
+    #[test]
+    fn a_store_with_a_password_comes_from_a_file_that_others_cannot_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("url");
+        let text = path.to_str().unwrap();
+        let mode = |mode| std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        let refused = |flags: &[(&'static str, &str)]| {
+            let error = read(flags, "").unwrap_err();
+            assert_eq!(error.kind().exit_code(), 2);
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+            error.to_string()
+        };
+        assert!(refused(&[("store-file", text)]).contains("cannot be read"));
+        std::fs::write(&path, "").unwrap();
+        mode(0o600);
+        assert!(refused(&[("store-file", text)]).contains("is empty"));
+        std::fs::write(&path, "postgres://u:hunter2hunter2@h/d\n").unwrap();
+        let chosen = read(&[("store-file", text)], "").unwrap();
+        assert_eq!(chosen.store().unwrap().to_string(), "postgres://u@h/d");
+        assert!(!format!("{chosen:?}").contains("hunter2"));
+        assert!(refused(&[("store-file", text), ("store", "/x")]).contains("two places"));
+        mode(0o640);
+        assert!(refused(&[("store-file", text)]).contains("read by others"));
     }
 
     #[test]

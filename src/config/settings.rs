@@ -217,8 +217,18 @@ pub const SETTINGS: &[Setting] = &[
     value(Group::Source, "lang", "LANG", "The language of messages of the 2018 API").choices(&["zh", "en"]),
     value(Group::Source, "source-ip", "ADDR", "The parameter SourceIp of the 2018 API"),
     value(Group::Source, "rate", "N", "Calls per second, over all orders").default("10"),
-    value(Group::Store, "store", "FILE", "The journal of records and what is known of orders")
-        .default("`store.db` in the state folder"),
+    value(Group::Store, "store", "PLACE", "The journal of records and what is known of orders")
+        .default("`store.db` in the state folder")
+        .details(
+            "A file, or `postgres://USER@HOST:PORT/DATABASE` for several machines (docs/fleet.md). A URL with a password is refused here, since \
+             others can read it: see `--store-file`, or use PGPASSFILE.",
+        ),
+    value(Group::Store, "store-file", "FILE", "A file that holds the place of the store").details(
+        "For a URL with a password. Instead of `--store`. The file must not be readable by others.",
+    ),
+    value(Group::Store, "lease", "DURATION", "How long a silent machine keeps its orders").default("30s").details(
+        "On PostgreSQL: a machine that gives no sign of life for so long loses its orders to the others. At least 1s.",
+    ),
     value(Group::Common, "config", "FILE", "The config file").key_is("").default("see `config check`"),
     value(Group::Common, "output", "FORMAT", "For people, or one JSON object per line")
         .default("human")

@@ -63,7 +63,10 @@ async fn still_needed(
     if holder.is_person() {
         return Ok((!all).then(|| "it was kept on request; `clean --all` or `record remove` takes it away".to_owned()));
     }
-    let Some(lock) = surroundings.store.try_lock(&LockKey::Order(holder.clone()))? else {
+    if *holder == Holder::late_write() {
+        return Ok(None);
+    }
+    let Some(lock) = surroundings.store.try_lock(&LockKey::Order(holder.clone())).await? else {
         return Ok(Some(format!("a run works on {holder}")));
     };
     locks.push(lock);

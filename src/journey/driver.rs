@@ -18,7 +18,7 @@ use crate::{
     failpoint,
     order::{Bundle, Challenge, Generation, Order, OrderId, OrderState},
     record::Record,
-    store::{Entry, Holder, LockKey, OrderMemory},
+    store::{Entry, Holder, Lock, LockKey, OrderMemory},
 };
 
 /// The least time that one look at an order gets.
@@ -50,7 +50,7 @@ async fn drive_held(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome>
     let surroundings = run.surroundings;
     let origin = surroundings.source.origin().to_owned();
     let holder = Holder::order(&origin, id);
-    let Some(_lock) = surroundings.store.try_lock(&LockKey::Order(holder.clone()))? else {
+    let Some(lock) = surroundings.store.try_lock(&LockKey::Order(holder.clone())).await? else {
         if named {
             return Err(Error::new(ErrorKind::Held, format!("another run of this program works on order `{id}`"))
                 .with_hint("wait for it to end; two runs on one order would only disturb each other"));
@@ -68,6 +68,7 @@ async fn drive_held(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome>
         run,
         id,
         holder,
+        lock,
         origin,
         memory,
         state,
@@ -85,6 +86,8 @@ struct Driver<'a> {
     run: &'a Run<'a>,
     id: &'a OrderId,
     holder: Holder,
+    /// The lock on the order.
+    lock: Lock,
     origin: String,
     memory: Option<OrderMemory>,
     state: State,
@@ -105,6 +108,10 @@ impl<'a> Driver<'a> {
     async fn go(&mut self) -> Result<Outcome> {
         let mut action = Action::Read;
         loop {
+            if !matches!(action, Action::Read | Action::Wait { .. }) {
+                // Whoever lost the order to another machine leaves everything to it: records, certificate, hooks.
+                self.lock.confirm().await?;
+            }
             let event = match action {
                 Action::Read => self.read().await?,
                 Action::Publish(challenges) => self.publish(challenges).await?,
@@ -228,7 +235,8 @@ impl<'a> Driver<'a> {
             holders.push(Holder::person());
         }
         let (surroundings, stop, id) = (self.run.surroundings, &self.run.stop.stop, self.id);
-        let writes = join_all(planned.iter().map(|planned| publish::publish(surroundings, planned, &holders, Some(id))));
+        let order = Some((id, &self.lock));
+        let writes = join_all(planned.iter().map(|planned| publish::publish(surroundings, planned, &holders, order)));
         let stopped_late = async {
             stop.cancelled().await;
             tokio::time::sleep(FINISH_WRITING).await;

@@ -2,20 +2,23 @@
 
 use std::time::Duration;
 
-use super::{Options, Routed, Surroundings, event::Event, event::PlannedRecord, guard};
+use super::{Options, Routed, Surroundings, event::Event, event::PlannedRecord, guard, withdraw};
 use crate::{
     error::{Error, ErrorKind, Result},
     failpoint,
     name::Name,
     order::{Challenge, ChallengeKind, Order, OrderId, challenge_name},
     propagation::Verdict,
-    provider::{Capabilities, Found, Zone},
+    provider::{Capabilities, Found, Handle, Zone},
     record::{Record, RecordType},
-    store::{Holder, Intent, LockKey},
+    store::{Holder, Intent, Lock, LockKey},
 };
 
 /// How long a write waits for another run that writes at the same name.
 const LOCK_PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often a value is written into a set that somebody else puts back.
+const WHOLE_SET_ATTEMPTS: u32 = 3;
 
 /// The longest TXT value that is written, in bytes: what certainly fits into a DNS message over UDP beside the rest.
 const LONGEST_VALUE: usize = 1_000;
@@ -137,14 +140,14 @@ pub(super) async fn publish(
     surroundings: &Surroundings,
     planned: &Planned,
     holders: &[Holder],
-    order: Option<&OrderId>,
+    order: Option<(&OrderId, &Lock)>,
 ) -> Result<bool> {
     let Planned { record, routed, zone } = planned;
     let provider = &routed.provider;
     let at_provider =
         |error: Error| error.context(format!("provider `{}`, {} {}", routed.instance, record.record_type, record.name));
     let key = lock_key(&routed.instance, &provider.capabilities(), zone, &record.name);
-    let _lock = surroundings.store.lock(&key, LOCK_PATIENCE).await?;
+    let lock = surroundings.store.lock(&key, LOCK_PATIENCE).await?;
     let found = provider.find(zone, record).await.map_err(at_provider)?;
     let was_there = match found {
         Found::Present(_) => true,
@@ -161,22 +164,65 @@ pub(super) async fn publish(
         return Err(Error::new(ErrorKind::Unexpected, "a record without a holder was to be published"));
     };
     failpoint::reach("publish.after-intent");
-    let (handle, wrote) = match found {
-        Found::Present(handle) => (handle, false),
+    let written = match found {
+        Found::Present(handle) => Ok((handle, false)),
         // Publishing what is there already is success, so writing again after a crash is harmless.
-        Found::Absent | Found::CannotTell => (provider.publish(zone, record).await.map_err(at_provider)?, true),
+        Found::Absent | Found::CannotTell => {
+            let locks = [Some(&lock), order.map(|(_, lock)| lock)];
+            write(surroundings, planned, locks).await.map(|handle| (handle, true))
+        }
+    };
+    let (handle, wrote) = match written {
+        Ok(written) => written,
+        Err(error) => {
+            surroundings.store.gave_up_writing(entry.id).await?;
+            return Err(at_provider(error));
+        }
     };
     failpoint::reach("publish.after-write");
-    surroundings.store.published(entry.id, &handle).await?;
+    if !surroundings.store.published(entry.id, &handle).await? {
+        drop(lock);
+        if wrote {
+            take_back(surroundings, &intent, order.map(|(id, _)| id)).await?;
+        }
+        return Err(Error::new(ErrorKind::Held, format!("another machine finished with {} while this one wrote it", record.name)));
+    }
     failpoint::reach("publish.after-handle");
     surroundings.observer.event(&Event::Published {
-        order,
+        order: order.map(|(id, _)| id),
         record,
         provider: &routed.instance,
         zone: &zone.name,
         was_there: entry.was_there,
     });
     Ok(wrote)
+}
+
+/// Removes what this machine wrote too late: it was frozen, or cut off, and another has finished the order and withdrawn the record
+/// meanwhile. Journaled like any other record, so that whoever needs the value now keeps it, and a kill loses nothing.
+async fn take_back(surroundings: &Surroundings, intent: &Intent, order: Option<&OrderId>) -> Result<()> {
+    let holder = Holder::late_write();
+    let entry = surroundings.store.intend(intent, &holder).await?;
+    withdraw::withdraw(surroundings, &entry, &[holder], order).await
+}
+
+/// Writes the value, right after making sure that nobody else took over. A provider that replaces the whole set is read again afterwards
+/// where machines share the store: one that woke too late may have put an older set back.
+async fn write(surroundings: &Surroundings, planned: &Planned, locks: [Option<&Lock>; 2]) -> Result<Handle> {
+    let Planned { record, routed, zone } = planned;
+    let capabilities = routed.provider.capabilities();
+    let reads_again = surroundings.store.is_shared() && (capabilities.rewrites_set || capabilities.rewrites_zone);
+    let mut attempts = 0;
+    loop {
+        for lock in locks.into_iter().flatten() {
+            lock.confirm().await?;
+        }
+        let handle = routed.provider.publish(zone, record).await?;
+        attempts += 1;
+        if !reads_again || attempts == WHOLE_SET_ATTEMPTS || routed.provider.find(zone, record).await? != Found::Absent {
+            return Ok(handle);
+        }
+    }
 }
 
 /// Whether some authority serves the value already. Authorities only: nothing is cached because of this question.

@@ -35,7 +35,7 @@ pub(super) async fn withdraw(
     let routed = surroundings.routing.instance(&entry.provider).map_err(|error| left_behind(entry, error))?;
     let capabilities = routed.provider.capabilities();
     let key = lock_key(&entry.provider, &capabilities, &entry.zone, &entry.record.name);
-    let _lock = store.lock(&key, LOCK_PATIENCE).await?;
+    let lock = store.lock(&key, LOCK_PATIENCE).await?;
     // Under the lock: another run may have joined the holders, or withdrawn the record, meanwhile.
     let Some(entry) = &store.entry(entry.id).await? else { return Ok(()) };
     failpoint::reach("withdraw.before-release");
@@ -64,6 +64,7 @@ pub(super) async fn withdraw(
         kept("this provider cannot remove records");
         return store.forget(entry.id).await;
     }
+    lock.confirm().await?;
     routed
         .provider
         .withdraw(&entry.zone, &entry.record, entry.handle.as_ref())

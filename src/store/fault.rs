@@ -1,13 +1,32 @@
 //! What goes wrong with a store, said so that a person can mend it.
 
 use std::{
+    fmt,
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::error::{Error, ErrorKind, Retry};
 
-/// Why a store file cannot be used.
+/// Where a store is, for messages.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// This file.
+    File(PathBuf),
+    /// This server, user and database; without a password.
+    Server(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Server(shown) => f.write_str(shown),
+        }
+    }
+}
+
+/// Why a store cannot be used.
 #[derive(Debug)]
 pub(super) enum Unusable {
     /// It was made by another version, with migrations that this one does not know.
@@ -30,24 +49,23 @@ impl From<sqlx::Error> for Unusable {
 }
 
 impl Unusable {
-    /// The error for the person, about the store at `path`.
-    pub(super) fn into_error(self, path: &Path) -> Error {
-        let shown = path.display();
+    /// The error for the person, about the store at `place`.
+    pub(super) fn into_error(self, place: &Place) -> Error {
         match self {
-            Self::OtherVersion => Error::new(ErrorKind::Store, format!("the store `{shown}` was made by a newer version"))
+            Self::OtherVersion => Error::new(ErrorKind::Store, format!("the store `{place}` was made by a newer version"))
                 .with_hint("use that version, or another store (`--store`); nothing in it was changed"),
-            Self::Foreign => not_ours(path, "it is a database of another program"),
-            Self::Damaged(why) => Error::new(ErrorKind::Store, format!("the store `{shown}` is damaged: {why}"))
+            Self::Foreign => not_ours(place, "it is a database of another program"),
+            Self::Damaged(why) => Error::new(ErrorKind::Store, format!("the store `{place}` is damaged: {why}"))
                 .with_hint("run again: the damaged file is then kept aside, and a new one is begun"),
-            Self::Database(error) => database_failed(path, error),
+            Self::Database(error) => database_failed(place, error),
         }
     }
 }
 
 /// A file that some other program, or a person, made: it is left alone.
-pub(super) fn not_ours(path: &Path, why: &str) -> Error {
-    Error::new(ErrorKind::Store, format!("`{}` is not a store of this program: {why}", path.display()))
-        .with_hint("name another file with `--store`; this one was left as it is")
+pub(super) fn not_ours(place: &Place, why: &str) -> Error {
+    Error::new(ErrorKind::Store, format!("`{place}` is not a store of this program: {why}"))
+        .with_hint("name another one with `--store`; this one was left as it is")
 }
 
 /// An error of the file system.
@@ -57,13 +75,20 @@ pub(super) fn failed(path: &Path, what: &str, error: io::Error) -> Error {
         .with_source(error)
 }
 
-/// An error of the database at `path`.
-pub(super) fn database_failed(path: &Path, error: sqlx::Error) -> Error {
+/// An error of the database at `place`.
+pub(super) fn database_failed(place: &Place, error: sqlx::Error) -> Error {
+    match place {
+        Place::File(path) => file_failed(path, place, error),
+        Place::Server(_) => super::server_fault::server_failed(place, error),
+    }
+}
+
+fn file_failed(path: &Path, place: &Place, error: sqlx::Error) -> Error {
     let folder = path.parent().unwrap_or(path);
     let (why, hint) = match primary_code(&error) {
         Some(FULL) => ("no space is left on its disk".to_owned(), ROOM),
         Some(BUSY | LOCKED) => ("another process kept it busy for too long".to_owned(), HANGS),
-        Some(CORRUPT | NOT_A_DATABASE) => return Unusable::Damaged(message(&error)).into_error(path),
+        Some(CORRUPT | NOT_A_DATABASE) => return Unusable::Damaged(message(&error)).into_error(place),
         // SQLite does not tell why: the file system does.
         Some(READ_ONLY | CANNOT_OPEN | INPUT_OUTPUT) => match write_test(folder) {
             Err(cause) => (format!("its folder cannot be written: {cause}"), hint_for(&cause)),
@@ -79,7 +104,7 @@ pub(super) fn database_failed(path: &Path, error: sqlx::Error) -> Error {
         },
     };
     let retry = if hint == HANGS { Retry::Later } else { Retry::Never };
-    Error::new(ErrorKind::Store, format!("the store `{}` failed: {why}", path.display()))
+    Error::new(ErrorKind::Store, format!("the store `{place}` failed: {why}"))
         .with_hint(hint)
         .with_retry(retry)
         .with_source(error)
@@ -105,7 +130,8 @@ fn hint_for(error: &io::Error) -> &'static str {
     }
 }
 
-fn message(error: &sqlx::Error) -> String {
+/// What the database said, in its own words.
+pub(super) fn message(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(database) => database.message().to_owned(),
         other => other.to_string(),

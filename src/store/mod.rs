@@ -8,9 +8,16 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use sqlx::{Sqlite, SqlitePool, Transaction};
 
-pub use self::locks::Lock;
+use self::{
+    database::{Database, sql},
+    fault::Place,
+    leases::Leases,
+};
+pub use self::{
+    lock::{Lock, LockKey},
+    target::{PostgresUrl, Target},
+};
 use crate::{
     error::{Error, Result},
     name::Name,
@@ -19,12 +26,28 @@ use crate::{
     record::Record,
 };
 
+mod database;
 mod delays;
 mod fault;
+mod file_locks;
 mod journal;
-mod locks;
+mod leases;
+mod lock;
+mod migrations;
 mod orders;
+mod postgres;
+mod server_fault;
 mod sqlite;
+mod target;
+
+/// How long a machine that gives no sign of life keeps what it has locked, where the user does not say.
+pub const LEASE: Duration = Duration::from_secs(30);
+
+/// How soon a lease that is taken is tried again.
+const FIRST_PAUSE_SHARED: Duration = Duration::from_millis(50);
+
+/// How long giving back locks and ending connections may take each.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who needs a record: an order at an origin (`cas.aliyuncs.com/cas-cn-…`), or a person (`record add`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -40,6 +63,11 @@ impl Holder {
     /// A person, through `record add` or `--keep-record`.
     pub fn person() -> Self {
         Self("person".to_owned())
+    }
+
+    /// A write that came too late, until it is taken back. The word has no `/`, so it is no order's.
+    pub(crate) fn late_write() -> Self {
+        Self("late-write".to_owned())
     }
 
     /// Whether a person holds it.
@@ -125,39 +153,43 @@ pub struct OrderMemory {
     pub hook_pending: bool,
 }
 
-/// What a lock is about.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum LockKey {
-    /// One order: one run at a time works on it.
-    Order(Holder),
-    /// One owner name at one provider instance: writes take turns.
-    Name {
-        /// The provider instance.
-        provider: String,
-        /// The owner name, or the apex where a whole zone is locked.
-        name: Name,
-    },
-}
-
-impl fmt::Display for LockKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Order(holder) => write!(f, "order {holder}"),
-            Self::Name { provider, name } => write!(f, "name {name} at provider {provider}"),
-        }
-    }
-}
-
 /// The store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pool: SqlitePool,
-    path: Arc<PathBuf>,
-    locks: Arc<PathBuf>,
+    database: Database,
+    place: Arc<Place>,
+    locks: Locks,
     notice: Option<Arc<str>>,
 }
 
+/// How runs keep out of one another's way.
+#[derive(Clone, Debug)]
+enum Locks {
+    /// Files in this folder, for the runs of one machine.
+    Files(Arc<PathBuf>),
+    /// Rows of the database, for many machines.
+    Leases(Leases),
+}
+
 impl Store {
+    /// Opens or creates the store. `lease` is how long a machine keeps what it has locked without a sign of life, on PostgreSQL.
+    ///
+    /// # Errors
+    /// As [`Store::open`] for a file. For PostgreSQL: `ErrorKind::Store` where the server cannot be reached, takes no writes, is full, or has the
+    /// store of a newer version; `ErrorKind::Credentials` where it does not let us in; `ErrorKind::Rights` where we may not make tables;
+    /// `ErrorKind::Config` where there is no such database.
+    pub async fn open_at(target: &Target, lease: Duration) -> Result<Self> {
+        let url = match target {
+            Target::File(path) => return Self::open(path).await,
+            Target::Postgres(url) => url,
+        };
+        let place = Place::Server(url.shown().to_owned());
+        let pool = postgres::open(url, &place).await?;
+        let run = format!("{} process {} run {:08x}", machine(), std::process::id(), rand::random::<u32>());
+        let locks = Locks::Leases(Leases::new(pool.clone(), place.clone(), run, lease));
+        Ok(Self { database: Database::Postgres(pool), place: Arc::new(place), locks, notice: None })
+    }
+
     /// Opens or creates the SQLite store at `path`, its folder with mode 0700 and the file with 0600, and writes to it, so that a place
     /// that cannot be written is found now. A store that is damaged is kept aside as `<name>.corrupt-<time>` and a new one is begun;
     /// [`Store::notice`] says so. A file that never was a store of this program is left alone.
@@ -168,9 +200,9 @@ impl Store {
     pub async fn open(path: &Path) -> Result<Self> {
         let opened = sqlite::open(path).await?;
         Ok(Self {
-            pool: opened.pool,
-            path: Arc::new(opened.path),
-            locks: Arc::new(opened.locks),
+            database: Database::Sqlite(opened.pool),
+            place: Arc::new(Place::File(opened.path)),
+            locks: Locks::Files(Arc::new(opened.locks)),
             notice: opened.notice.map(Into::into),
         })
     }
@@ -180,12 +212,28 @@ impl Store {
         self.notice.as_deref()
     }
 
+    /// Whether several machines may share it.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.locks, Locks::Leases(_))
+    }
+
+    /// Gives back every lock and ends the connections. Without it other machines wait until the leases of this one have run out.
+    pub async fn close(&self) {
+        if let Locks::Leases(leases) = &self.locks {
+            let _ = tokio::time::timeout(CLOSING_PATIENCE, leases.give_all_back()).await;
+        }
+        let _ = tokio::time::timeout(CLOSING_PATIENCE, self.database.close()).await;
+    }
+
     /// Takes a lock if it is free.
     ///
     /// # Errors
-    /// `ErrorKind::Store` where lock files cannot be made.
-    pub fn try_lock(&self, key: &LockKey) -> Result<Option<Lock>> {
-        locks::try_lock(&self.locks, key)
+    /// `ErrorKind::Store` where lock files cannot be made, or the database fails.
+    pub async fn try_lock(&self, key: &LockKey) -> Result<Option<Lock>> {
+        Ok(match &self.locks {
+            Locks::Files(folder) => file_locks::try_lock(folder, key)?.map(|file| Lock(lock::Kind::File { _file: file })),
+            Locks::Leases(leases) => leases.try_take(key).await?.map(|lease| Lock(lock::Kind::Lease(lease))),
+        })
     }
 
     /// Takes a lock, waiting for it at most `patience`. Cancelled by dropping it.
@@ -193,18 +241,53 @@ impl Store {
     /// # Errors
     /// `ErrorKind::Held` when the time is up.
     pub async fn lock(&self, key: &LockKey, patience: Duration) -> Result<Lock> {
-        locks::lock(&self.locks, key, patience).await
+        let first_pause = if self.is_shared() { FIRST_PAUSE_SHARED } else { file_locks::FIRST_PAUSE };
+        if let Some(lock) = lock::patiently(patience, first_pause, async || self.try_lock(key).await).await? {
+            return Ok(lock);
+        }
+        let holder = match &self.locks {
+            Locks::Files(folder) => file_locks::holder(folder, key),
+            Locks::Leases(leases) => leases.holder(key).await,
+        };
+        Err(lock::held(key, patience, holder))
+    }
+
+    /// The name of this run, where machines share the store.
+    fn run(&self) -> &str {
+        match &self.locks {
+            Locks::Files(_) => "",
+            Locks::Leases(leases) => leases.run(),
+        }
+    }
+
+    /// The time by the clock that all who share the store go by, in milliseconds since 1970.
+    async fn now(&self) -> sqlx::Result<i64> {
+        match &self.database {
+            Database::Sqlite(_) => Ok(jiff::Timestamp::now().as_millisecond()),
+            Database::Postgres(_) => {
+                sql(concat!("SELECT ", leases::now!(), " AS now")).fetch_one(self.on()).await?.number("now")
+            }
+        }
+    }
+
+    fn on(&self) -> database::On<'_> {
+        self.database.on()
     }
 
     /// A transaction that writes.
-    async fn begin(&self) -> sqlx::Result<Transaction<'_, Sqlite>> {
-        // Immediate: two processes that first read and then write would otherwise refuse each other.
-        self.pool.begin_with("BEGIN IMMEDIATE").await
+    async fn begin(&self) -> sqlx::Result<database::Transaction> {
+        self.database.begin().await
     }
 
     fn failed(&self, error: sqlx::Error) -> Error {
-        fault::database_failed(&self.path, error)
+        fault::database_failed(&self.place, error)
     }
+}
+
+/// The name of this machine.
+fn machine() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

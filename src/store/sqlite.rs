@@ -9,14 +9,14 @@ use std::{
 };
 
 use sqlx::{
-    Connection, SqlSafeStr, SqliteConnection, SqlitePool,
-    migrate::{MigrateError, Migration, MigrationType, Migrator},
+    Connection, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use super::{
-    fault::{self, Unusable, failed},
-    locks,
+    fault::{self, Place, Unusable, failed},
+    file_locks,
+    migrations,
 };
 use crate::error::Result;
 
@@ -53,7 +53,7 @@ pub(super) async fn open(path: &Path) -> Result<Opened> {
     make_folder(&locks)?;
     // Found now, not when something is about to be published. A write to the database would cost three times as much.
     fault::write_test(folder).map_err(|error| failed(folder, "cannot be written", error))?;
-    let opening = locks::opening(&locks, &path, BUSY_PATIENCE).await?;
+    let opening = file_locks::opening(&locks, &path, BUSY_PATIENCE).await?;
     let was_opened = opening.metadata().is_ok_and(|data| data.len() > 0);
     // For SQLite a file without content is a new one.
     let was_emptied = was_opened && fs::metadata(&path).is_ok_and(|data| data.len() == 0);
@@ -63,7 +63,7 @@ pub(super) async fn open(path: &Path) -> Result<Opened> {
     let pool = match connect(&path).await {
         Err(Unusable::Damaged(why)) => {
             if !(was_opened || is_marked(&path)) {
-                return Err(fault::not_ours(&path, &why));
+                return Err(fault::not_ours(&Place::File(path), &why));
             }
             let aside = set_aside(&path)?;
             make_file(&path)?;
@@ -76,7 +76,7 @@ pub(super) async fn open(path: &Path) -> Result<Opened> {
         }
         outcome => outcome,
     };
-    let pool = pool.map_err(|unusable| unusable.into_error(&path))?;
+    let pool = pool.map_err(|unusable| unusable.into_error(&Place::File(path.clone())))?;
     if !was_opened {
         // For the next run: what is here from now on is a store, whatever becomes of the file.
         opening.write_all_at(b"opened\n", 0).map_err(|error| failed(&locks, "cannot be written", error))?;
@@ -122,11 +122,7 @@ async fn prepare(pool: &SqlitePool, path: &Path) -> Result<(), Unusable> {
             return Err(Unusable::Damaged(verdict));
         }
     }
-    migrations().run(&mut *transaction).await.map_err(|error| match error {
-        MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => Unusable::OtherVersion,
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-        other => Unusable::Database(sqlx::Error::Migrate(Box::new(other))),
-    })?;
+    migrations::all().run(&mut *transaction).await.map_err(migrations::unusable)?;
     transaction.commit().await?;
     Ok(())
 }
@@ -144,11 +140,6 @@ async fn claim(connection: &mut SqliteConnection) -> Result<bool, Unusable> {
     let statement = sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION}"));
     sqlx::query(statement).execute(connection).await?;
     Ok(true)
-}
-
-fn migrations() -> Migrator {
-    let sql = include_str!("migrations/0001_journal.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(1, "journal".into(), MigrationType::Simple, sql, false)])
 }
 
 fn make_folder(folder: &Path) -> Result<()> {

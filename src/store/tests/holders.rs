@@ -4,38 +4,42 @@ use super::*;
 
 #[tokio::test]
 async fn the_same_value_is_one_entry_with_two_holders() {
-    let (_folder, store) = store().await;
-    let first = store.intend(&intent("v", false), &order("a")).await.unwrap();
-    // The second order finds the value there, since the first put it there: that does not make it foreign.
-    let second = store.intend(&intent("v", true), &order("b")).await.unwrap();
-    assert_eq!(first.id, second.id);
-    assert!(!second.was_there);
-    assert_eq!(second.holders, [order("a"), order("b")]);
-    assert_eq!(store.intend(&intent("v", false), &order("a")).await.unwrap().holders.len(), 2, "a holder counts once");
-    assert_ne!(store.intend(&intent("w", false), &order("a")).await.unwrap().id, first.id);
-    assert_eq!(store.release(first.id, &order("a")).await.unwrap(), [order("b")]);
-    assert_eq!(store.entries_of(&order("a")).await.unwrap().len(), 1);
-    assert_eq!(store.release(first.id, &order("b")).await.unwrap(), []);
-    assert_eq!(store.entry(first.id).await.unwrap().unwrap().holders, []);
-    store.forget(first.id).await.unwrap();
-    assert_eq!(store.entry(first.id).await.unwrap(), None);
-    assert_eq!(store.entries().await.unwrap().len(), 1);
+    for home in homes() {
+        let store = home.open().await;
+        let first = store.intend(&intent("v", false), &order("a")).await.unwrap();
+        // The second order finds the value there, since the first put it there: that does not make it foreign.
+        let second = store.intend(&intent("v", true), &order("b")).await.unwrap();
+        assert_eq!(first.id, second.id);
+        assert!(!second.was_there);
+        assert_eq!(second.holders, [order("a"), order("b")]);
+        assert_eq!(store.intend(&intent("v", false), &order("a")).await.unwrap().holders.len(), 2, "a holder counts once");
+        assert_ne!(store.intend(&intent("w", false), &order("a")).await.unwrap().id, first.id);
+        assert_eq!(store.release(first.id, &order("a")).await.unwrap(), [order("b")]);
+        assert_eq!(store.entries_of(&order("a")).await.unwrap().len(), 1);
+        assert_eq!(store.release(first.id, &order("b")).await.unwrap(), []);
+        assert_eq!(store.entry(first.id).await.unwrap().unwrap().holders, []);
+        store.forget(first.id).await.unwrap();
+        assert_eq!(store.entry(first.id).await.unwrap(), None);
+        assert_eq!(store.entries().await.unwrap().len(), 1);
+    }
 }
 
 #[tokio::test]
 async fn forgetting_does_not_take_the_record_of_who_joined_meanwhile() {
-    let (_folder, store) = store().await;
-    let entry = store.intend(&intent("v", false), &order("a")).await.unwrap();
-    store.published(entry.id, &Handle(serde_json::json!("r1"))).await.unwrap();
-    assert_eq!(store.release(entry.id, &order("a")).await.unwrap(), []);
-    store.intend(&intent("v", true), &order("b")).await.unwrap();
-    store.forget(entry.id).await.unwrap();
-    let left = store.entry(entry.id).await.unwrap().unwrap();
-    assert_eq!((left.holders.as_slice(), left.handle), ([order("b")].as_slice(), None));
-    store.release(entry.id, &order("b")).await.unwrap();
-    store.forget(entry.id).await.unwrap();
-    let next = store.intend(&intent("v", false), &order("c")).await.unwrap();
-    assert_ne!(next.id, entry.id, "a number is never given twice");
+    for home in homes() {
+        let store = home.open().await;
+        let entry = store.intend(&intent("v", false), &order("a")).await.unwrap();
+        store.published(entry.id, &Handle(serde_json::json!("r1"))).await.unwrap();
+        assert_eq!(store.release(entry.id, &order("a")).await.unwrap(), []);
+        store.intend(&intent("v", true), &order("b")).await.unwrap();
+        store.forget(entry.id).await.unwrap();
+        let left = store.entry(entry.id).await.unwrap().unwrap();
+        assert_eq!((left.holders.as_slice(), left.handle), ([order("b")].as_slice(), None));
+        store.release(entry.id, &order("b")).await.unwrap();
+        store.forget(entry.id).await.unwrap();
+        let next = store.intend(&intent("v", false), &order("c")).await.unwrap();
+        assert_ne!(next.id, entry.id, "a number is never given twice");
+    }
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -49,8 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Takes the steps on the store and on the model, and compares them after each.
-async fn follow(steps: Vec<Step>) {
-    let (_folder, store) = store().await;
+async fn follow(steps: Vec<Step>, store: Store) {
     let mut model: [Option<Model>; 2] = [None, None];
     for step in steps {
         match &step {
@@ -122,6 +125,10 @@ proptest! {
     #[test]
     fn holders_come_and_go_in_any_order(steps in prop::collection::vec(step(), 1..25)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(follow(steps));
+        runtime.block_on(async {
+            for home in homes() {
+                follow(steps.clone(), home.open().await).await;
+            }
+        });
     }
 }

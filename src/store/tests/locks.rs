@@ -5,24 +5,26 @@ use crate::error::ErrorKind;
 
 #[tokio::test]
 async fn a_lock_is_held_once_and_freed_on_drop() {
-    let (folder, store) = store().await;
-    let other = Store::open(&folder.path().join("state/store.db")).await.unwrap();
-    let key = LockKey::Order(order("a"));
-    let held = store.try_lock(&key).unwrap().unwrap();
-    assert!(store.try_lock(&key).unwrap().is_none(), "nor by the same process");
-    assert!(other.try_lock(&key).unwrap().is_none());
-    assert!(other.try_lock(&LockKey::Order(order("b"))).unwrap().is_some());
-    let error = other.lock(&key, Duration::from_millis(20)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Held);
-    drop(held);
-    let _again = other.lock(&key, Duration::from_secs(5)).await.unwrap();
+    for home in homes() {
+        let store = home.open().await;
+        let other = home.open().await;
+        let key = LockKey::Order(order("a"));
+        let held = store.try_lock(&key).await.unwrap().unwrap();
+        assert!(store.try_lock(&key).await.unwrap().is_none(), "nor by the same process");
+        assert!(other.try_lock(&key).await.unwrap().is_none());
+        assert!(other.try_lock(&LockKey::Order(order("b"))).await.unwrap().is_some());
+        let error = other.lock(&key, Duration::from_millis(20)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Held);
+        drop(held);
+        let _again = other.lock(&key, Duration::from_secs(5)).await.unwrap();
+    }
 }
 
 #[tokio::test]
 async fn a_lock_that_waits_is_given_up_in_time_and_names_the_process() {
     let (_folder, store) = store().await;
     let key = LockKey::Name { provider: "cf".into(), name: name("_x.example.com") };
-    let held = store.try_lock(&key).unwrap().unwrap();
+    let held = store.try_lock(&key).await.unwrap().unwrap();
     tokio::time::pause();
     let began = tokio::time::Instant::now();
     let error = store.lock(&key, Duration::from_mins(1)).await.unwrap_err();
@@ -46,7 +48,7 @@ fn lock_files_do_not_pile_up_and_a_lock_is_never_given_twice() {
         for _ in 0..4 {
             scope.spawn(|| {
                 while taken.load(Ordering::SeqCst) < 2000 {
-                    if let Some(lock) = super::super::locks::try_lock(folder.path(), &key).unwrap() {
+                    if let Some(lock) = file_locks::try_lock(folder.path(), &key).unwrap() {
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two hold it");
                         taken.fetch_add(1, Ordering::SeqCst);
                         inside.fetch_sub(1, Ordering::SeqCst);
@@ -65,7 +67,7 @@ async fn a_lock_is_free_once_its_process_is_dead() {
     let key = LockKey::Order(order("a"));
     if let Some(path) = std::env::var_os(STORE) {
         let store = Store::open(Path::new(&path)).await.unwrap();
-        let _held = store.try_lock(&key).unwrap().unwrap();
+        let _held = store.try_lock(&key).await.unwrap().unwrap();
         fs::write(Path::new(&path).with_extension("held"), "").unwrap();
         std::future::pending::<()>().await;
     }
@@ -76,15 +78,15 @@ async fn a_lock_is_free_once_its_process_is_dead() {
         assert!(child.try_wait().unwrap().is_none());
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    assert!(store.try_lock(&key).unwrap().is_none());
+    assert!(store.try_lock(&key).await.unwrap().is_none());
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(store.try_lock(&key).unwrap().is_some());
+    assert!(store.try_lock(&key).await.unwrap().is_some());
 }
 
 #[test]
 fn a_lock_file_that_its_holder_removed_locks_nothing() {
-    use super::super::locks::{Claim, claim, open, path, try_lock};
+    use super::super::file_locks::{Claim, claim, open, path, try_lock};
     let folder = TempDir::new().unwrap();
     let key = LockKey::Order(order("a"));
     let path = path(folder.path(), &key);

@@ -38,7 +38,7 @@ async fn used_store(folder: &Path) -> PathBuf {
     let path = folder.join("state/store.db");
     let store = Store::open(&path).await.unwrap();
     store.intend(&intent("v", false), &order("a")).await.unwrap();
-    store.pool.close().await;
+    store.close().await;
     path
 }
 
@@ -70,7 +70,7 @@ async fn a_damaged_store_is_kept_aside() {
         assert_eq!(store.entries().await.unwrap(), []);
         // And again at once: the file kept before is not overwritten.
         store.intend(&intent("v", false), &order("a")).await.unwrap();
-        store.pool.close().await;
+        store.close().await;
         fs::write(&path, "cut").unwrap();
         Store::open(&path).await.unwrap();
         assert_eq!(kept_aside(&path).len(), 2);
@@ -105,7 +105,7 @@ async fn what_never_was_a_store_is_left_alone() {
     }
     let path = folder.path().join("other.db");
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
-    let other = SqlitePool::connect_with(options).await.unwrap();
+    let other = sqlx::SqlitePool::connect_with(options).await.unwrap();
     sqlx::query("CREATE TABLE cookies (id INTEGER)").execute(&other).await.unwrap();
     other.close().await;
     let error = Store::open(&path).await.unwrap_err();
@@ -115,10 +115,10 @@ async fn what_never_was_a_store_is_left_alone() {
 #[tokio::test]
 async fn a_newer_store_is_left_alone() {
     let (folder, store) = store().await;
-    sqlx::query(
-        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (2, 'x', TRUE, x'00', 0)",
+    sql(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (99, 'x', TRUE, x'00', 0)",
     )
-    .execute(&store.pool)
+    .execute(store.on())
     .await
     .unwrap();
     let path = folder.path().join("state/store.db");

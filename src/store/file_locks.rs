@@ -1,4 +1,4 @@
-//! Locks between runs: kernel file locks, gone with the process that held them.
+//! Locks between runs of one machine: kernel file locks, gone with the process that held them.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -12,24 +12,22 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
 
-use super::{LockKey, fault::failed};
+use super::{LockKey, fault::failed, lock::patiently};
 use crate::error::{Error, ErrorKind, Result, Retry};
 
-/// How often a lock that is taken is tried again.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// How soon a lock that is taken is tried again.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
 /// A lock that this process holds; freed on drop, and by the kernel when the process dies.
 #[derive(Debug)]
 #[must_use]
-pub struct Lock {
+pub(super) struct FileLock {
     file: File,
     path: PathBuf,
 }
 
-impl Drop for Lock {
+impl Drop for FileLock {
     fn drop(&mut self) {
         // While it is locked, so that whoever opened it before sees in [`claim`] that it is no longer the one to lock.
         if is_current(&self.file, &self.path) {
@@ -39,7 +37,7 @@ impl Drop for Lock {
 }
 
 /// Takes the lock in `folder` if it is free.
-pub(super) fn try_lock(folder: &Path, key: &LockKey) -> Result<Option<Lock>> {
+pub(super) fn try_lock(folder: &Path, key: &LockKey) -> Result<Option<FileLock>> {
     let path = path(folder, key);
     loop {
         match claim(open(&path)?, &path)? {
@@ -54,7 +52,7 @@ pub(super) fn try_lock(folder: &Path, key: &LockKey) -> Result<Option<Lock>> {
 #[derive(Debug)]
 pub(super) enum Claim {
     /// It is ours.
-    Taken(Lock),
+    Taken(FileLock),
     /// Somebody else has it.
     Held,
     /// The holder before removed it between our opening and locking it: it locks nothing any more.
@@ -71,22 +69,13 @@ pub(super) fn claim(mut file: File, path: &Path) -> Result<Claim> {
     }
     // For people who wonder who holds it; a disk that is full does not matter here.
     let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-    Ok(Claim::Taken(Lock { file, path: path.to_owned() }))
+    Ok(Claim::Taken(FileLock { file, path: path.to_owned() }))
 }
 
-/// Takes the lock, waiting for it at most `patience`.
-pub(super) async fn lock(folder: &Path, key: &LockKey, patience: Duration) -> Result<Lock> {
-    let found = patiently(patience, || try_lock(folder, key)).await?;
-    found.ok_or_else(|| {
-        let process = fs::read_to_string(path(folder, key)).ok().and_then(|text| text.trim().parse::<u32>().ok());
-        let (holder, hint) = match process {
-            Some(process) => (format!("another run (process {process})"), format!("see whether process {process} hangs")),
-            None => ("another run".to_owned(), "see whether another run of this program hangs".to_owned()),
-        };
-        Error::new(ErrorKind::Held, format!("{key} is held by {holder}; waited {} s", patience.as_secs()))
-            .with_hint(format!("wait for it to end, or {hint}"))
-            .with_retry(Retry::Later)
-    })
+/// The process that holds the lock, where its file tells.
+pub(super) fn holder(folder: &Path, key: &LockKey) -> Option<String> {
+    let process: u32 = fs::read_to_string(path(folder, key)).ok()?.trim().parse().ok()?;
+    Some(format!("process {process}"))
 }
 
 /// The lock under which the store at `store` is opened. Its file stays: it is not empty where a store was opened before.
@@ -94,8 +83,8 @@ pub(super) async fn opening(folder: &Path, store: &Path, patience: Duration) -> 
     let name = store.file_name().unwrap_or_default().as_bytes();
     let path = folder.join(format!("opening-{}.lock", digest(name)));
     let file = open(&path)?;
-    let attempt = || Ok(lock_file(&file, &path)?.then_some(()));
-    let waited = patiently(patience, attempt).await?;
+    let attempt = async || Ok(lock_file(&file, &path)?.then_some(()));
+    let waited = patiently(patience, FIRST_PAUSE, attempt).await?;
     waited.map(|()| file).ok_or_else(|| {
         Error::new(
             ErrorKind::Store,
@@ -104,20 +93,6 @@ pub(super) async fn opening(folder: &Path, store: &Path, patience: Duration) -> 
         .with_hint("see whether another run of this program hangs")
         .with_retry(Retry::Later)
     })
-}
-
-/// Tries until there is something or the time is up; the first time at once, the last time when it is up.
-async fn patiently<T>(patience: Duration, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
-    let deadline = Instant::now() + patience;
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let found = attempt()?;
-        if found.is_some() || Instant::now() >= deadline {
-            return Ok(found);
-        }
-        tokio::time::sleep_until((Instant::now() + pause).min(deadline)).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
 }
 
 /// Opens or makes a lock file.

@@ -24,6 +24,7 @@ mod session;
 mod shell;
 mod signals;
 mod table;
+mod test;
 mod verify;
 
 use arguments::Parsed;
@@ -64,6 +65,7 @@ fn dispatch(command: Command, session: &Session) -> crate::error::Result<Exit> {
         Command::Check(asked) => Session::block_on(check::run(session, &asked)),
         Command::Explain { subject, value } => Session::block_on(explain::run(session, &subject, value)),
         Command::Record(action) => Session::block_on(record::run(session, &action)),
+        Command::Test => Session::block_on(test::run(session)),
         Command::Providers(action) => providers::run(session, &action),
         Command::Clean { all, dry_run } => Session::block_on(clean::run(session, all, dry_run)),
         Command::Config(ConfigCommand::Check) => config_check::run(session),

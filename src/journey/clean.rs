@@ -70,6 +70,10 @@ async fn still_needed(
         return Ok(Some(format!("a run works on {holder}")));
     };
     locks.push(lock);
+    if holder.is_trial() {
+        // Nobody holds it any more: it was killed.
+        return Ok(None);
+    }
     let origin = surroundings.source.origin();
     let Some(id) = holder.as_str().strip_prefix(origin).and_then(|rest| rest.strip_prefix('/')) else {
         return Ok((!all).then(|| format!("{holder} is an order of another source; `clean --all` takes it away")));

@@ -25,12 +25,14 @@ mod person;
 mod publish;
 mod run;
 mod sight;
+mod trial;
 mod withdraw;
 
 pub use clean::{Cleaned, clean};
 use event::{Observer, Outcome};
 pub use person::{add_record, remove_record};
 pub use run::run;
+pub use trial::{Step, Trial, trial};
 
 /// The record that a challenge of an order asks for; `base_domain` is what relative names are relative to where nothing else says.
 ///

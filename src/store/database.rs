@@ -247,6 +247,7 @@ impl Row {
 
 /// Ends what a server does not answer in time.
 pub(super) async fn in_time<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    let silent = || std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {} s", ANSWER_PATIENCE.as_secs()));
+    let silent =
+        || std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {} s", ANSWER_PATIENCE.as_secs()));
     tokio::time::timeout(ANSWER_PATIENCE, work).await.unwrap_or_else(|_| Err(sqlx::Error::Io(silent())))
 }

@@ -70,6 +70,16 @@ impl Holder {
         Self("late-write".to_owned())
     }
 
+    /// A test of a provider that goes on (`dv-verify test`). The word has no `/`, so it is no order's.
+    pub(crate) fn trial(mark: &str) -> Self {
+        Self(format!("test-{mark}"))
+    }
+
+    /// Whether a test holds it.
+    pub(crate) fn is_trial(&self) -> bool {
+        self.0.starts_with("test-") && !self.0.contains('/')
+    }
+
     /// Whether a person holds it.
     pub fn is_person(&self) -> bool {
         self.0 == "person"
@@ -264,9 +274,7 @@ impl Store {
     async fn now(&self) -> sqlx::Result<i64> {
         match &self.database {
             Database::Sqlite(_) => Ok(jiff::Timestamp::now().as_millisecond()),
-            Database::Postgres(_) => {
-                sql(concat!("SELECT ", leases::now!(), " AS now")).fetch_one(self.on()).await?.number("now")
-            }
+            Database::Postgres(_) => sql(concat!("SELECT ", leases::now!(), " AS now")).fetch_one(self.on()).await?.number("now"),
         }
     }
 

@@ -5,3 +5,4 @@ mod context;
 mod fates;
 mod journeys;
 mod kills;
+mod trial;

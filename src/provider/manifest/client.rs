@@ -200,7 +200,8 @@ impl Client {
         let time = self.fetch(&clock.call, &clock.value, &Scope::default()).await?;
         let theirs = time.as_i64().or_else(|| time.as_str()?.trim().parse().ok());
         let theirs = theirs.and_then(|seconds| Timestamp::from_second(seconds).ok());
-        let theirs = theirs.ok_or_else(|| Error::provider(format!("{}: [clock]: the reply is no time in seconds", self.plan.id)))?;
+        let theirs =
+            theirs.ok_or_else(|| Error::provider(format!("{}: [clock]: the reply is no time in seconds", self.plan.id)))?;
         Ok(theirs.duration_since(self.clock.moment().time))
     }
 

@@ -26,7 +26,11 @@ pub(super) async fn locate(client: &Client, configured: &[Name], name: &Name) ->
             let scope = Scope::of_name(name, plan);
             let zones = list(client, zone, &scope, None).await?;
             if let Some(zone) = longest(&zones, name) {
-                return only(client, zone.clone(), zones.iter().filter(|other| other.name == zone.name && *other != zone).cloned());
+                return only(
+                    client,
+                    zone.clone(),
+                    zones.iter().filter(|other| other.name == zone.name && *other != zone).cloned(),
+                );
             }
             Err({
                 let names: Vec<String> = zones.iter().take(20).map(|zone| zone.name.to_string()).collect();

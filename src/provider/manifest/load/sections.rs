@@ -148,10 +148,8 @@ impl Loader<'_> {
                 let objects: &[&str] = if has_state { &["zone", "state"] } else { &["zone"] };
                 let place = self.place("[create]", RECORD, objects);
                 let objects: &[&str] = if has_state { &["zone", "record", "state"] } else { &["zone", "record"] };
-                let delete = document
-                    .delete
-                    .as_ref()
-                    .map(|delete| self.call(&delete.call(), &self.place("[delete]", RECORD, objects)));
+                let delete =
+                    document.delete.as_ref().map(|delete| self.call(&delete.call(), &self.place("[delete]", RECORD, objects)));
                 let delete = delete.transpose()?;
                 if let (Some(call), Some(text)) = (&delete, &document.delete)
                     && call.mentions("record")

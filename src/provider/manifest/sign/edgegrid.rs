@@ -14,10 +14,8 @@ const MAX_BODY: usize = 131_072;
 pub(super) fn sign(request: &mut Outgoing, keys: &Keys, moment: &Moment) {
     let time = moment.time.strftime("%Y%m%dT%H:%M:%S+0000").to_string();
     let token = keys.token.as_deref().unwrap_or_default();
-    let head = format!(
-        "EG1-HMAC-SHA256 client_token={};access_token={token};timestamp={time};nonce={};",
-        keys.access_key, moment.nonce
-    );
+    let head =
+        format!("EG1-HMAC-SHA256 client_token={};access_token={token};timestamp={time};nonce={};", keys.access_key, moment.nonce);
     // Only the body of a POST counts.
     let content = if request.method == reqwest::Method::POST && !request.body.is_empty() {
         BASE64.encode(&Sha256::digest(&request.body[..request.body.len().min(MAX_BODY)]))

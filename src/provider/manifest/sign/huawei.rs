@@ -24,5 +24,6 @@ pub(super) fn sign(request: &mut Outgoing, keys: &Keys, moment: &Moment) {
     let to_sign = format!("SDK-HMAC-SHA256\n{time}\n{}", sha256_hex(canonical.as_bytes()));
     let signature = HEXLOWER.encode(&hmac_sha256(keys.secret_key.as_bytes(), &to_sign));
     let access = &keys.access_key;
-    request.set_header("Authorization", format!("SDK-HMAC-SHA256 Access={access}, SignedHeaders={signed}, Signature={signature}"));
+    request
+        .set_header("Authorization", format!("SDK-HMAC-SHA256 Access={access}, SignedHeaders={signed}, Signature={signature}"));
 }

@@ -19,8 +19,7 @@ pub(super) fn sign(request: &mut Outgoing, keys: &Keys, moment: &Moment) -> Resu
     let date = moment.time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
     let query = request.url.query().map(|query| format!("?{query}")).unwrap_or_default();
     let target = format!("{} {}{query}", request.method.as_str().to_ascii_lowercase(), request.url.path());
-    let mut signed =
-        vec![("date", date.clone()), ("(request-target)", target), ("host", request.host())];
+    let mut signed = vec![("date", date.clone()), ("(request-target)", target), ("host", request.host())];
     request.set_header("Date", date);
     if [Method::POST, Method::PUT, Method::PATCH].contains(&request.method) {
         if request.header("content-type").is_none() {

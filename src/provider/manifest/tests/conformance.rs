@@ -41,7 +41,7 @@ async fn every_built_in_manifest_does_as_its_examples_say() {
             assert!(outcomes.iter().any(|outcome| outcome.kind == "paging"), "{id} pages, but has no example of it");
         }
         let best = outcomes.iter().map(|outcome| outcome.proof.as_str()).max_by_key(|proof| rank(proof)).unwrap();
-        assert_eq!(rank(best), manifest.plan.proof as usize, "{id}: `proof` must be that of its best example, {best}");
+        assert_eq!(rank(best), manifest.plan.outline.proof as usize, "{id}: `proof` must be that of its best example, {best}");
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

@@ -418,3 +418,61 @@ async fn types_are_spelled_as_the_service_wants_and_others_refused() {
     assert_eq!(engine.publish(&zone, &record).await.unwrap_err().kind(), ErrorKind::Usage);
     assert_eq!(engine.publish(&zone, &txt("_dv.example.org", "v")).await.unwrap_err().kind(), ErrorKind::Usage);
 }
+
+/// A service that takes whole zones only.
+const ZONE_WRITER: &str = r#"
+id = "mine"
+title = "Mine"
+base_url = "https://api.example.com"
+ttl = 60
+scope = "zone"
+[merge]
+item = { name = "{{ name }}", type = "{{ type }}", data = "{{ value }}" }
+same = ".name == $name and .type == $type and .data == $value"
+read = { http = "GET /zone", items = ".records[]" }
+write = { http = "PUT /zone", json = { records = "{{ items }}" } }
+"#;
+
+#[tokio::test]
+async fn a_whole_zone_is_replaced_only_where_that_is_allowed_and_never_without_a_copy() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let copies = folder.path().to_str().unwrap();
+    let held = Arc::new(Mutex::new(json!([{"name": "mail", "type": "MX", "data": "10 mx"}])));
+    let service = || {
+        let held = Arc::clone(&held);
+        server(move |request| {
+            let mut held = held.lock().unwrap();
+            if request.method == "PUT" {
+                *held = serde_json::from_slice::<Value>(&request.body).unwrap()["records"].clone();
+            }
+            reply(200, json!({"records": *held, "serial": 7}).to_string())
+        })
+    };
+    let (zone, record) = (zone("example.com", &[]), txt("_dv.example.com", "abc"));
+    let before = held.lock().unwrap().clone();
+
+    let error = open(&user(ZONE_WRITER), [("zone_copies", copies)], service()).publish(&zone, &record).await.unwrap_err();
+    assert!(
+        error.to_string().contains("as a whole") && error.hint().unwrap().contains("--allow-zone-rewrite example.com"),
+        "{error}"
+    );
+    let other = [("zone_copies", copies), ("allow_zone_rewrite", "example.org")];
+    assert!(open(&user(ZONE_WRITER), other, service()).publish(&zone, &record).await.is_err());
+    let no_folder = [("allow_zone_rewrite", "example.com")];
+    assert!(open(&user(ZONE_WRITER), no_folder, service()).publish(&zone, &record).await.is_err());
+    assert_eq!(*held.lock().unwrap(), before, "nothing was written");
+
+    let allowed = [("zone_copies", copies), ("allow_zone_rewrite", "example.com")];
+    open(&user(ZONE_WRITER), allowed, service()).publish(&zone, &record).await.unwrap();
+    assert_eq!(held.lock().unwrap().as_array().unwrap().len(), 2);
+    let copy = folder.path().join("mine/example.com-20260102T030405Z.json");
+    let kept: Value = serde_json::from_str(&std::fs::read_to_string(&copy).unwrap()).unwrap();
+    assert_eq!(kept, json!({"records": before, "serial": 7}));
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+
+    // Once is enough.
+    open(&user(ZONE_WRITER), [("zone_copies", copies)], service()).withdraw(&zone, &record, None).await.unwrap();
+    assert_eq!(*held.lock().unwrap(), before);
+}

@@ -57,7 +57,9 @@ const TAKEN: &[&str] = &[
 /// # Errors
 /// `ErrorKind::Config` with file, line and column.
 pub(super) fn load(text: &str, origin: &str, is_builtin: bool) -> Result<Plan> {
-    with_loader(text, origin, is_builtin, |loader| loader.plan())
+    let source = Source { text, origin };
+    let document = read(source)?;
+    Loader::new(source, &document, is_builtin).plan()
 }
 
 /// Reads what can be said about a provider, without compiling its templates and queries.
@@ -65,14 +67,13 @@ pub(super) fn load(text: &str, origin: &str, is_builtin: bool) -> Result<Plan> {
 /// # Errors
 /// As [`load`], as far as it looks.
 pub(super) fn outline(text: &str, origin: &str, is_builtin: bool) -> Result<Outline> {
-    with_loader(text, origin, is_builtin, |loader| loader.outline())
+    let source = Source { text, origin };
+    let document = read(source)?;
+    Loader::new(source, &document, is_builtin).outline()
 }
 
-fn with_loader<T>(text: &str, origin: &str, is_builtin: bool, read: fn(&Loader<'_>) -> Result<T>) -> Result<T> {
-    let source = Source { text, origin };
-    let document: Document = toml::from_str(text).map_err(|error| source.toml_error(&error))?;
-    let declared = declared(&document);
-    read(&Loader { source, document: &document, declared, is_builtin })
+fn read(source: Source<'_>) -> Result<Document> {
+    toml::from_str(source.text).map_err(|error| source.toml_error(&error))
 }
 
 /// The credentials as templates see them.
@@ -101,7 +102,11 @@ struct Place<'a> {
     has_session: bool,
 }
 
-impl Loader<'_> {
+impl<'a> Loader<'a> {
+    fn new(source: Source<'a>, document: &'a Document, is_builtin: bool) -> Self {
+        Self { source, document, declared: declared(document), is_builtin }
+    }
+
     fn plan(&self) -> Result<Plan> {
         let document = self.document;
         let outline = self.outline()?;

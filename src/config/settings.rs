@@ -182,8 +182,9 @@ pub const SETTINGS: &[Setting] = &[
         Group::Guard,
         "allow-zone-rewrite",
         "ZONE",
-        "Let a provider that can only replace whole zones do so with this one (said once, remembered); repeatable",
-    ),
+        "Let a provider that has no other way replace this zone as a whole; repeatable",
+    )
+    .details("Said once, it is remembered for the zone. A copy of the zone is kept beside the store before each write."),
     value(Group::Run, "timeout", "DURATION", "How long an order may take in all").default("75m").details(
         "Exit code 7 when the time is up; the next run goes on where this one stopped.",
     ),

@@ -1,6 +1,9 @@
 //! What the engine does around the calls: repeats, sessions, look-ups, waits, pages, places, errors.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use serde_json::{Value, json};
 
@@ -475,4 +478,46 @@ async fn a_whole_zone_is_replaced_only_where_that_is_allowed_and_never_without_a
     // Once is enough.
     open(&user(ZONE_WRITER), [("zone_copies", copies)], service()).withdraw(&zone, &record, None).await.unwrap();
     assert_eq!(*held.lock().unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_parameter_over_all_parameters_agrees_with_the_sdk_in_query_form_and_json() {
+    let file: Value = serde_json::from_str(include_str!("../../../../tests/data/signers/parameter.json")).unwrap();
+    let vectors = file["vectors"].as_array().unwrap();
+    assert!(vectors.len() >= 2);
+    for vector in vectors {
+        let parameters: BTreeMap<&String, String> = vector["parameters"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name, value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+            .collect();
+        let table: Vec<String> = parameters.iter().map(|(name, value)| format!("{name} = {value:?}")).collect();
+        for (method, place) in [("GET", "query"), ("POST", "form"), ("POST", "json")] {
+            let text = format!(
+                "id = \"mine\"\ntitle = \"Mine\"\nbase_url = \"https://api.example.com\"\nttl = 60\nremoval = false\n\
+                 [credentials]\nkey = {{ secret = true }}\n\
+                 [sign]\nkind = \"parameter\"\nname = \"Signature\"\nvalue = \"{{{{ (req.params | pairs('', '') ~ cred.key) | sha1 }}}}\"\n\
+                 [create]\nhttp = \"{method} /\"\n{place} = {{ {} }}\n",
+                table.join(", ")
+            );
+            let sent = Arc::new(Mutex::new(None));
+            let log = Arc::clone(&sent);
+            let wire = server(move |request| {
+                let pairs = |text: &[u8]| url::form_urlencoded::parse(text).into_owned().collect::<BTreeMap<String, String>>();
+                let all = match (request.url.query(), request.header("content-type")) {
+                    (Some(query), _) => pairs(query.as_bytes()),
+                    (None, Some("application/json")) => serde_json::from_slice(&request.body).unwrap(),
+                    _ => pairs(&request.body),
+                };
+                *log.lock().unwrap() = Some(all);
+                reply(200, "{}")
+            });
+            let engine = open(&user(&text), [("key", vector["private_key"].as_str().unwrap())], wire);
+            engine.publish(&zone("example.com", &[]), &txt("_dv.example.com", "abc")).await.unwrap();
+            let sent = sent.lock().unwrap().take().unwrap();
+            assert_eq!(sent["Signature"], vector["signature"].as_str().unwrap(), "{place}");
+            assert_eq!(sent.len(), parameters.len() + 1);
+        }
+    }
 }

@@ -18,6 +18,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     http::Http,
     journey::{Surroundings, event::Observer},
+    name::Name,
     order::aliyun::{Cas, credentials::CredentialChain},
     propagation::Propagation,
     provider::{
@@ -129,9 +130,30 @@ impl Session {
     /// As [`Router::new`].
     pub(super) fn router(&self, http: &Http) -> Result<Router> {
         let (environment, redactor) = (self.environment.clone(), self.redactor.clone());
-        let fallback = Box::new(move |id: &str| alibaba_credentials(id, &environment, &redactor));
+        let whole_zones = self.whole_zones();
+        let fallback = Box::new(move |id: &str| {
+            let mut all = alibaba_credentials(id, &environment, &redactor);
+            all.extend(whole_zones.clone());
+            all
+        });
         let context = Context { http: http.clone(), redactor: self.redactor.clone() };
         Router::new(&self.chosen, self.file.clone(), self.registry()?, context, self.environment.clone(), fallback)
+    }
+
+    /// What a provider that replaces whole zones must know: which it may, and where copies are kept.
+    fn whole_zones(&self) -> BTreeMap<String, Setting> {
+        let setting =
+            |value: String, origin: &str| Setting { value: crate::secret::Secret::new(value), origin: origin.to_owned() };
+        let allowed: Vec<&str> = self.chosen.allow_zone_rewrite.iter().map(Name::as_str).collect();
+        let mut all = BTreeMap::new();
+        if !allowed.is_empty() {
+            all.insert("allow_zone_rewrite".to_owned(), setting(allowed.join(","), "--allow-zone-rewrite"));
+        }
+        // Without a state folder there are no copies, and no zone is replaced.
+        if let Ok(folder) = self.chosen.zone_copies() {
+            all.insert("zone_copies".to_owned(), setting(folder.display().to_string(), "the state folder"));
+        }
+        all
     }
 
     /// The order source.

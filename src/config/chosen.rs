@@ -95,6 +95,8 @@ pub struct Chosen {
     pub provider: Option<String>,
     /// `default_provider` of the config: counts where no route fits.
     pub default_provider: Option<String>,
+    /// Zones that a provider may replace as a whole.
+    pub allow_zone_rewrite: Vec<Name>,
     /// How CAS is reached.
     pub cas: CasOptions,
     /// How records are seen.
@@ -124,6 +126,7 @@ impl Chosen {
         Ok(Self {
             provider,
             default_provider,
+            allow_zone_rewrite: layers.all("allow-zone-rewrite", Name::parse)?,
             cas: cas(layers)?,
             propagation: propagation::Options {
                 over_https: over_https(layers)?,
@@ -217,6 +220,14 @@ impl Chosen {
     /// `ErrorKind::Config` where there is no home folder and `--store` was not given.
     pub fn store(&self) -> Result<Target> {
         self.store.clone().map_or_else(|| self.places.store().map(Target::File), Ok)
+    }
+
+    /// The folder for copies of zones that a provider replaces whole: beside the store.
+    ///
+    /// # Errors
+    /// As [`Chosen::store`].
+    pub fn zone_copies(&self) -> Result<PathBuf> {
+        Ok(self.store()?.with_file_name("zones"))
     }
 
     /// The folder of all certificates.

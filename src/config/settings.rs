@@ -177,6 +177,14 @@ pub const SETTINGS: &[Setting] = &[
     list(',', Group::Guard, "zone", "ZONE", "Write in this zone and nowhere else; repeatable"),
     list(',', Group::Guard, "allow-name", "NAME", "Write at this name, though it is not the order's; repeatable"),
     flag(Group::Guard, "allow-apex", "Write at the apex of a zone"),
+    list(
+        ',',
+        Group::Guard,
+        "allow-zone-rewrite",
+        "ZONE",
+        "Let a provider that has no other way replace this zone as a whole; repeatable",
+    )
+    .details("Said once, it is remembered for the zone. A copy of the zone is kept beside the store before each write."),
     value(Group::Run, "timeout", "DURATION", "How long an order may take in all").default("75m").details(
         "Exit code 7 when the time is up; the next run goes on where this one stopped.",
     ),

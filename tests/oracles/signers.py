@@ -3,7 +3,7 @@ r"""Makes tests/data/signers/*.json: requests signed by the vendors' own SDKs.
 
     python3 -m venv /tmp/oracles
     /tmp/oracles/bin/pip install botocore tencentcloud-sdk-python-common alibabacloud_tea_openapi \
-        huaweicloudsdkcore volcengine bce-python-sdk edgegrid-python oci google-auth jdcloud_sdk yandexcloud python-transip
+        huaweicloudsdkcore volcengine bce-python-sdk edgegrid-python oci google-auth jdcloud_sdk yandexcloud python-transip ucloud-sdk-python3
     /tmp/oracles/bin/python tests/oracles/signers.py
 
 No network is used and no key is real. The unit tests of src/provider/manifest/sign compute each signature anew.
@@ -277,6 +277,20 @@ def jdcloud():
     write("jdcloud", version("jdcloud_sdk"), vectors)
 
 
+def ucloud():
+    """A parameter over all parameters, sorted: the kind `parameter`."""
+    from ucloud.core.auth import Credential
+
+    public, private, vectors = "pub@example.com", "46f09bb9fab4f12dfc160dae12273d5332b5debe", []
+    for parameters in (
+        {"Action": "UdnrDomainDNSAdd", "Dn": "example.com", "DnsType": "TXT", "RecordName": "_dv.example.com", "Content": "a&b é", "TTL": 600},
+        {"Action": "UdnrDomainDNSQuery", "Dn": "example.com", "b": "", "B": "2", "a10": "x", "a1": "y"},
+    ):
+        parameters["PublicKey"] = public
+        vectors.append(dict(private_key=private, parameters=parameters, signature=Credential(public, private).verify_ac(parameters)))
+    write("parameter", version("ucloud-sdk-python3"), vectors)
+
+
 def rsa_key():
     """A fresh key: PKCS #8 and PKCS #1 in PEM, and the public key (PKCS #1, DER, in hex)."""
     from cryptography.hazmat.primitives import serialization as s
@@ -350,6 +364,7 @@ volcengine()
 baidu()
 edgegrid()
 jdcloud()
+ucloud()
 pkcs8, pkcs1, public = rsa_key()
 oracle(pkcs8, pkcs1)
 tokens(pkcs8, pkcs1, public)

@@ -66,7 +66,7 @@ pub(super) fn build(client: &Client, call: &Call, scope: &Scope, page: Option<&P
     let scope =
         &scope.with("req", json!({"ts": moment.time.as_second(), "ms": moment.time.as_millisecond(), "nonce": moment.nonce}));
     // A filter may quote the value that it was given.
-    let wrong = |why: String| Error::provider(format!("{} {}: {}", plan.id, call.section, client.redactor.redact(&why)));
+    let wrong = |why: String| Error::provider(format!("{} {}: {}", plan.outline.id, call.section, client.redactor.redact(&why)));
     let context = scope.context();
     let is_ready = |node: &Node| is_ready(plan, node, scope);
 

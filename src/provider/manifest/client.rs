@@ -93,14 +93,13 @@ impl Client {
                 // Half a list is no list: a set that is rewritten from it would lose the rest.
                 Verdict::Absent | Verdict::Exists => {
                     let page = number + 1;
-                    return Err(Error::provider(format!("{}: {}: page {page} is not there", self.plan.id, call.section)));
+                    return Err(Error::provider(format!("{}: {}: page {page} is not there", self.plan.outline.id, call.section)));
                 }
             };
             let mut variables = scope.variables_with(&reply.headers);
             variables.insert("page", (number + 1).into());
             let wrong = |why: String| {
-                let why = self.redactor.redact(&why);
-                Error::provider(format!("{}: the reply to {} is of another shape: {why}", self.plan.id, call.section))
+                reply.of_another_shape(&self.plan.outline.id, &format!("{}: {}", call.section, self.redactor.redact(&why)))
             };
             listed.values.extend(query.run(&reply.body, &variables).map_err(wrong)?);
             let next_page = next.map_or(Ok(None), |next| next.first(&reply.body, &variables)).map_err(wrong)?;
@@ -111,11 +110,14 @@ impl Client {
                 return Ok(Some(listed));
             };
             if page.as_ref() == Some(&next_page) {
-                return Err(Error::provider(format!("{}: {} names the same next page again", self.plan.id, call.section)));
+                return Err(Error::provider(format!(
+                    "{}: {} names the same next page again",
+                    self.plan.outline.id, call.section
+                )));
             }
             page = Some(next_page);
         }
-        Err(Error::provider(format!("{}: {} has more than {MAX_PAGES} pages", self.plan.id, call.section)))
+        Err(Error::provider(format!("{}: {} has more than {MAX_PAGES} pages", self.plan.outline.id, call.section)))
     }
 
     /// Ends the session where the manifest says how. Failures do not matter: the session ends by itself.
@@ -127,7 +129,7 @@ impl Client {
             if let Ok(scope) = self.with_credentials(&scope, known.ahead)
                 && let Err(error) = self.attempt(logout, &scope, None).await
             {
-                tracing::debug!(provider = self.plan.id, error = %error.error, "logging out failed");
+                tracing::debug!(provider = self.plan.outline.id, error = %error.error, "logging out failed");
             }
         }
     }
@@ -171,8 +173,9 @@ impl Client {
             } else {
                 let session = self.fetch(&login.call, &login.value, &scope).await?;
                 let text = super::plan::text_of(&session);
-                let session =
-                    Secret::new(text.ok_or_else(|| Error::provider(format!("{}: the session is no text", self.plan.id)))?);
+                let session = Secret::new(
+                    text.ok_or_else(|| Error::provider(format!("{}: the session is no text", self.plan.outline.id)))?,
+                );
                 self.redactor.learn(&session);
                 scope.set("session", session.expose());
                 known.session = Some(session);
@@ -200,8 +203,8 @@ impl Client {
         let time = self.fetch(&clock.call, &clock.value, &Scope::default()).await?;
         let theirs = time.as_i64().or_else(|| time.as_str()?.trim().parse().ok());
         let theirs = theirs.and_then(|seconds| Timestamp::from_second(seconds).ok());
-        let theirs =
-            theirs.ok_or_else(|| Error::provider(format!("{}: [clock]: the reply is no time in seconds", self.plan.id)))?;
+        let theirs = theirs
+            .ok_or_else(|| Error::provider(format!("{}: [clock]: the reply is no time in seconds", self.plan.outline.id)))?;
         Ok(theirs.duration_since(self.clock.moment().time))
     }
 
@@ -214,7 +217,7 @@ impl Client {
 
     /// One value that everything else needs.
     async fn fetch(&self, call: &Call, query: &Query, scope: &Scope) -> Result<Value> {
-        let missing = || Error::provider(format!("{}: the reply to {} lacks what is needed", self.plan.id, call.section));
+        let missing = || Error::provider(format!("{}: the reply to {} lacks what is needed", self.plan.outline.id, call.section));
         match self.repeated(call, scope, Purpose::Repeatable, None).await? {
             Verdict::Done(reply) => {
                 let variables = scope.variables_with(&reply.headers);
@@ -242,7 +245,7 @@ impl Client {
                 Retry::Later | Retry::Never => pause,
             })
             .notify(|failure, pause| {
-                tracing::debug!(provider = self.plan.id, error = %failure.error, ?pause, "trying again");
+                tracing::debug!(provider = self.plan.outline.id, error = %failure.error, ?pause, "trying again");
             })
             .await
             .map_err(|failure| failure.error)
@@ -268,13 +271,14 @@ impl Client {
             Value::String(text) => {
                 let base = self.hosts.url(call.host.as_deref(), "")?;
                 let url = Url::options().base_url(Some(&base)).parse(&text);
-                let url =
-                    url.map_err(|_| Error::provider(format!("{}: {}: the next page's URL is none", self.plan.id, call.section)))?;
+                let url = url.map_err(|_| {
+                    Error::provider(format!("{}: {}: the next page's URL is none", self.plan.outline.id, call.section))
+                })?;
                 self.hosts.require_known(&url)?;
                 Ok(Some(Page::At(url)))
             }
             Value::Null | Value::Bool(false) => Ok(None),
-            _ => Err(Error::provider(format!("{}: {}: `next` must be an object or a URL", self.plan.id, call.section))),
+            _ => Err(Error::provider(format!("{}: {}: `next` must be an object or a URL", self.plan.outline.id, call.section))),
         }
     }
 }

@@ -9,9 +9,11 @@ use tokio::sync::Mutex;
 use super::{
     client::{Client, Purpose},
     merge::{self, Change},
+    model,
     plan::{self, Call, Find, Merge, Plan, Writing},
     scope::Scope,
     verdict::{Answer, LONGEST_PAUSE, Verdict},
+    whole_zone::WholeZone,
     zones,
 };
 use crate::{
@@ -35,14 +37,15 @@ pub(super) struct Engine {
     pub(super) ttl: u32,
     /// Zones that the user named, for manifests that cannot find them.
     pub(super) zones: Vec<Name>,
+    whole_zone: WholeZone,
     /// Writers of one record set, or of one zone, take turns.
     turns: Mutex<BTreeMap<String, Arc<Mutex<()>>>>,
 }
 
 impl Engine {
     /// A provider that has not called yet.
-    pub(super) fn new(client: Client, ttl: u32, zones: Vec<Name>) -> Self {
-        Self { client, ttl, zones, turns: Mutex::default() }
+    pub(super) fn new(client: Client, ttl: u32, zones: Vec<Name>, whole_zone: WholeZone) -> Self {
+        Self { client, ttl, zones, whole_zone, turns: Mutex::default() }
     }
 
     fn plan(&self) -> &Plan {
@@ -51,8 +54,8 @@ impl Engine {
 
     fn scope(&self, zone: &Zone, record: &Record) -> Result<Scope> {
         let plan = self.plan();
-        if !plan.types.iter().any(|(record_type, _)| *record_type == record.record_type) {
-            return Err(Error::usage(format!("{} does not write {} records", plan.title, record.record_type)));
+        if !plan.outline.types.iter().any(|(record_type, _)| *record_type == record.record_type) {
+            return Err(Error::usage(format!("{} does not write {} records", plan.outline.title, record.record_type)));
         }
         if !record.name.is_within(&zone.name) {
             return Err(Error::usage(format!("`{}` is not in the zone `{}`", record.name, zone.name)));
@@ -62,7 +65,7 @@ impl Engine {
 
     /// Waits for one's turn where writes must not overlap.
     async fn turn(&self, zone: &Zone, record: &Record) -> Option<tokio::sync::OwnedMutexGuard<()>> {
-        let capabilities = self.plan().capabilities();
+        let capabilities = self.plan().outline.capabilities();
         let key = if capabilities.one_write_per_zone {
             zone.name.to_string()
         } else if capabilities.rewrites_set {
@@ -76,7 +79,7 @@ impl Engine {
 
     /// What is written to is not there.
     fn not_found(&self, call: &Call) -> Error {
-        Error::provider(format!("{}: {}: not found", self.plan().id, call.section))
+        Error::provider(format!("{}: {}: not found", self.plan().outline.id, call.section))
             .with_hint("the zone may have been removed meanwhile, or the base URL may be wrong")
     }
 
@@ -88,7 +91,7 @@ impl Engine {
 
     fn wrong_shape(&self, section: &str, why: &str) -> Error {
         let why = self.client.redactor.redact(why);
-        Error::provider(format!("{}: {section}: {why}", self.plan().id))
+        Error::provider(format!("{}: {section}: {why}", self.plan().outline.id))
     }
 
     /// The records with the value, each as the object that `record` stands for.
@@ -170,7 +173,7 @@ impl Engine {
                         Found::CannotTell => Ok(Handle(json!({}))),
                         Found::Absent => Err(Error::provider(format!(
                             "{}: the service says that the record is there already, but does not list it",
-                            self.plan().id
+                            self.plan().outline.id
                         ))),
                     };
                 }
@@ -198,7 +201,7 @@ impl Engine {
     }
 
     /// Reads, changes by one and writes; again from the start where it is not known what became of the write.
-    async fn rewrite(&self, merge: &Merge, scope: &Scope, is_add: bool) -> Result<()> {
+    async fn rewrite(&self, merge: &Merge, zone: &Name, scope: &Scope, is_add: bool) -> Result<()> {
         let mut attempt = 1;
         loop {
             let set = self.read(merge, scope).await?;
@@ -215,6 +218,9 @@ impl Engine {
                 merge::remove(&set.items, &merge.same, &variables).map_err(wrong)?
             };
             let Change::To(new) = change else { return Ok(()) };
+            if self.plan().outline.scope == model::Scope::Zone {
+                self.whole_zone.prepare(&self.plan().outline.id, zone, &set.doc, self.client.moment(scope).time)?;
+            }
             let call = match (&merge.first, &merge.clear) {
                 (Some(first), _) if set.items.is_empty() => first,
                 (_, Some(clear)) if new.is_empty() => clear,
@@ -236,7 +242,7 @@ impl Engine {
                 Ok(Verdict::Absent) => return Err(self.not_found(call)),
                 Ok(Verdict::Exists) if attempt < WRITE_ATTEMPTS => {}
                 Ok(Verdict::Exists) => {
-                    return Err(Error::provider(format!("{}: the record set changes all the time", self.plan().id))
+                    return Err(Error::provider(format!("{}: the record set changes all the time", self.plan().outline.id))
                         .with_retry(Retry::Later));
                 }
                 Err(error) if error.retry() != Retry::Never && attempt < WRITE_ATTEMPTS => self.wait_after(&error).await,
@@ -274,7 +280,7 @@ impl Engine {
                 if wait.fail.as_ref().is_some_and(|fail| fail.holds(&state, &variables)) {
                     return Err(Error::provider(format!(
                         "{}: the service took the change and then failed to make it",
-                        self.plan().id
+                        self.plan().outline.id
                     )));
                 }
             }
@@ -283,13 +289,13 @@ impl Engine {
             pause = (pause * 3 / 2).min(Duration::from_secs(5));
         }
         let seconds = LONGEST_WAIT.as_secs();
-        Err(Error::provider(format!("{}: the change is still not done after {seconds} s", self.plan().id))
+        Err(Error::provider(format!("{}: the change is still not done after {seconds} s", self.plan().outline.id))
             .with_retry(Retry::Later))
     }
 
     async fn remove(&self, plan: &plan::Records, scope: &Scope, handle: Option<&Handle>) -> Result<()> {
         let Some(delete) = &plan.delete else {
-            tracing::warn!(provider = self.plan().id, "this service has no way to remove a record");
+            tracing::warn!(provider = self.plan().outline.id, "this service has no way to remove a record");
             return Ok(());
         };
         if let Some(find) = plan.find.as_ref().filter(|_| delete.mentions("state")) {
@@ -303,8 +309,11 @@ impl Engine {
             return self.delete(delete, &scope.with("record", record.clone())).await.map(|_| ());
         }
         let Some(find) = &plan.find else {
-            return Err(Error::provider(format!("{}: the record cannot be found again: its id is not known", self.plan().id))
-                .with_hint("remove it by hand"));
+            return Err(Error::provider(format!(
+                "{}: the record cannot be found again: its id is not known",
+                self.plan().outline.id
+            ))
+            .with_hint("remove it by hand"));
         };
         for record in self.records(find, scope).await?.records {
             self.delete(delete, &scope.with("record", record)).await?;
@@ -319,7 +328,7 @@ impl Engine {
             let (Some(record), Some(state)) = (records.into_iter().next(), state) else { return Ok(()) };
             self.delete(delete, &scope.with("record", record).with("state", state)).await?;
         }
-        Err(Error::provider(format!("{}: the record is still there after {MOST_REMOVALS} removals", self.plan().id)))
+        Err(Error::provider(format!("{}: the record is still there after {MOST_REMOVALS} removals", self.plan().outline.id)))
     }
 
     /// One removal; what is not there is removed.
@@ -341,11 +350,11 @@ impl Engine {
 #[async_trait]
 impl DnsProvider for Engine {
     fn id(&self) -> &str {
-        &self.plan().id
+        &self.plan().outline.id
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.plan().capabilities()
+        self.plan().outline.capabilities()
     }
 
     async fn locate(&self, name: &Name) -> Result<Zone> {
@@ -362,7 +371,7 @@ impl DnsProvider for Engine {
         let _turn = self.turn(zone, record).await;
         let outcome = match &self.plan().writing {
             Writing::Records(records) => self.create(records, &scope).await,
-            Writing::Merge(merge) => self.rewrite(merge, &scope, true).await.map(|()| Handle(json!({}))),
+            Writing::Merge(merge) => self.rewrite(merge, &zone.name, &scope, true).await.map(|()| Handle(json!({}))),
         };
         self.finish(outcome).await
     }
@@ -372,7 +381,7 @@ impl DnsProvider for Engine {
         let _turn = self.turn(zone, record).await;
         let outcome = match &self.plan().writing {
             Writing::Records(records) => self.remove(records, &scope, handle).await,
-            Writing::Merge(merge) => self.rewrite(merge, &scope, false).await,
+            Writing::Merge(merge) => self.rewrite(merge, &zone.name, &scope, false).await,
         };
         self.finish(outcome).await
     }

@@ -373,6 +373,13 @@ mod tests {
         assert_eq!(eval("{'a': [v, n]} | tojson", ""), r#"{"a":["a\"b",100]}"#);
         assert_eq!(eval("(\"a.b.c\" | split('.') | list)[-2]", ""), "b");
         assert_eq!(eval("n | string", ""), "100");
+        assert_eq!(eval("t | strftime('%Y-%m-%d %H', 'UTC')", ""), "1970-01-01 00");
+        assert_eq!(eval("(long | tojson | fromjson) == long", ""), true);
+        assert_eq!(eval("('{\"a\": [1]}' | fromjson).a[0]", ""), 1);
+        assert_eq!(eval("[['a', '1'], ['b', n]] | pairs('=', '&')", ""), "a=1&b=100");
+        // RFC 6238 appendix B, its last six digits.
+        assert_eq!(eval("'GEZDGNBVGY3TQOJQ GEZDGNBVGY3TQOJQ' | totp(59)", ""), "287082");
+        assert_eq!(eval("'gezdgnbvgy3tqojqgezdgnbvgy3tqojq' | totp(1111111109)", ""), "081804");
     }
 
     #[test]

@@ -11,18 +11,22 @@ use super::{
     query::Query,
     template::Template,
 };
-use crate::{provider::Capabilities, record::RecordType};
+use crate::{
+    provider::{
+        Capabilities,
+        registry::{CredentialHelp, Description},
+    },
+    record::RecordType,
+};
 
-/// The whole manifest.
+/// What can be said about a provider without compiling its templates and queries.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct Outline {
     pub(super) id: String,
     pub(super) title: String,
     pub(super) docs: Option<String>,
     pub(super) origin: String,
     pub(super) is_builtin: bool,
-    pub(super) base_url: Template,
-    pub(super) hosts: BTreeMap<String, Template>,
     pub(super) ttl: u32,
     pub(super) least_ttl: u32,
     pub(super) apex: String,
@@ -34,9 +38,60 @@ pub(super) struct Plan {
     pub(super) scope: Scope,
     pub(super) several_values: bool,
     pub(super) removal: bool,
+    pub(super) rewrites_set: bool,
     pub(super) one_write_per_zone: bool,
     pub(super) proof: Proof,
     pub(super) credentials: Vec<Credential>,
+}
+
+impl Outline {
+    /// What a provider made from it can do.
+    pub(super) fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            record_types: self.types.iter().map(|(record_type, _)| *record_type).collect(),
+            several_values: self.several_values,
+            removal: self.removal,
+            rewrites_set: self.rewrites_set,
+            rewrites_zone: self.scope == Scope::Zone,
+            one_write_per_zone: self.one_write_per_zone || self.scope == Scope::Zone,
+            least_ttl: self.least_ttl,
+            usual_delay: self.usual_delay,
+            by_hand: false,
+            experimental: self.proof == Proof::Derived,
+            name_servers: self.name_servers.clone(),
+        }
+    }
+
+    /// What users are told about it.
+    pub(super) fn describe(&self) -> Description {
+        let credentials = self.credentials.iter().map(|credential| CredentialHelp {
+            name: credential.name.clone(),
+            secret: credential.secret,
+            optional: credential.optional,
+            help: match (&credential.help, &credential.default) {
+                (help, None) => help.clone(),
+                (Some(help), Some(default)) => Some(format!("{help} (default: {default})")),
+                (None, Some(default)) => Some(format!("default: {default}")),
+            },
+            familiar: credential.familiar.clone(),
+        });
+        Description {
+            id: self.id.clone(),
+            title: self.title.clone(),
+            docs: self.docs.clone(),
+            origin: if self.is_builtin { "built-in manifest".to_owned() } else { self.origin.clone() },
+            credentials: credentials.collect(),
+            capabilities: self.capabilities(),
+        }
+    }
+}
+
+/// The whole manifest.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) outline: Outline,
+    pub(super) base_url: Template,
+    pub(super) hosts: BTreeMap<String, Template>,
     pub(super) shared: Shared,
     pub(super) sign: Option<Sign>,
     pub(super) clock: Option<Login>,
@@ -50,23 +105,6 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// What a provider made from it can do.
-    pub(super) fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            record_types: self.types.iter().map(|(record_type, _)| *record_type).collect(),
-            several_values: self.several_values,
-            removal: self.removal,
-            rewrites_set: matches!(self.writing, Writing::Merge(_)),
-            rewrites_zone: self.scope == Scope::Zone,
-            one_write_per_zone: self.one_write_per_zone || self.scope == Scope::Zone,
-            least_ttl: self.least_ttl,
-            usual_delay: self.usual_delay,
-            by_hand: false,
-            experimental: self.proof == Proof::Derived,
-            name_servers: self.name_servers.clone(),
-        }
-    }
-
     /// Whether any call needs to know the zone.
     pub(super) fn uses_zone(&self) -> bool {
         let calls: Vec<&Call> = match &self.writing {

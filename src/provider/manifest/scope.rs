@@ -25,7 +25,7 @@ impl Scope {
     pub(super) fn of_name(name: &Name, plan: &Plan) -> Self {
         let mut scope = Self { owner: Some(name.clone()), ..Self::default() };
         scope.set("fqdn", name.as_str());
-        if let Some((_, spelled)) = plan.types.first() {
+        if let Some((_, spelled)) = plan.outline.types.first() {
             scope.set("type", spelled.clone());
         }
         scope
@@ -35,9 +35,9 @@ impl Scope {
     pub(super) fn of_record(zone: &Zone, record: &Record, plan: &Plan, ttl: u32) -> Self {
         let mut scope = Self { owner: Some(record.name.clone()), ..Self::default() };
         let relative = record.name.relative_to(&zone.name).unwrap_or_else(|| record.name.as_str().to_owned());
-        let spelled = plan.types.iter().find(|(record_type, _)| *record_type == record.record_type);
+        let spelled = plan.outline.types.iter().find(|(record_type, _)| *record_type == record.record_type);
         scope.set("fqdn", record.name.as_str());
-        scope.set("name", if relative.is_empty() { plan.apex.clone() } else { relative });
+        scope.set("name", if relative.is_empty() { plan.outline.apex.clone() } else { relative });
         scope.set("value", record.value.as_str());
         scope.set("ttl", ttl);
         scope.set("type", spelled.map_or_else(|| record.record_type.as_str().into(), |(_, spelled)| spelled.clone()));

@@ -30,6 +30,18 @@ pub(super) struct Answer {
     pub(super) body: Value,
     /// The headers by name in small letters; those that come several times are joined with `, `.
     pub(super) headers: Value,
+    /// Method, path and status, for errors about what is in it.
+    pub(super) what: String,
+    /// The beginning of the body, redacted, for the same.
+    pub(super) excerpt: String,
+}
+
+impl Answer {
+    /// An error about a body of another shape than the manifest says.
+    pub(super) fn of_another_shape(&self, id: &str, why: &str) -> Error {
+        Error::provider(format!("{id}: {}: the reply is not as expected: {why}: {}", self.what, self.excerpt))
+            .with_hint("the manifest may be wrong, or the base URL, or the service has changed its API")
+    }
 }
 
 fn headers_of(reply: &Reply) -> Value {
@@ -61,7 +73,7 @@ pub(super) fn judge(plan: &Plan, what: &str, reply: &Reply, redactor: &Redactor)
 
     let failed = |kind: ErrorKind, retry: Retry| {
         let why = text(&shared.error).unwrap_or_else(|| reply.excerpt());
-        let mut error = Error::new(kind, format!("{}: {what}: {}", plan.id, shortened(&redactor.redact(&why))))
+        let mut error = Error::new(kind, format!("{}: {what}: {}", plan.outline.id, shortened(&redactor.redact(&why))))
             .with_retry(retry)
             .with_http_status(reply.status.as_u16());
         if let Some(code) = text(&shared.code) {
@@ -76,7 +88,7 @@ pub(super) fn judge(plan: &Plan, what: &str, reply: &Reply, redactor: &Redactor)
         error
     };
     let wrong_credentials =
-        || failed(ErrorKind::Credentials, Retry::Never).with_hint(format!("check the credentials of {}", plan.title));
+        || failed(ErrorKind::Credentials, Retry::Never).with_hint(format!("check the credentials of {}", plan.outline.title));
 
     let status = reply.status;
     if status == StatusCode::TOO_MANY_REQUESTS || holds(&shared.throttled) {
@@ -106,23 +118,23 @@ pub(super) fn judge(plan: &Plan, what: &str, reply: &Reply, redactor: &Redactor)
     }
     if let Err(why) = parsed {
         let excerpt = redactor.redact(&reply.excerpt());
-        return Err(
-            Error::provider(format!("{}: {what}: the reply is {why}: {excerpt}", plan.id)).with_http_status(status.as_u16())
-        );
+        return Err(Error::provider(format!("{}: {what}: the reply is {why}: {excerpt}", plan.outline.id))
+            .with_http_status(status.as_u16()));
     }
     if shared.ok.as_ref().is_some_and(|ok| !ok.holds(&value, &none)) {
         return Err(failed(ErrorKind::Provider, Retry::Never));
     }
-    Ok(Verdict::Done(Answer { body: value, headers }))
+    let excerpt = redactor.redact(&reply.excerpt());
+    Ok(Verdict::Done(Answer { body: value, headers, what: format!("{what} (HTTP {})", status.as_u16()), excerpt }))
 }
 
 /// How long a wait a service may ask for before the call fails instead.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 fn rights_hint(plan: &Plan) -> String {
-    let help: Vec<&str> = plan.credentials.iter().filter_map(|credential| credential.help.as_deref()).collect();
+    let help: Vec<&str> = plan.outline.credentials.iter().filter_map(|credential| credential.help.as_deref()).collect();
     if help.is_empty() {
-        format!("check the rights of the credentials of {}", plan.title)
+        format!("check the rights of the credentials of {}", plan.outline.title)
     } else {
         format!("needed: {}", help.join("; "))
     }

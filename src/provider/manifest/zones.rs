@@ -46,10 +46,10 @@ pub(super) async fn locate(client: &Client, configured: &[Name], name: &Name) ->
                 (Some(fitting), _) => Ok(zone(fitting)),
                 (None, false) => Ok(candidates(name).first().map_or_else(|| zone(name), zone)),
                 (None, true) => {
-                    Err(Error::config(format!("{} cannot list zones, so the zone of `{name}` must be said", plan.title))
+                    Err(Error::config(format!("{} cannot list zones, so the zone of `{name}` must be said", plan.outline.title))
                         .with_hint(format!(
                             "set {} to the zone (several separated by commas)",
-                            crate::provider::settings::variable(&plan.id, "zone")
+                            crate::provider::settings::variable(&plan.outline.id, "zone")
                         )))
                 }
             }
@@ -94,7 +94,7 @@ fn only(client: &Client, zone: Zone, others: impl Iterator<Item = Zone>) -> Resu
     let all: Vec<String> = std::iter::once(&zone).chain(&others).map(shown).collect();
     Err(Error::provider(format!(
         "{}: the account has {} zones named `{}` ({}), and it is not known which of them the name servers serve",
-        client.plan.id,
+        client.plan.outline.id,
         all.len(),
         zone.name,
         all.join("; ")
@@ -146,7 +146,7 @@ async fn list(client: &Client, plan: &ZonePlan, scope: &Scope, candidate: Option
 /// A zone from what `zones` yielded. Names that are none (other kinds of entries in a list) are passed over.
 fn zone_of(client: &Client, value: Value, candidate: Option<&Name>) -> Result<Option<Zone>> {
     let Value::Object(mut fields) = value else {
-        return Err(Error::provider(format!("{}: `zones` must yield objects", client.plan.id)));
+        return Err(Error::provider(format!("{}: `zones` must yield objects", client.plan.outline.id)));
     };
     let name = match fields.remove("name") {
         Some(Value::String(text)) => match Name::parse(&text) {
@@ -157,7 +157,7 @@ fn zone_of(client: &Client, value: Value, candidate: Option<&Name>) -> Result<Op
             Some(candidate) => candidate.clone(),
             None => return Ok(None),
         },
-        _ => return Err(Error::provider(format!("{}: `zones` must yield objects with a `name`", client.plan.id))),
+        _ => return Err(Error::provider(format!("{}: `zones` must yield objects with a `name`", client.plan.outline.id))),
     };
     Ok(Some(Zone { name, fields: fields.into_iter().collect() }))
 }
@@ -169,7 +169,7 @@ fn longest<'a>(zones: &'a [Zone], name: &Name) -> Option<&'a Zone> {
 }
 
 fn none_holds(client: &Client, name: &Name, there: &str) -> Error {
-    Error::provider(format!("{}: no zone of this account holds `{name}`; {there}", client.plan.id))
+    Error::provider(format!("{}: no zone of this account holds `{name}`; {there}", client.plan.outline.id))
         .with_hint("check that the zone is in this account and that the credentials may see it")
 }
 

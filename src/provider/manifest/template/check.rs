@@ -8,8 +8,16 @@ const MOMENT_FIELDS: &[&str] = &["ts", "ms", "nonce"];
 /// What `req` has where the request is known: in headers and in `[sign]`.
 const REQUEST_FIELDS: &[&str] = &["method", "url", "host", "path", "query", "body", "params", "ts", "ms", "nonce"];
 
+/// How many words and signs one expression may have: minijinja's parser goes one call deeper for each sign in front of a value.
+const MAX_TOKENS: usize = 300;
+/// How many `for` and `if` a template may have.
+const MAX_BLOCKS: usize = 20;
+
 /// Refuses what minijinja would notice only when it runs: unknown filters, tests, methods; and statements other than `for` and `if`.
 pub(super) fn syntax(text: &str) -> Result<(), String> {
+    if text.matches("{%").count() > 3 * MAX_BLOCKS {
+        return Err(format!("the template has more than {MAX_BLOCKS} `for` and `if`"));
+    }
     let mut rest = text;
     while let Some(start) = rest.find("{{").into_iter().chain(rest.find("{%")).chain(rest.find("{#")).min() {
         let kind = &rest[start..start + 2];
@@ -45,6 +53,9 @@ fn end_of(text: &str, close: &str) -> Option<usize> {
 
 fn expression(text: &str, is_statement: bool) -> Result<(), String> {
     let tokens = tokens(text);
+    if tokens.len() > MAX_TOKENS {
+        return Err(format!("the expression is longer than {MAX_TOKENS} words and signs"));
+    }
     if is_statement {
         let word = tokens.iter().find(|token| **token != "-").copied().unwrap_or_default();
         if !matches!(word, "for" | "endfor" | "if" | "elif" | "else" | "endif") {

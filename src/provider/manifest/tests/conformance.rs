@@ -78,7 +78,7 @@ async fn faults(id: &str, text: &str, manifest: &Manifest) -> Vec<String> {
     }
     expect(!text.contains("\nnext = ") || has("paging"), "it pages, but has no example of kind `paging`");
     let best = outcomes.iter().map(|outcome| outcome.proof.as_str()).max_by_key(|proof| rank(proof)).unwrap_or("derived");
-    expect(rank(best) == manifest.plan.proof as usize, &format!("`proof` must be that of its best example, {best}"));
+    expect(rank(best) == manifest.plan.outline.proof as usize, &format!("`proof` must be that of its best example, {best}"));
 
     expect(manifest.id() == id, "the file has another name than the id");
     expect(description.docs.is_some(), "`docs` is missing");

@@ -222,12 +222,17 @@ impl Chosen {
         self.store.clone().map_or_else(|| self.places.store().map(Target::File), Ok)
     }
 
-    /// The folder for copies of zones that a provider replaces whole: beside the store.
+    /// The folder for copies of zones that a provider replaces whole: beside the store, or where that would be if it were a file.
     ///
     /// # Errors
     /// As [`Chosen::store`].
     pub fn zone_copies(&self) -> Result<PathBuf> {
-        Ok(self.store()?.with_file_name("zones"))
+        let store = match self.store()? {
+            Target::File(path) => path,
+            // The copies are this machine's, for a person to look at.
+            Target::Postgres(_) => self.places.store()?,
+        };
+        Ok(store.with_file_name("zones"))
     }
 
     /// The folder of all certificates.

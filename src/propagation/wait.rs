@@ -56,7 +56,7 @@ pub(super) async fn wait(
         .authorities
         .iter()
         .map(|authority| {
-            let place = fellowship.join(authority.address);
+            let place = fellowship.join(authority.address, begun);
             let first = Instant::now() + plan.first(rand::random(), place.fellows());
             let due = Some(before(deadline, first));
             Post { place, due, asking: false, woken: false, wake_again: false, seen: None, failed: None }

@@ -174,7 +174,7 @@ mod tests {
         let fellowship = Fellowships::default().of(&Name::parse("example.test").unwrap());
         let (here, there) = (SocketAddr::from(([127, 0, 0, 1], 53)), SocketAddr::from(([127, 0, 0, 2], 53)));
         let begun = Instant::now();
-        let mut at = |address, seconds| fellowship.join(address, begun + Duration::from_secs(seconds));
+        let at = |address, seconds| fellowship.join(address, begun + Duration::from_secs(seconds));
         let (mut early, mut canary, mut beside, mut late) = (at(here, 0), at(here, 60), at(here, 63), at(here, 120));
         let mut elsewhere = at(there, 0);
         canary.set_visible(true, true);

@@ -19,7 +19,7 @@ const TWO_MINUTES: Duration = Duration::from_mins(2);
 /// However long the wait, pauses are at least this part of it.
 const THINNEST: f64 = 0.06;
 /// The same around the expected moment.
-const EXPECTED: f64 = 0.05;
+const EXPECTED: f64 = 0.055;
 /// Where "around" begins and ends, as parts of the expected moment.
 const AROUND: (f64, f64) = (0.9, 1.12);
 /// Measured delays that count: the latest.

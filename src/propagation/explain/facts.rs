@@ -1,11 +1,11 @@
 //! What was collected about a name, and the walk to it in sentences. Pure.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use super::{caa::CaaSet, dnssec::Validation};
 use crate::{
     name::Name,
-    propagation::{Authority, LeftOut, ResolverReport, Target, text::and},
+    propagation::{Authority, LeftOut, ResolverReport, Target, differences::Glued, text::and},
     record::Record,
 };
 
@@ -37,7 +37,7 @@ pub(super) struct Facts {
     /// The resolver over HTTPS that discovery used, as none answers on port 53.
     pub(super) discovered_over_https: Option<String>,
     /// An address without any server that answered nevertheless.
-    pub(super) intercepted: Option<SocketAddr>,
+    pub(super) intercepted: Option<IpAddr>,
 }
 
 /// What is known of a zone.
@@ -47,6 +47,8 @@ pub(super) struct ZoneFacts {
     pub(super) zone: Option<Name>,
     /// The zone above, and the name servers that it names for this one.
     pub(super) parent: Option<(Name, Vec<Name>)>,
+    /// The glue of servers within the zone, and what the zone itself says.
+    pub(super) glued: Vec<Glued>,
     /// One entry for each address.
     pub(super) servers: Vec<ServerFacts>,
     /// What cannot be asked from here.

@@ -75,6 +75,12 @@ impl Reporter {
     pub(crate) fn named(address: ResolverAddress) -> Self {
         Self { label: None, address, otherwise: None }
     }
+
+    /// The same over HTTPS only; `None` where that is not spoken.
+    pub(crate) fn over_https(self) -> Option<Self> {
+        let https = [Some(self.address), self.otherwise].into_iter().flatten().find(|address| matches!(address, ResolverAddress::Https { .. }))?;
+        Some(Self { label: self.label, address: https, otherwise: None })
+    }
 }
 
 /// A public resolver.

@@ -76,8 +76,12 @@ impl Record {
         let longest = LONGEST_MESSAGE - AROUND - (self.name.as_str().len() + 2);
         let needed = self.value.len() + self.value.len().div_ceil(LONGEST_STRING);
         if self.record_type == RecordType::Txt && needed > longest {
-            return Err(Error::usage(format!("the value for {} has {} bytes, more than a DNS message carries", self.name, self.value.len()))
-                .with_hint("give the value that the CA wants to see; such values have less than a hundred characters"));
+            return Err(Error::usage(format!(
+                "the value for {} has {} bytes, more than a DNS message carries",
+                self.name,
+                self.value.len()
+            ))
+            .with_hint("give the value that the CA wants to see; such values have less than a hundred characters"));
         }
         Ok(self)
     }
@@ -89,9 +93,14 @@ mod tests {
 
     #[test]
     fn a_value_is_refused_exactly_where_no_message_holds_it() {
-        let record = |bytes: usize| Record { name: Name::parse("_a.example.test").unwrap(), record_type: RecordType::Txt, value: "x".repeat(bytes) };
+        let record = |bytes: usize| Record {
+            name: Name::parse("_a.example.test").unwrap(),
+            record_type: RecordType::Txt,
+            value: "x".repeat(bytes),
+        };
         let length = |record: &Record| {
-            let mut message = hickory_proto::op::Message::new(1, hickory_proto::op::MessageType::Response, hickory_proto::op::OpCode::Query);
+            let mut message =
+                hickory_proto::op::Message::new(1, hickory_proto::op::MessageType::Response, hickory_proto::op::OpCode::Query);
             message.add_query(hickory_proto::op::Query::query(record.name.to_wire(), hickory_proto::rr::RecordType::TXT));
             let strings = record.value.as_bytes().chunks(LONGEST_STRING).collect();
             let data = hickory_proto::rr::RData::TXT(hickory_proto::rr::rdata::TXT::from_bytes(strings));

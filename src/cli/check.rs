@@ -1,6 +1,6 @@
 //! `check NAME VALUE`: what every name server of the zone says about a record. Needs neither order nor provider.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
@@ -28,7 +28,15 @@ pub(super) async fn run(session: &Session, asked: &Asked) -> Result<Exit> {
 
 async fn check(session: &Session, propagation: &Propagation, record: &Record, waits: bool) -> Result<Exit> {
     let printer = session.printer();
-    let round = if waits { wait(session, propagation, record).await? } else { look(propagation, record).await? };
+    let looking = async { if waits { wait(session, propagation, record).await } else { look(propagation, record).await } };
+    let (mut looking, mut comparing) = (pin!(looking), pin!(propagation.differences(&record.name)));
+    let mut differences = None;
+    let round = loop {
+        tokio::select! {
+            round = &mut looking => break round?,
+            found = &mut comparing, if differences.is_none() => differences = Some(found),
+        }
+    };
     let resolvers = match (round.visible, waits && session.chosen().waits_for_negative()) {
         // The authorities cannot be asked: who names public resolvers gets what they say, which proves nothing.
         (false, _) if round.network.is_some() && session.chosen().propagation.vantage.is_some() => {
@@ -41,7 +49,12 @@ async fn check(session: &Session, propagation: &Propagation, record: &Record, wa
             propagation.wait_negative(record, deadline, &mut |_| ()).await
         }
     };
-    let differences = timeout(DELEGATION, propagation.differences(&record.name)).await.unwrap_or_default();
+    let differences = match differences {
+        Some(found) => found,
+        // Where the zone's servers cannot be asked, so cannot those of the zone above.
+        None if round.network.is_some() => Vec::new(),
+        None => timeout(DELEGATION, comparing).await.unwrap_or_default(),
+    };
     if printer.is_json() {
         let mut value = report::json::look(&round, &resolvers);
         value["differences"] = differences.into();
@@ -98,8 +111,12 @@ async fn show(printer: &Printer, propagation: &Propagation, round: &Round, resol
             ));
         }
     }
+    for trouble in resolvers.iter().filter_map(report::trouble) {
+        printer.warning(&trouble, Some("`dv-verify explain` says what is wrong with the zone"));
+    }
     for difference in differences {
-        printer.warning(difference, Some("make the delegation at the registrar and the zone itself agree: a CA may follow either"));
+        printer
+            .warning(difference, Some("make the delegation at the registrar and the zone itself agree: a CA may follow either"));
     }
     if !round.visible && !resolvers.is_empty() {
         printer.warning("what resolvers say proves nothing: the zone's own servers could not be asked", None);

@@ -30,7 +30,8 @@ pub(super) async fn run(session: &Session, subject: &str, value: Option<String>)
     let explaining = async {
         if subject.contains('.') {
             let name = Name::parse(subject)?;
-            let record = value.map(|value| Record { name: name.clone(), record_type: RecordType::Txt, value }.fits()).transpose()?;
+            let record =
+                value.map(|value| Record { name: name.clone(), record_type: RecordType::Txt, value }.fits()).transpose()?;
             return explainer.explain(&name, record.as_ref(), name.is_wildcard()).await;
         }
         explainer.explain_order(&OrderId::parse(subject)?).await

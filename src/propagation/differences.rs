@@ -41,7 +41,8 @@ pub(crate) async fn glued(shared: &Shared, zone: &Name, parent: &ParentView, aut
     let each = parent.glue.iter().filter(|(server, _)| server.is_within(zone)).map(|(server, glue)| async move {
         let found = |record_type| {
             first_usable(authorities, server, move |authority: Authority| async move {
-                let answer = shared.ask_authority(authority.address, server, record_type).await.map_err(|verdict| verdict.sentence())?;
+                let answer =
+                    shared.ask_authority(authority.address, server, record_type).await.map_err(|verdict| verdict.sentence())?;
                 if !answer.metadata.authoritative {
                     return Err("is not authoritative".to_owned());
                 }
@@ -80,7 +81,8 @@ pub(crate) fn glue(parent: &Name, glued: &[Glued]) -> Vec<String> {
     let mut found = Vec::new();
     for (server, glue, own) in glued {
         for is_four in [true, false] {
-            let family = |addresses: &[IpAddr]| addresses.iter().filter(|ip| ip.is_ipv4() == is_four).copied().collect::<BTreeSet<_>>();
+            let family =
+                |addresses: &[IpAddr]| addresses.iter().filter(|ip| ip.is_ipv4() == is_four).copied().collect::<BTreeSet<_>>();
             let (glue, own) = (family(glue), family(own));
             if glue.is_empty() || glue == own {
                 continue;

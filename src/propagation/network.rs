@@ -144,7 +144,8 @@ impl Shared {
             return None;
         }
         let reached = self.reached.get(zone, async {
-            let question = Question { name: zone.to_wire(), record_type: WireType::SOA, recursion: true, checking: Checking::Unsaid };
+            let question =
+                Question { name: zone.to_wire(), record_type: WireType::SOA, recursion: true, checking: Checking::Unsaid };
             let mut asking: FuturesUnordered<_> = self
                 .options
                 .over_https

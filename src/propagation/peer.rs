@@ -165,7 +165,8 @@ mod tests {
     fn a_thin_wait_saves_up_and_the_average_stays() {
         let begun = Instant::now();
         let mut pace = Pace::default();
-        let mut turns: Vec<Duration> = (0..30_u32).map(|second| pace.reserve(begun + Duration::from_secs(1) * second) - begun).collect();
+        let mut turns: Vec<Duration> =
+            (0..30_u32).map(|second| pace.reserve(begun + Duration::from_secs(1) * second) - begun).collect();
         // Three hundred names are confirmed: thirty seconds have saved 575 questions, of which 400 are kept.
         let moment = begun + Duration::from_secs(31);
         turns.extend((0..600).map(|_| pace.reserve(moment) - begun));

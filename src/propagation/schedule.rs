@@ -21,7 +21,7 @@ const THINNEST: f64 = 0.06;
 /// The same around the expected moment.
 const EXPECTED: f64 = 0.055;
 /// Where "around" begins and ends, as parts of the expected moment.
-const AROUND: (f64, f64) = (0.9, 1.12);
+const AROUND: (f64, f64) = (0.88, 1.1);
 /// Measured delays that count: the latest.
 const MEASURED: usize = 5;
 /// Pauses are shortened by up to this part at random, so that many runs do not march in step.
@@ -59,7 +59,8 @@ impl Plan {
             None => thin(waited),
         };
         let alone = if waited < DENSE { DENSE_PAUSE } else { waited.mul_f64(part).min(LONGEST) };
-        let stretched = alone.saturating_mul(u32::try_from(fellows.max(1)).unwrap_or(u32::MAX)).min(LONGEST_AMONG_FELLOWS.max(waited / 2));
+        let stretched =
+            alone.saturating_mul(u32::try_from(fellows.max(1)).unwrap_or(u32::MAX)).min(LONGEST_AMONG_FELLOWS.max(waited / 2));
         // The first dense pause and the first thin one have any length, so that what follows falls on no fixed grid: else some
         // delays were always noticed late.
         let begins = waited < DENSE_PAUSE / 4 || (DENSE..DENSE + DENSE_PAUSE).contains(&waited);

@@ -6,8 +6,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::{
-    Delegation, Expectation, Round, fellows::Place, look::Looking, network::Scout, peer::Asked, policy::Judgement, schedule::Plan,
-    shared::Shared, text::span, verdict::Verdict,
+    Delegation, Expectation, Round, fellows::Place, look::Looking, network::Scout, peer::Asked, policy::Judgement,
+    schedule::Plan, shared::Shared, text::span, verdict::Verdict,
 };
 use crate::{
     error::{Error, ErrorKind, Result, Retry},

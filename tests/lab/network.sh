@@ -10,13 +10,13 @@ if [ "$kind" = four ]; then
   echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 || say_and_stop "disable_ipv6"
 fi
 if [ "$kind" != six ]; then
-  for address in 10.53.0.1 10.53.0.2 10.53.0.3 10.53.0.9 10.53.0.11 10.53.0.12 1.1.1.1; do
+  for address in 10.53.0.1 10.53.0.2 10.53.0.3 10.53.0.4 10.53.0.9 10.53.0.11 10.53.0.12 1.1.1.1; do
     ip address add $address/32 dev lo || say_and_stop "ip address"
   done
   ip route add default dev lo src 10.53.0.3 || say_and_stop "ip route"
 fi
 if [ "$kind" = six ] || [ "$kind" = both ]; then
-  for address in fd53::1 fd53::2 fd53::9; do
+  for address in fd53::1 fd53::2 fd53::4 fd53::9; do
     ip -6 address add $address/128 dev lo nodad || say_and_stop "ip -6 address"
   done
 fi

@@ -138,6 +138,7 @@ fn resolver(report: &ResolverReport) -> Value {
     json!({
         "resolver": report.resolver,
         "verdict": report.verdict.word(),
+        "seen": report.verdict.sentence(),
         "negative_for": report.negative_for.map(|left| left.as_secs()),
     })
 }

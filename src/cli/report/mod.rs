@@ -104,6 +104,16 @@ fn denial(report: &ResolverReport) -> Option<String> {
     Some(format!("remembers that it was not there until {until}"))
 }
 
+/// What a resolver that fails, while the authorities show the record, means for the CA.
+pub(super) fn trouble(report: &ResolverReport) -> Option<String> {
+    let Verdict::ServFail(detail) = &report.verdict else { return None };
+    let detail = detail.as_ref().map(|detail| format!(", {detail}")).unwrap_or_default();
+    Some(format!(
+        "resolver {} fails for the name (SERVFAIL{detail}) though its servers show the record: most likely the zone's DNSSEC signatures are wrong or expired, and a CA that validates them fails too",
+        report.resolver
+    ))
+}
+
 fn seen(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Visible => String::new(),

@@ -66,14 +66,11 @@ pub(super) async fn collect(shared: &Arc<Shared>, name: &Name, record: Option<&R
     let record_type = wire_type(record.map_or(RecordType::Txt, |record| record.record_type));
     let domain = certified(&name);
     let looking = async {
-        tokio::join!(
-            within(deadline, look_at_zone(shared, &place, record_type)),
-            within(deadline, look_up_caa(shared, &domain))
-        )
+        tokio::join!(within(deadline, look_at_zone(shared, &place, record_type)), within(deadline, look_up_caa(shared, &domain)))
     };
     let (zone, caa) = scout.beside(looking).await;
-    // Here nobody is in a hurry: an interceptor gets the time of a question.
-    scout.dispel(shared.options.query_timeout / 2).await;
+    // Here nobody is in a hurry: an interceptor gets half the time of a question.
+    let _ = timeout_at(deadline, scout.dispel(shared.options.query_timeout / 4)).await;
     let intercepted = match scout.network() {
         Some(Network::Intercepted(address)) => Some(*address),
         _ => None,
@@ -87,6 +84,7 @@ pub(super) async fn collect(shared: &Arc<Shared>, name: &Name, record: Option<&R
         wildcard_values: Vec::new(),
         doubled: None,
         caa,
+        signed_until: None,
         dnssec: Vec::new(),
         reports: None,
         reached_over_https: None,
@@ -133,7 +131,10 @@ pub(super) async fn collect(shared: &Arc<Shared>, name: &Name, record: Option<&R
     }
     if apex != place && apex != facts.name {
         let seen = timeout_at(deadline, validate(shared, &apex, WireType::SOA)).await.unwrap_or_default();
-        facts.dnssec.insert(0, (apex, seen));
+        facts.dnssec.insert(0, (apex.clone(), seen));
+    }
+    if facts.dnssec.iter().any(|(_, seen)| seen.iter().any(|(_, validation)| matches!(validation, Validation::Bogus(_)))) {
+        facts.signed_until = timeout_at(deadline, signed_until(shared, &serving, &apex)).await.unwrap_or_default();
     }
     facts
 }
@@ -255,6 +256,22 @@ async fn validate(shared: &Shared, name: &Name, record_type: WireType) -> Vec<(S
         }
     }))
     .await
+}
+
+/// When the newest signature of the zone's SOA ends, as one of its servers shows it, where that is over.
+async fn signed_until(shared: &Shared, authorities: &[Authority], apex: &Name) -> Option<u32> {
+    let question = Question { name: apex.to_wire(), record_type: WireType::SOA, recursion: false, checking: Checking::Wanted };
+    let asked = first_usable(authorities, apex, |authority: Authority| {
+        let question = &question;
+        async move {
+            let patience = shared.options.query_timeout;
+            let answer =
+                shared.peer(authority.address).ask_at_once(question, patience).await.map_err(|verdict| verdict.sentence())?;
+            Ok::<_, String>(dnssec::signed_until(&answer.message))
+        }
+    });
+    let until = asked.await.ok()??;
+    dnssec::is_over(until, jiff::Timestamp::now()).then_some(until)
 }
 
 /// Climbs as RFC 8659 section 3 says; a CNAME is followed at each name, its target not climbed from. Asked at authorities only.

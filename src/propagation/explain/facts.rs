@@ -28,6 +28,8 @@ pub(super) struct Facts {
     pub(super) doubled: Option<(Name, Vec<String>)>,
     /// The relevant CAA set, or why a lookup failed.
     pub(super) caa: Result<Option<CaaSet>, String>,
+    /// When the newest signature of the zone's SOA ended, where all that its servers show are over; seconds since 1970.
+    pub(super) signed_until: Option<u32>,
     /// What resolvers found about signatures, by subject.
     pub(super) dnssec: Vec<(Name, Vec<(String, Validation)>)>,
     /// What resolvers say about the record; `None` where they were not asked, as the authorities do not all show it.
@@ -92,6 +94,11 @@ impl ServerFacts {
 }
 
 impl ZoneFacts {
+    /// Whether no server of it gives any usable answer.
+    pub(super) fn is_silent(&self) -> bool {
+        !self.servers.is_empty() && self.servers.iter().all(|server| matches!(server.standing, Standing::Silent(_)))
+    }
+
     /// All name servers, as the zone itself names them, else the parent, else discovery.
     pub(super) fn named_servers(&self) -> Vec<Name> {
         let mut names: Vec<Name> = self.servers.iter().flat_map(|server| server.name_servers.clone()).collect();

@@ -107,7 +107,7 @@ fn judge(facts: &facts::Facts, context: &ExplainContext, now: &jiff::ZonedDateTi
     for (subject, seen) in &facts.dnssec {
         // The zone's finding says it already for the name.
         if !findings.iter().any(|finding| finding.what.starts_with("DNSSEC")) {
-            findings.extend(dnssec::findings(subject, seen));
+            findings.extend(dnssec::findings(subject, seen, facts.signed_until));
         }
     }
     match &facts.caa {

@@ -46,6 +46,7 @@ pub(super) fn facts() -> Facts {
         wildcard_values: Vec::new(),
         doubled: None,
         caa: Ok(None),
+        signed_until: None,
         dnssec: Vec::new(),
         reports: None,
         reached_over_https: None,
@@ -372,4 +373,22 @@ async fn a_domain_that_is_not_delegated_and_a_silent_network_are_told() {
     let lost = propagation(nobody).explain(&name(NAME), None, &ExplainContext::default()).await;
     assert!(lost.is_blocked() && lost.zone.is_none(), "{lost:?}");
     assert_eq!(lost.findings.len(), 1, "{lost:?}");
+}
+
+#[tokio::test]
+async fn an_explanation_is_there_at_its_deadline_however_silent_everybody_is() {
+    let silent = Server::start(|_: &Asked| vec![Act::Hang]).await;
+    let options = Options {
+        resolver: Some(silent.address),
+        query_timeout: std::time::Duration::from_secs(60),
+        interceptor_probes: vec![silent.address],
+        ..stated(&[&silent])
+    };
+    let begun = tokio::time::Instant::now();
+    let context = ExplainContext { deadline: Some(begun + std::time::Duration::from_millis(400)), ..ExplainContext::default() };
+    let explanation = propagation(options).explain(&name(NAME), Some(&record(NAME, "v")), &context).await;
+    // Questions have a minute here; the slack is for a busy machine.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(explanation.is_blocked() && !explanation.visible, "{explanation:?}");
+    assert!(said(&explanation).iter().any(|found| found.1.contains("the time was up before it was known")), "{explanation:?}");
 }

@@ -78,7 +78,10 @@ impl Reporter {
 
     /// The same over HTTPS only; `None` where that is not spoken.
     pub(crate) fn over_https(self) -> Option<Self> {
-        let https = [Some(self.address), self.otherwise].into_iter().flatten().find(|address| matches!(address, ResolverAddress::Https { .. }))?;
+        let https = [Some(self.address), self.otherwise]
+            .into_iter()
+            .flatten()
+            .find(|address| matches!(address, ResolverAddress::Https { .. }))?;
         Some(Self { label: self.label, address: https, otherwise: None })
     }
 }

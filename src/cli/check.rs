@@ -21,8 +21,10 @@ pub(super) async fn run(session: &Session, asked: &Asked) -> Result<Exit> {
     let record = asked.record.record()?;
     let propagation = session.propagation()?;
     tokio::select! {
-        exit = check(session, &propagation, &record, asked.wait) => exit,
+        biased;
+        // Listened for before the first question goes out.
         _ = tokio::signal::ctrl_c() => Err(Error::new(ErrorKind::Interrupted, "interrupted while looking")),
+        exit = check(session, &propagation, &record, asked.wait) => exit,
     }
 }
 

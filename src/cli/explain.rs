@@ -37,8 +37,9 @@ pub(super) async fn run(session: &Session, subject: &str, value: Option<String>)
         explainer.explain_order(&OrderId::parse(subject)?).await
     };
     tokio::select! {
-        is_blocked = explaining => Ok(if is_blocked? { Exit::failure(ErrorKind::NotVisible) } else { Exit::DONE }),
+        biased;
         _ = tokio::signal::ctrl_c() => Err(Error::new(ErrorKind::Interrupted, "interrupted while looking")),
+        is_blocked = explaining => Ok(if is_blocked? { Exit::failure(ErrorKind::NotVisible) } else { Exit::DONE }),
     }
 }
 

@@ -23,6 +23,7 @@ use tokio::{
 use super::{
     message::{Checking, Question},
     probe::has_route,
+    resolvers::ResolverAddress,
     shared::Shared,
     verdict::Verdict,
 };
@@ -47,7 +48,7 @@ const GRACE: Duration = Duration::from_millis(50);
 pub enum Network {
     /// Something answers for every address: even this one, where no server is, gave an answer.
     Intercepted(IpAddr),
-    /// No server of the zone answers, yet this resolver over HTTPS knows the zone.
+    /// No server of the zone answers, nor any public resolver, yet this resolver over HTTPS knows the zone.
     Blocked(String),
 }
 
@@ -137,32 +138,51 @@ impl Shared {
         self.interceptor.begun().unwrap_or_else(Instant::now) + slowest * 2 + GRACE
     }
 
-    /// The network, where no server of `zone` answers: blocked, if a resolver over HTTPS knows the zone. Not asked where the zone's
-    /// apex is the very `name` that is looked for.
+    /// The network, where no server of `zone` answers: blocked, if a resolver over HTTPS knows the zone, and no public resolver
+    /// answers on port 53. Not asked where the zone's apex is the very `name` that is looked for.
     pub(crate) async fn blocked(&self, zone: &Name, name: &Name) -> Option<Network> {
         if zone == name || self.options.over_https.is_empty() {
             return None;
         }
         let reached = self.reached.get(zone, async {
-            let question =
-                Question { name: zone.to_wire(), record_type: WireType::SOA, recursion: true, checking: Checking::Unsaid };
-            let mut asking: FuturesUnordered<_> = self
-                .options
-                .over_https
-                .iter()
-                .map(|resolver| {
-                    let question = &question;
-                    async move { (resolver, self.ask_recursive(resolver, question).await) }
-                })
-                .collect();
-            while let Some((resolver, answer)) = asking.next().await {
-                if answer.is_ok_and(|answer| answer.metadata.response_code == ResponseCode::NoError) {
-                    return Ok(resolver.to_string());
-                }
-            }
-            Err(())
+            let (reached, is_open) = tokio::join!(self.reached_over_https(zone), self.is_open());
+            reached.filter(|_| !is_open).ok_or(())
         });
         reached.await.ok().map(Network::Blocked)
+    }
+
+    async fn reached_over_https(&self, zone: &Name) -> Option<String> {
+        let question = Question { name: zone.to_wire(), record_type: WireType::SOA, recursion: true, checking: Checking::Unsaid };
+        let mut asking: FuturesUnordered<_> = self
+            .options
+            .over_https
+            .iter()
+            .map(|resolver| {
+                let question = &question;
+                async move { (resolver, self.ask_recursive(resolver, question).await) }
+            })
+            .collect();
+        while let Some((resolver, answer)) = asking.next().await {
+            if answer.is_ok_and(|answer| answer.metadata.response_code == ResponseCode::NoError) {
+                return Some(resolver.to_string());
+            }
+        }
+        None
+    }
+
+    /// Whether anybody outside answers on port 53: the resolvers over HTTPS are asked there too.
+    async fn is_open(&self) -> bool {
+        let addresses = self.options.over_https.iter().filter_map(|resolver| match resolver {
+            ResolverAddress::Https { host, .. } => Some(SocketAddr::new(host.parse().ok()?, self.options.port)),
+            _ => None,
+        });
+        let mut asking: FuturesUnordered<_> = addresses.map(|address| self.answers_from(address)).collect();
+        while let Some(answered) = asking.next().await {
+            if answered.is_some() {
+                return true;
+            }
+        }
+        false
     }
 }
 

@@ -137,7 +137,9 @@ fn binary_agrees(laboratory: &Laboratory, cases: &[Case], so: &[Vec<String>]) ->
                     // A server that is down fails in its own time: what a look sees of that differs from run to run.
                     let conclusion = conclusion.split(" (failed").next().unwrap().to_owned();
                     assert_eq!(code.to_string(), row[3], "{what}, {policy}: {text}");
-                    assert!(text.contains(&conclusion), "{what}, {policy}: `{conclusion}` is not in\n{text}");
+                    // Which of many other values are shown is the server's choice of the moment.
+                    let is_telling = !what.starts_with("300 values without");
+                    assert!(!is_telling || text.contains(&conclusion), "{what}, {policy}: `{conclusion}` is not in\n{text}");
                 })
             })
             .collect();

@@ -118,7 +118,7 @@ pub(super) async fn collect(shared: &Arc<Shared>, name: &Name, record: Option<&R
         facts.wildcard_values = at_sibling;
         facts.doubled = doubled.map(|doubled| (doubled, at_doubled));
     }
-    if facts.is_visible() {
+    if facts.is_visible() && facts.intercepted.is_none() {
         // As the CA asks: from the name on, CNAMEs followed.
         let first = || first_value(&facts);
         let value = record.map_or_else(first, |record| record.value.clone());

@@ -126,7 +126,7 @@ fn judge(facts: &facts::Facts, context: &ExplainContext, now: &jiff::ZonedDateTi
         name: facts.name.clone(),
         target: facts.place().clone(),
         zone: facts.zone.as_ref().ok().and_then(|zone| zone.zone.clone()),
-        visible: facts.is_visible(),
+        visible: facts.is_visible() && facts.intercepted.is_none(),
         findings,
         steps: facts.steps(),
     }

@@ -165,7 +165,7 @@ fn binary(arguments: &[&str]) -> (i32, String) {
 fn the_binary_names_broken_signatures(laboratory: &Laboratory) {
     let resolver = laboratory.resolver().to_string();
     for (zone, reason) in
-        [("bogus.test", "the signatures of bogus.test are bogus"), ("expired.test", "expired on 2020-02-01 at 00:00 UTC")]
+        [("bogus.test", "bogus.test are bogus"), ("expired.test", "expired on 2020-02-01 at 00:00 UTC")]
     {
         let stated = format!("{zone}={}", laboratory.bind());
         let owner = format!("_dv.{zone}");

@@ -293,3 +293,6 @@ impl Scout {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -387,47 +387,6 @@ async fn a_dead_server_does_not_cost_each_name_its_own_patience() {
     assert!(counted.load(Ordering::SeqCst) < 60, "{}", counted.load(Ordering::SeqCst));
 }
 
-#[tokio::test]
-async fn nothing_is_visible_where_something_answers_for_every_address() {
-    let good = Server::start(from(|_| true)).await;
-    // Answers where, for this test, no server may be; refusing is answering.
-    let interceptor = Server::start(refuse).await;
-    for policy in [Policy::Reachable, Policy::All, Policy::Quorum(1), Policy::Any] {
-        let options = Options { policy, interceptor_probes: vec![interceptor.address], ..stated(&[&good]) };
-        let round = propagation(options.clone()).look(&record(NAME, "v")).await.unwrap();
-        assert_eq!(round.observations[0].verdict, Verdict::Visible);
-        assert_eq!(round.network, Some(super::Network::Intercepted([127, 0, 0, 1].into())));
-        assert!(!round.visible && round.explanation.unwrap().contains("answers DNS in the name of others"));
-        let mut told = Vec::new();
-        let deadline = Instant::now() + Duration::from_millis(700);
-        let error = propagation(options)
-            .wait(&record(NAME, "v"), &Expectation::default(), deadline, &mut |round| {
-                told.push((round.visible, round.network.clone()))
-            })
-            .await
-            .unwrap_err();
-        assert!(error.message().contains("even 127.0.0.1, where no server is"), "{error}");
-        assert!(told.iter().all(|(visible, network)| !visible && network.is_some()) && !told.is_empty(), "{told:?}");
-    }
-    assert!(interceptor.heard().iter().all(|heard| heard == ". NS"), "{:?}", interceptor.heard());
-}
-
-#[tokio::test]
-async fn an_interceptor_that_is_not_there_costs_no_time_out() {
-    let good = Server::start(from(|_| true)).await;
-    let nobody = Server::start(dead).await;
-    let patient =
-        Options { query_timeout: Duration::from_secs(60), interceptor_probes: vec![nobody.address], ..stated(&[&good]) };
-    let propagation = propagation(patient);
-    let wanted = record(NAME, "v");
-    let seen = timeout(Duration::from_secs(30), async {
-        (propagation.look(&wanted).await, wait(&propagation, &wanted, soon(30)).await)
-    });
-    let (looked, waited) = seen.await.unwrap();
-    assert!(looked.unwrap().visible && waited.unwrap().visible);
-    assert!(!nobody.heard().is_empty());
-}
-
 /// Prints how late a change is noticed over loopback, and how often each authority was asked. Takes two minutes:
 /// `cargo test --lib measure_notice -- --ignored --nocapture`.
 #[tokio::test]

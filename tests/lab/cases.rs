@@ -164,9 +164,7 @@ fn binary(arguments: &[&str]) -> (i32, String) {
 /// `check` warns, `explain` blocks, and both name the resolver's reason; of expired signatures also when they expired.
 fn the_binary_names_broken_signatures(laboratory: &Laboratory) {
     let resolver = laboratory.resolver().to_string();
-    for (zone, reason) in
-        [("bogus.test", "bogus.test are bogus"), ("expired.test", "expired on 2020-02-01 at 00:00 UTC")]
-    {
+    for (zone, reason) in [("bogus.test", "bogus.test are bogus"), ("expired.test", "expired on 2020-02-01 at 00:00 UTC")] {
         let stated = format!("{zone}={}", laboratory.bind());
         let owner = format!("_dv.{zone}");
         let options = ["--authority", &stated, "--resolver", &resolver];

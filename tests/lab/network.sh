@@ -25,7 +25,7 @@ mount --bind "$folder/resolv.conf" "$(readlink -f /etc/resolv.conf)" || say_and_
 named -g -n 1 -c "$folder/named.conf" & servers=$!
 unbound -d -c "$folder/unbound.conf" & servers="$servers $!"
 if [ -f "$folder/slow.py" ]; then
-  "${DV_TEST_PYTHON:-python3}" "$folder/slow.py" & servers="$servers $!"
+  python3 "$folder/slow.py" & servers="$servers $!"
 fi
 if [ -f "$folder/rules.nft" ]; then
   nft -f "$folder/rules.nft" || say_and_stop "nft"

@@ -13,7 +13,7 @@ use super::table::{differences, rows};
 use crate::interop::servers::{Process, installed, left_out, program};
 
 /// What a network needs.
-const PROGRAMS: [&str; 6] = ["ip", "unshare", "nsenter", "nft", "named", "unbound"];
+const PROGRAMS: [&str; 7] = ["ip", "unshare", "nsenter", "nft", "named", "unbound", "python3"];
 
 /// Asks through a proxy that answers late.
 const SLOW: &str = r#"

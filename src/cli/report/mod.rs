@@ -130,3 +130,22 @@ pub(super) fn conclusion(round: &Round) -> String {
         (false, None) => "not visible".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resolver_that_fails_though_the_servers_answer_is_explained() {
+        let report = |verdict| ResolverReport { resolver: "r".to_owned(), verdict, negative_for: None };
+        let said = trouble(&report(Verdict::ServFail(Some("EDE 7 Signature Expired".to_owned())))).unwrap();
+        assert!(
+            said.contains("(SERVFAIL, EDE 7 Signature Expired)") && said.contains("a CA that validates them fails too"),
+            "{said}"
+        );
+        assert!(trouble(&report(Verdict::ServFail(None))).unwrap().contains("(SERVFAIL)"));
+        for verdict in [Verdict::Visible, Verdict::NxDomain, Verdict::Refused] {
+            assert_eq!(trouble(&report(verdict)), None);
+        }
+    }
+}

@@ -360,7 +360,7 @@ def report(runs, took):
     lines += [
         "", "The aims are 1.2 times, and fewer than ten questions per name. Each name is confirmed by an answer of its own at each server. Over the",
         "whole wait a server gets at most 20 questions a second on average; what a thin wait did not ask is asked when the first name is seen, at up",
-        "to 100 a second (`src/propagation/peer.rs`). So a lag of less than about 15 s cannot reach 1.2 times with 300 names: nothing is saved up yet.",
+        "to 200 a second (`src/propagation/peer.rs`). So a lag of less than about 15 s cannot reach 1.2 times with 300 names: nothing is saved up yet.",
     ]  # fmt: skip
     model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     memory = int(re.search(r"MemTotal:\s+(\d+)", open("/proc/meminfo").read())[1]) / 1048576
@@ -372,7 +372,7 @@ def report(runs, took):
         "", "## How this came about", "",
         f"- {datetime.date.today()}, {took / 60:.1f} minutes for {len(runs)} runs, up to {AT_A_TIME} at a time.",
         f"- {os.cpu_count()} CPUs ({model}), {memory:.1f} GiB, Linux {platform.release()}. Load at the end {os.getloadavg()[0]:.1f}: other builds may run on",
-        "  the same machine, which makes worst cases worse, not better. dv-verify is a debug build.",
+        f"  the same machine, which makes worst cases worse, not better. All ran at niceness {os.nice(0)}. dv-verify is a debug build.",
         "- Debian packages: " + "; ".join(versions) + ".",
         "- dv-verify knows nothing of the delay, except in the rows that say so: there one earlier delay is known, within a tenth.",
         "- lego with its defaults (every 2 s, first after 2 s), but a time-out of 300 s instead of 60 s, without which it gives up on 121 s.",

@@ -144,7 +144,9 @@ fn binary_agrees(laboratory: &Laboratory, cases: &[Case], so: &[Vec<String>]) ->
             })
             .collect();
         let count = each.len();
-        each.into_iter().for_each(|run| run.join().unwrap());
+        for run in each {
+            run.join().unwrap();
+        }
         count
     })
 }

@@ -41,7 +41,7 @@ fn network(facts: &Facts) -> Vec<Finding> {
     if let Some(probe) = facts.intercepted {
         findings.push(Finding::new(
             Severity::Blocks,
-            format!("This network answers DNS in the name of others: even {}, where no server is, gave an answer. What is seen here from the zone's servers cannot be believed.", probe),
+            format!("This network answers DNS in the name of others: even {probe}, where no server is, gave an answer. What is seen here from the zone's servers cannot be believed."),
             Some("Run dv-verify in another network, or have port 53 (UDP and TCP) to the outside opened.".to_owned()),
         ));
     }

@@ -38,7 +38,7 @@ async fn nothing_is_visible_where_something_answers_for_every_address() {
         let deadline = Instant::now() + Duration::from_millis(700);
         let error = propagation(options)
             .wait(&record(NAME, "v"), &Expectation::default(), deadline, &mut |round| {
-                told.push((round.visible, round.network.clone()))
+                told.push((round.visible, round.network.clone()));
             })
             .await
             .unwrap_err();
@@ -60,7 +60,7 @@ async fn an_interceptor_that_is_not_there_costs_no_time_out() {
     let seen = timeout(Duration::from_secs(30), async {
         (propagation.look(&wanted).await, propagation.wait(&wanted, &Expectation::default(), deadline, &mut |_| {}).await)
     });
-    let (looked, waited) = seen.await.unwrap();
-    assert!(looked.unwrap().visible && waited.unwrap().visible);
+    let (look, wait) = seen.await.unwrap();
+    assert!(look.unwrap().visible && wait.unwrap().visible);
     assert!(!nobody.heard().is_empty());
 }

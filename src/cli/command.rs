@@ -147,7 +147,7 @@ impl RecordArguments {
             RecordType::Txt => self.value.clone(),
             RecordType::Cname => Name::parse(&self.value)?.as_str().to_owned(),
         };
-        Ok(Record { name: Name::parse(&self.name)?, record_type, value })
+        Record { name: Name::parse(&self.name)?, record_type, value }.fits()
     }
 }
 

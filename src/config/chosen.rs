@@ -1,6 +1,7 @@
 //! What the user chose, typed and checked.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -122,6 +123,8 @@ impl Chosen {
             Some(given) if matches!(given.origin, Origin::File { .. }) => (None, given.texts.last().cloned()),
             given => (given.and_then(|given| given.texts.last().cloned()), None),
         };
+        let resolvers = layers.all("resolver", ResolverAddress::parse)?;
+        let stated = layers.all("authority", parse::authorities)?;
         let path = |name| layers.one(name, |text| Ok(PathBuf::from(text)));
         Ok(Self {
             provider,
@@ -130,9 +133,10 @@ impl Chosen {
             cas: cas(layers)?,
             propagation: propagation::Options {
                 over_https: over_https(layers)?,
-                resolvers: layers.all("resolver", ResolverAddress::parse)?,
+                interceptor_probes: interceptor_probes(&resolvers, &stated),
+                resolvers,
                 vantage: layers.one("vantage", str::parse)?,
-                stated: layers.all("authority", parse::authorities)?,
+                stated,
                 policy: layers.one("policy", parse::policy)?.unwrap_or_default(),
                 ..propagation::Options::default()
             },
@@ -250,6 +254,13 @@ fn over_https(layers: &Layers) -> Result<Vec<ResolverAddress>> {
         return Ok(Vec::new());
     }
     Ok(layers.one("vantage", str::parse)?.unwrap_or(Vantage::All).over_https())
+}
+
+/// Interceptors are looked for, except where the user states servers on loopback: then no network lies between.
+fn interceptor_probes(resolvers: &[ResolverAddress], stated: &[(Name, Vec<SocketAddr>)]) -> Vec<SocketAddr> {
+    let is_near = resolvers.iter().any(ResolverAddress::is_loopback)
+        || stated.iter().flat_map(|(_, addresses)| addresses).any(|address| address.ip().is_loopback());
+    if is_near { Vec::new() } else { propagation::NO_SERVERS.to_vec() }
 }
 
 fn colour(text: &str) -> Colour {

@@ -27,7 +27,7 @@ pub(super) async fn see(run: &Run<'_>, id: &OrderId, planned: &Planned, wrote: O
         .unwrap_or_else(|| LEAST_PROPAGATION.max(usual_delay.unwrap_or_default().saturating_mul(2)));
     let mut told: Option<Round> = None;
     let mut tell = |round: &Round| {
-        let news = told.as_ref().is_none_or(|told| verdicts(told) != verdicts(round));
+        let news = told.as_ref().is_none_or(|told| verdicts(told) != verdicts(round) || told.network != round.network);
         if news {
             observer.event(&Event::Verdicts { order: Some(id), round });
             told = Some(round.clone());

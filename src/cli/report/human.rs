@@ -92,6 +92,9 @@ impl Human {
             if let Some(denial) = super::denial(report) {
                 self.line(order, &format!("resolver {} {denial}; a CA that asks it may have to wait as long", report.resolver));
             }
+            if let Some(trouble) = super::trouble(report) {
+                self.line(order, &printable(&trouble));
+            }
         }
     }
 }

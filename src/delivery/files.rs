@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
+    failpoint,
     name::Name,
 };
 
@@ -137,7 +138,7 @@ fn holds_newer(live: &Path, pair: &Pair) -> bool {
     let has_key = pair.private_key.is_none() || live.join("privkey.pem").is_file();
     has_key
         && current.is_some_and(|(names, not_before, not_after)| {
-            same_names(&names, &pair.names) && not_before > pair.not_before && not_after > jiff::Timestamp::now()
+            same_names(&names, &pair.names) && not_before > pair.not_before && not_after > failpoint::now()
         })
 }
 
@@ -164,7 +165,7 @@ fn place(pair: &Pair, target: &Target, folder: &Path, step: &mut dyn FnMut(&str)
         serial: pair.serial.clone(),
         not_before: pair.not_before,
         not_after: pair.not_after,
-        delivered: jiff::Timestamp::now(),
+        delivered: failpoint::now(),
     };
     let about = serde_json::to_string_pretty(&about).unwrap_or_default() + "\n";
     let fullchain = format!("{}{}", pair.certificate, pair.chain);

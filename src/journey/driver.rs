@@ -123,6 +123,7 @@ impl<'a> Driver<'a> {
     }
 
     async fn read(&self) -> Result<machine::Event> {
+        failpoint::reach("read.before");
         let source = &self.run.surroundings.source;
         // A source that never ends its reply must not outlast the order's own time.
         let deadline = (self.began + self.run.options.patience.order).max(Instant::now() + LEAST_READ);
@@ -142,6 +143,7 @@ impl<'a> Driver<'a> {
     /// Tells what is new about the order, keeps what a later run must know, and ends early where the run was not to touch it.
     async fn look_at(&mut self, order: &Order) -> Result<Option<Outcome>> {
         let run = self.run;
+        failpoint::reach("read.after");
         let word = order.state.word();
         if self.order.is_none() && !self.concerns(order) {
             return Ok(Some(Outcome::NothingToDo));
@@ -288,9 +290,11 @@ impl<'a> Driver<'a> {
                 let wrote = wrote_at.iter().find(|(record, _)| *record == planned.record).map(|(_, at)| *at);
                 sight::see(run, id, planned, wrote)
             });
+            failpoint::reach("visible.before");
             if let Err(error) = try_join_all(waits).await {
                 return machine::Event::NotVisible(error);
             }
+            failpoint::reach("visible.after");
             if let Some(order) = order
                 && let Err(error) = run.surroundings.source.in_place(&order).await
             {
@@ -418,6 +422,7 @@ impl<'a> Driver<'a> {
         if seen || self.memory.is_some() {
             self.remember(|memory| memory.finished = finished).await?;
         }
+        failpoint::reach("end.after-finished");
         match ending {
             Ending::Well(outcome) => Ok(outcome),
             Ending::Badly(error) => Err(error),

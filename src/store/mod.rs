@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
-pub use self::locks::Lock;
+pub use self::{locks::Lock, notes::Note};
 use crate::{
     error::{Error, Result},
     name::Name,
@@ -23,6 +23,7 @@ mod delays;
 mod fault;
 mod journal;
 mod locks;
+mod notes;
 mod orders;
 mod sqlite;
 

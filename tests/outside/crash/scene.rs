@@ -11,7 +11,7 @@ use std::{
 
 use dv_verify::{
     order::{Generation, OrderId},
-    sandbox::{Answer, Behaviour, Fault as Wrong, OrderTraits, SandboxOptions, Service},
+    sandbox::{Answer, Behaviour, Fault as Wrong, OrderChange, OrderTraits, SandboxOptions, Service},
 };
 
 use super::{
@@ -121,6 +121,14 @@ impl Scene {
         for wrong in fault.in_sandbox(self.kind) {
             sandbox.fault(wrong).map_err(|error| error.to_string())?;
         }
+        // The run is to come to the point before the CA issues: the record of one order would let it issue the other at once.
+        let holds = match fault {
+            Fault::Kill(point, time) => point.starts_with("visible.") || (*time == 2 && point.starts_with("publish.")),
+            _ => false,
+        };
+        if holds {
+            self.orders.iter().for_each(|(id, _)| self.context.change(id, OrderChange::Hold));
+        }
         let lasts = matches!(fault, Fault::Calls(_, _, Times::ForEver) | Fault::Network(..));
         let mut command = self.command(if lasts { "2s" } else { "60s" });
         let pause = tempfile::tempdir().map_err(|error| error.to_string())?;
@@ -185,16 +193,22 @@ impl Scene {
 
     fn after_the_run(&mut self, fault: &Fault) -> Result<(), String> {
         self.context.sandbox.clear_faults();
+        self.orders.iter().for_each(|(id, _)| self.context.change(id, OrderChange::Recover));
         if let Some(disk) = &self.disk {
             disk.empty();
         }
         match fault {
             // The hook is at work or done, and nobody knows: it may be called again, once for each order.
             Fault::Kill(point, _) | Fault::Cut(point, _)
-                if point.starts_with("withdraw.") || point.starts_with("hook.") || point.starts_with("end.") =>
+                if self.orders.len() > 1
+                    || point.starts_with("withdraw.")
+                    || point.starts_with("hook.")
+                    || point.starts_with("end.") =>
             {
                 self.repeats += 1;
             }
+            // It ran, and that cannot be kept.
+            Fault::DiskFull(point) if point.starts_with("withdraw.") => self.repeats += 1,
             _ => {}
         }
         if let Fault::Cut(_, damage) = fault {

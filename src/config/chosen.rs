@@ -97,6 +97,8 @@ pub struct Chosen {
     pub propagation: propagation::Options,
     /// `--detailed-exit-code`.
     pub detailed_exit_code: bool,
+    /// `--splay`: the longest random wait before a run.
+    pub splay: Option<Duration>,
     store: Option<PathBuf>,
     out: Option<PathBuf>,
     places: Places,
@@ -128,6 +130,7 @@ impl Chosen {
                 ..propagation::Options::default()
             },
             detailed_exit_code: layers.flag("detailed-exit-code")?,
+            splay: layers.one("splay", parse::duration)?,
             store: layers.one("store", store)?,
             out: path("out")?,
             places,

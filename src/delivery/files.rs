@@ -99,6 +99,19 @@ pub(super) fn write(pair: &Pair, target: &Target, step: &mut dyn FnMut(&str) -> 
     })
 }
 
+/// Whether [`write`] would change nothing: the pair is on disk, and `live` holds it or a newer one.
+pub(super) fn is_there(pair: &Pair, target: &Target) -> bool {
+    let Ok(name) = folder_name(pair, target) else { return false };
+    let parent = target.out.join(name);
+    let live = parent.join("live");
+    match find(&parent, pair) {
+        Found::Same(folder) => {
+            fs::read_link(&live).is_ok_and(|link| Some(link.as_os_str()) == folder.file_name()) || holds_newer(&live, pair)
+        }
+        Found::Free(_) => false,
+    }
+}
+
 enum Found {
     /// The pair is there already.
     Same(PathBuf),

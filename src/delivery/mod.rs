@@ -82,5 +82,10 @@ pub fn deliver(bundle: &Bundle, target: &Target) -> Result<Delivered> {
     })
 }
 
+/// Whether [`deliver`] would write nothing. Reads a few small files.
+pub fn is_there(bundle: &Bundle, target: &Target) -> bool {
+    pair::verify(bundle, &target.domains, failpoint::now()).is_ok_and(|pair| files::is_there(&pair, target))
+}
+
 #[cfg(test)]
 mod tests;

@@ -348,7 +348,9 @@ impl<'a> Driver<'a> {
         // Before the files: whoever dies right after them leaves a hook to run.
         let has_hooks = !options.hooks.is_empty();
         let was_due = self.memory.as_ref().is_some_and(|memory| memory.hook_pending);
-        self.remember(|memory| memory.hook_pending |= has_hooks).await?;
+        // What is there already is no news: a run that dies now must not call them once more.
+        let is_news = has_hooks && !delivery::is_there(&bundle, &target);
+        self.remember(|memory| memory.hook_pending |= is_news).await?;
         failpoint::reach("deliver.before");
         let delivered = tokio::task::spawn_blocking(move || delivery::deliver(&bundle, &target))
             .await

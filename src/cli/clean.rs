@@ -23,7 +23,7 @@ pub(super) async fn run(session: &Session, all: bool, dry_run: bool) -> Result<E
                 .result(&format!("would remove {} {} at provider `{}`", record.record_type, record.name, entry.entry.provider));
         }
         if let Err(error) = &entry.outcome {
-            printer.error(&failure::text(error, printer.palette(), None));
+            failure::show(printer, error, None);
             worst = if worst == Exit::DONE { Exit::failure(error.kind()) } else { Exit::SOME_FAILED };
         }
     }

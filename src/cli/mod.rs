@@ -79,6 +79,6 @@ fn dispatch(command: Command, session: &Session) -> crate::error::Result<Exit> {
 /// Shows why the run as a whole failed.
 fn failed(printer: &Printer, error: &crate::error::Error) -> u8 {
     report::json::run_failed(printer, error);
-    printer.error(&failure::text(error, printer.palette(), None));
+    failure::show(printer, error, None);
     error.kind().exit_code()
 }

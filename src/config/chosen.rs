@@ -106,6 +106,8 @@ pub struct Chosen {
     pub detailed_exit_code: bool,
     /// `--lease`.
     pub lease: Duration,
+    /// `--splay`: the longest random wait before a run.
+    pub splay: Option<Duration>,
     store: Option<Target>,
     out: Option<PathBuf>,
     places: Places,
@@ -142,6 +144,7 @@ impl Chosen {
             },
             detailed_exit_code: layers.flag("detailed-exit-code")?,
             lease: layers.one("lease", lease)?.unwrap_or(store::LEASE),
+            splay: layers.one("splay", parse::duration)?,
             store: place(layers)?,
             out: path("out")?,
             places,

@@ -24,6 +24,9 @@ pub struct Cleaned {
 /// # Errors
 /// Where the journal cannot be read; what concerns one entry is in its [`Cleaned::outcome`].
 pub async fn clean(surroundings: &Surroundings, all: bool, dry_run: bool) -> Result<Vec<Cleaned>> {
+    if !dry_run {
+        withdraw::recover(surroundings).await?;
+    }
     let mut cleaned = Vec::new();
     for entry in surroundings.store.entries().await? {
         let mut kept = None;

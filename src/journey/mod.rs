@@ -135,7 +135,7 @@ pub struct Options {
     pub patience: Patience,
     /// `--dry-run`: show what would be written where, write nothing.
     pub dry_run: bool,
-    /// `--no-wait`: publish, then leave.
+    /// `--no-wait`: publish, see the records, then leave.
     pub no_wait: bool,
     /// `--wait-negative`: a record counts as visible only once no resolver remembers that it was not there.
     pub wait_negative: bool,

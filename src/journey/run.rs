@@ -72,6 +72,9 @@ pub async fn run(surroundings: &Surroundings, options: &Options, stop: &Stop) ->
 
 /// Withdraws records without a holder: what a run left that died, or a provider that failed, at the last step.
 async fn withdraw_leftovers(surroundings: &Surroundings) {
+    if let Err(error) = withdraw::recover(surroundings).await {
+        surroundings.observer.event(&Event::Warning { order: None, message: &error.to_string(), hint: error.hint() });
+    }
     let entries = surroundings.store.entries().await.unwrap_or_default();
     for entry in entries.iter().filter(|entry| entry.holders.is_empty()) {
         if let Err(error) = withdraw::withdraw(surroundings, entry, &[], None).await {

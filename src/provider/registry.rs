@@ -14,7 +14,7 @@ use super::{
     settings::{Context, Settings},
 };
 use crate::{
-    environment::Environment,
+    environment::{CREDENTIALS_DIRECTORY, Environment},
     error::{Error, Result},
     nearest::nearest,
 };
@@ -210,7 +210,8 @@ impl Registry {
         let endings: BTreeSet<String> = secrets().map(|secret| format!("_{}", secret.name.to_ascii_uppercase())).collect();
         let hidden = |variable: &str| {
             let bare = variable.strip_suffix("_FILE").unwrap_or(variable);
-            familiar.contains(bare)
+            variable == CREDENTIALS_DIRECTORY
+                || familiar.contains(bare)
                 || bare.starts_with("DV_") && endings.iter().any(|ending| bare.ends_with(ending.as_str()))
                 || is_known_secret(bare)
         };

@@ -16,6 +16,7 @@ use self::{
 };
 pub use self::{
     lock::{Lock, LockKey},
+    notes::Note,
     target::{PostgresUrl, Target},
 };
 use crate::{
@@ -34,6 +35,7 @@ mod journal;
 mod leases;
 mod lock;
 mod migrations;
+mod notes;
 mod orders;
 mod postgres;
 mod server_fault;

@@ -2,7 +2,8 @@
 
 mod bad_input;
 mod context;
+#[cfg(feature = "failpoints")]
+mod crash;
 mod fates;
 mod journeys;
-mod kills;
 mod trial;

@@ -233,3 +233,35 @@ pub(crate) fn assert_no_secret(ran: &Ran) {
     }
     assert!(!ran.stdout.contains("PRIVATE KEY") && !ran.stderr.contains("PRIVATE KEY"), "a private key is in the output");
 }
+
+impl Drop for Context {
+    /// No run of any test leaves a secret in a file, or sends one elsewhere than where it belongs.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        assert_eq!(self.sandbox.leaks(), Vec::<String>::new());
+        assert_no_secret_below(self.home());
+    }
+}
+
+/// Searches every file but those that a test planted (`*.secret`, `config.toml`), and private keys for what is no private key.
+fn assert_no_secret_below(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_dir() {
+            assert_no_secret_below(&path);
+        }
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !kind.is_file() || name.ends_with(".secret") || name == "config.toml" {
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        let has = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+        for secret in [ACCESS_KEY_SECRET, API_TOKEN, TSIG_SECRET] {
+            assert!(!has(secret), "a secret is in {}", path.display());
+        }
+        assert!(name == "privkey.pem" || !has("PRIVATE KEY"), "a private key is in {}", path.display());
+    }
+}

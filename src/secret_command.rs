@@ -53,14 +53,14 @@ pub(crate) fn run(line: &str, environment: &Environment, origin: &str) -> Result
         Ok((ended, output))
     })
     .join();
-    let (ended, output) = match outcome {
-        Ok(Ok(outcome)) => outcome,
-        _ => return Err(Error::new(ErrorKind::Unexpected, format!("{said} cannot be waited for"))),
+    let Ok(Ok((ended, output))) = outcome else {
+        return Err(Error::new(ErrorKind::Unexpected, format!("{said} cannot be waited for")));
     };
     let output = zeroize::Zeroizing::new(output);
     let failed = |why: String| {
-        Err(Error::new(ErrorKind::Credentials, format!("{said} {why}"))
-            .with_hint("call it by hand, as this user, to see what it says: it must write the secret to standard output and nothing else"))
+        Err(Error::new(ErrorKind::Credentials, format!("{said} {why}")).with_hint(
+            "call it by hand, as this user, to see what it says: it must write the secret to standard output and nothing else",
+        ))
     };
     match ended {
         Err(Failure::Start(error)) => Err(Error::config(format!("{said} cannot be started: {error}"))

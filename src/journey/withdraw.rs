@@ -97,7 +97,8 @@ pub(super) async fn recover(surroundings: &Surroundings) -> Result<()> {
         if is_known(&store.entries().await?, &note) {
             continue;
         }
-        let message = format!("{} {} was ours, and the journal did not know it any more", note.record.record_type, note.record.name);
+        let message =
+            format!("{} {} was ours, and the journal did not know it any more", note.record.record_type, note.record.name);
         surroundings.observer.event(&Event::Warning { order: None, message: &message, hint: None });
         let intent = Intent { provider: note.provider, zone: note.zone, record: note.record, was_there: false };
         let nobody = Holder::person();

@@ -120,8 +120,9 @@ impl Settings {
     pub fn require(&self, name: &str, familiar: &[String]) -> Result<Setting> {
         self.find(name, familiar)?.ok_or_else(|| {
             let variables = self.variables(name, familiar).iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(" or ");
-            Error::new(ErrorKind::Credentials, format!("provider `{}`: `{name}` is not set", self.instance))
-                .with_hint(format!("set {variables} (or, with `_FILE` behind it, a file that holds it; or a systemd credential of that name)"))
+            Error::new(ErrorKind::Credentials, format!("provider `{}`: `{name}` is not set", self.instance)).with_hint(format!(
+                "set {variables} (or, with `_FILE` behind it, a file that holds it; or a systemd credential of that name)"
+            ))
         })
     }
 }

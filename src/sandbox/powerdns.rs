@@ -146,7 +146,10 @@ fn change(world: &World, id: &str, body: &[u8]) -> Result<(), Failure> {
         for set in &patch.rrsets {
             let owner = name(&set.name)?;
             if !owner.is_within(&apex) {
-                return Err(Failure(StatusCode::UNPROCESSABLE_ENTITY, format!("RRset {} IN {}: Name is out of zone", set.name, set.record_type)));
+                return Err(Failure(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    format!("RRset {} IN {}: Name is out of zone", set.name, set.record_type),
+                ));
             }
             let replaced = |entry: &&Entry| entry.data.record_type().to_string() == set.record_type;
             removals.extend(zone.at(&owner, Some(now)).filter(replaced).map(|entry| entry.id));
@@ -155,7 +158,10 @@ fn change(world: &World, id: &str, body: &[u8]) -> Result<(), Failure> {
             }
             for item in &set.records {
                 let data = records::parse(&set.record_type, &item.content).ok_or_else(|| {
-                    Failure(StatusCode::UNPROCESSABLE_ENTITY, format!("Record {}/{}: Parsing record content failed", set.name, set.record_type))
+                    Failure(
+                        StatusCode::UNPROCESSABLE_ENTITY,
+                        format!("Record {}/{}: Parsing record content failed", set.name, set.record_type),
+                    )
                 })?;
                 additions.push(NewRecord { name: owner.clone(), data, ttl: set.ttl, content: item.content.clone() });
             }

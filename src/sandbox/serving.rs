@@ -32,7 +32,13 @@ impl Doors {
     /// At free ports.
     pub(super) async fn open() -> Result<Self> {
         let (authorities, resolver) = (bound(Sockets::three().await)?, bound(Sockets::one().await)?);
-        Ok(Self { authorities, resolver, cas: web::listen().await?, provider: web::listen().await?, control: web::listen().await? })
+        Ok(Self {
+            authorities,
+            resolver,
+            cas: web::listen().await?,
+            provider: web::listen().await?,
+            control: web::listen().await?,
+        })
     }
 
     /// At the addresses of before.
@@ -105,12 +111,7 @@ impl Serving {
 }
 
 /// Serves authorities until the tasks are aborted.
-pub(super) fn serve_authorities(
-    sockets: Vec<Sockets>,
-    authorities: &[Arc<Authority>],
-    counted: bool,
-    tasks: &mut JoinSet<()>,
-) {
+pub(super) fn serve_authorities(sockets: Vec<Sockets>, authorities: &[Arc<Authority>], counted: bool, tasks: &mut JoinSet<()>) {
     for (sockets, authority) in sockets.into_iter().zip(authorities) {
         sockets.serve(Arc::new(Door { authority: Arc::clone(authority), counted }), tasks);
     }

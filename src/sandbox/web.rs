@@ -1,10 +1,6 @@
 //! What the HTTP services of the sandbox share: listening, reading requests, and faults that all answer alike.
 
-use std::{
-    collections::BTreeMap,
-    net::Ipv4Addr,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 use axum::{
     Router,
@@ -150,7 +146,11 @@ fn note_leaks(world: &World, received: &Received) {
         places.extend(has(&url, secret).then(|| "URL".to_owned()));
         places.extend(has(&received.body, secret).then(|| "body".to_owned()));
         let mut leaks = lock(&world.leaks);
-        leaks.extend(places.into_iter().map(|place| format!("a secret in the {place} of {} {}", received.method(), received.parts.uri.path())));
+        leaks.extend(
+            places
+                .into_iter()
+                .map(|place| format!("a secret in the {place} of {} {}", received.method(), received.parts.uri.path())),
+        );
     }
 }
 

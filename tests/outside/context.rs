@@ -11,7 +11,7 @@ use dv_verify::{
     name::Name,
     order::{Generation, OrderId},
     record::{Record, RecordType},
-    sandbox::{Fault, NewOrder, OrderChange, OrderTraits, Sandbox, SandboxOptions},
+    sandbox::{Fault, NewOrder, OrderChange, Sandbox, SandboxOptions},
 };
 use tempfile::TempDir;
 
@@ -72,9 +72,7 @@ impl Ran {
 /// The threads of every sandbox of this process.
 fn runtime() -> &'static tokio::runtime::Runtime {
     static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
-    })
+    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime"))
 }
 
 pub(crate) fn name(text: &str) -> Name {
@@ -102,6 +100,7 @@ impl Context {
     }
 
     /// Everything of the sandbox that listens goes away and comes back, with all that it knew.
+    #[cfg(feature = "failpoints")]
     pub(crate) fn restart_sandbox(&mut self) {
         runtime().block_on(self.sandbox.restart()).expect("the sandbox starts again");
     }
@@ -149,26 +148,22 @@ impl Context {
 
     /// Waits until the CAS was asked for `action` at least `count` times.
     pub(crate) fn until_calls(&self, action: &str, count: u64) {
-        self.until(|| self.sandbox.calls().get(action).copied().unwrap_or_default() >= count);
+        until(|| self.sandbox.calls().get(action).copied().unwrap_or_default() >= count);
     }
 
     /// Waits until the provider's zones hold `count` records.
     pub(crate) fn until_records(&self, count: usize) {
-        self.until(|| self.sandbox.records().len() == count);
-    }
-
-    fn until(&self, is_so: impl Fn() -> bool) {
-        runtime().block_on(async {
-            let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-            while !is_so() {
-                assert!(tokio::time::Instant::now() < deadline, "it did not happen within 30 s");
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        });
+        until(|| self.sandbox.records().len() == count);
     }
 
     /// An order that waits for validation and is something else beside.
-    pub(crate) fn order_with(&self, generation: Generation, domains: &[&str], traits: OrderTraits) -> OrderId {
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn order_with(
+        &self,
+        generation: Generation,
+        domains: &[&str],
+        traits: dv_verify::sandbox::OrderTraits,
+    ) -> OrderId {
         let domains = domains.iter().map(|domain| name(domain)).collect();
         let _guard = runtime().enter();
         self.sandbox.add_order_with(NewOrder { generation, domains }, traits)
@@ -223,6 +218,16 @@ impl Context {
         assert_no_secret(&ran);
         ran
     }
+}
+
+fn until(is_so: impl Fn() -> bool) {
+    runtime().block_on(async {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while !is_so() {
+            assert!(tokio::time::Instant::now() < deadline, "it did not happen within 30 s");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
 }
 
 /// Asserts that no planted secret is in what the program said.

@@ -113,7 +113,8 @@ fn no_wait_sees_the_record_before_it_leaves() {
 fn a_failure_is_one_useful_line() {
     let context = Context::new();
     let id = context.order(Generation::Instance, &["www.elsewhere.org"]);
-    let ran = context.run(&["--provider", "cloudflare", "--quiet"]).expect(4).says(id.as_str()).says("elsewhere.org").says("hint:");
+    let ran =
+        context.run(&["--provider", "cloudflare", "--quiet"]).expect(4).says(id.as_str()).says("elsewhere.org").says("hint:");
     assert_eq!((ran.stdout.as_str(), ran.stderr.lines().count()), ("", 1), "{}", ran.stderr);
     let ran = context.run(&["--provider", "cloudflair", "--quiet"]).expect(2).says("did you mean");
     assert_eq!((ran.stdout.as_str(), ran.stderr.lines().count()), ("", 1), "{}", ran.stderr);

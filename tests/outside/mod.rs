@@ -9,4 +9,3 @@ mod fates;
 mod journeys;
 mod overlap;
 mod secrets;
-

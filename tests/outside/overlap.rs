@@ -18,9 +18,8 @@ fn overlapping_runs_over_the_same_orders_are_as_good_as_one() {
         context.put_record(OWNER, "foreign");
         let hook = format!("echo $DV_FOLDER >> {}", context.home().join("hooks").display());
         let arguments = ["--provider", provider, "--hook-shell", &hook];
-        let runs: Vec<_> = (0..4)
-            .map(|_| context.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
-            .collect();
+        let runs: Vec<_> =
+            (0..4).map(|_| context.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()).collect();
         for run in runs {
             Ran::of(run.wait_with_output().unwrap()).expect(0);
         }
@@ -59,7 +58,9 @@ fn runs_with_different_orders_at_one_name_keep_both_values() {
         expected.sort_unstable();
         values.sort_unstable();
         assert_eq!(values, expected, "{provider}");
-        orders.iter().for_each(|id| context.change(id, dv_verify::sandbox::OrderChange::Issue));
+        for id in &orders {
+            context.change(id, dv_verify::sandbox::OrderChange::Issue);
+        }
         for run in runs {
             Ran::of(run.wait_with_output().unwrap()).expect(0);
         }

@@ -105,7 +105,8 @@ impl CredentialChain {
             (None, Some(path)) => (path, "a credential of systemd".to_owned()),
             (None, None) => return Ok(None),
         };
-        let text = std::fs::read_to_string(&path).map_err(|error| format!("{from} names `{path}`, which cannot be read: {error}"))?;
+        let text =
+            std::fs::read_to_string(&path).map_err(|error| format!("{from} names `{path}`, which cannot be read: {error}"))?;
         match text.trim() {
             "" => Err(format!("{from} names `{path}`, which is empty")),
             value => Ok(Some((Secret::new(value), format!("file `{path}` ({from})")))),

@@ -331,8 +331,11 @@ impl OrderBook {
             Validation::Txt | Validation::File => random_value(),
         };
         let shared = order.traits.value.clone().unwrap_or_else(new);
-        let values: Vec<String> =
-            order.challenges.iter().map(|_| if order.traits.shared_value || order.traits.value.is_some() { shared.clone() } else { new() }).collect();
+        let values: Vec<String> = order
+            .challenges
+            .iter()
+            .map(|_| if order.traits.shared_value || order.traits.value.is_some() { shared.clone() } else { new() })
+            .collect();
         for (challenge, value) in order.challenges.iter_mut().zip(values) {
             challenge.value = value;
             challenge.seen = false;

@@ -104,9 +104,11 @@ impl Fault {
     pub(super) fn point(&self) -> Option<String> {
         match self {
             Self::Kill(point, time) => Some(format!("{point}:{time}")),
-            Self::DiskFull(point) | Self::Network(point, _) | Self::Restart(point) | Self::Clock(point, _) | Self::Cut(point, _) => {
-                Some((*point).to_owned())
-            }
+            Self::DiskFull(point)
+            | Self::Network(point, _)
+            | Self::Restart(point)
+            | Self::Clock(point, _)
+            | Self::Cut(point, _) => Some((*point).to_owned()),
             Self::Calls(..) | Self::CasClock(_) => None,
         }
     }

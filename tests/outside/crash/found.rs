@@ -4,6 +4,14 @@ use dv_verify::order::Generation;
 
 use crate::outside::context::Context;
 
+/// The store becomes rubbish, and its log, from which SQLite would mend it, is gone.
+fn lose_store(context: &Context) {
+    let state = context.home().join("state");
+    // Where the program ended by itself, there is no log.
+    let _ = std::fs::remove_file(state.join("store.db-wal"));
+    std::fs::write(state.join("store.db"), "rubbish").unwrap();
+}
+
 /// A hook is due before the files are written, for the case that the run dies between; but not where nothing will be written.
 #[test]
 fn a_run_that_dies_with_nothing_new_leaves_no_hook_to_call() {
@@ -51,7 +59,7 @@ fn a_record_of_an_issued_order_is_found_again_after_the_store_is_lost() {
     let arguments = ["--provider", "cloudflare", "--order", id.as_str()];
     let killed = context.command(&arguments).env("DV_FAILPOINT", "deliver.after-memory").output().unwrap();
     assert_eq!((killed.status.code(), context.records().len()), (None, 1));
-    std::fs::write(context.home().join("state/store.db"), "rubbish").unwrap();
+    lose_store(&context);
     context.run(&arguments).expect(0).says("is kept as");
     assert_eq!(context.records(), Vec::<String>::new());
 }
@@ -61,7 +69,7 @@ fn a_record_of_an_issued_order_is_found_again_after_the_store_is_lost() {
 fn a_kept_record_stays_where_the_store_is_lost() {
     let context = Context::new();
     context.run(&["record", "add", "_x.example.com", "mine", "--provider", "cloudflare"]).expect(0);
-    std::fs::write(context.home().join("state/store.db"), "rubbish").unwrap();
+    lose_store(&context);
     context.run(&["--provider", "cloudflare"]).expect(0);
     assert_eq!(context.values("_x.example.com"), ["mine"]);
 }
@@ -70,9 +78,12 @@ fn a_kept_record_stays_where_the_store_is_lost() {
 #[test]
 fn a_silent_provider_does_not_outlast_the_orders_time() {
     use dv_verify::sandbox::{Answer, Fault, Service};
-    let context = Context::new();
+    let context = Context::with(|options| options.challenge_delay = std::time::Duration::ZERO);
     let id = context.order(Generation::Instance, &["www.example.com"]);
     let answer = Answer::Slow { millis: 3_600_000 };
     context.sandbox.fault(Fault::Calls { service: Service::Provider, action: None, times: None, answer }).unwrap();
-    context.run(&["--provider", "cloudflare", "--order", id.as_str(), "--timeout", "1s"]).expect(4).says("did not answer in time");
+    context
+        .run(&["--provider", "cloudflare", "--order", id.as_str(), "--timeout", "1s"])
+        .expect(4)
+        .says("did not answer in time");
 }

@@ -101,7 +101,8 @@ impl Scene {
     }
 
     fn command(&self, timeout: &str) -> Command {
-        let hook = format!("test -s \"$DV_FULLCHAIN\" && echo \"$DV_ORDER_ID\" >> {}", self.context.home().join("hooks").display());
+        let hook =
+            format!("test -s \"$DV_FULLCHAIN\" && echo \"$DV_ORDER_ID\" >> {}", self.context.home().join("hooks").display());
         let mut arguments = vec!["--provider", self.kind.provider(), "--output", "json", "--hook-shell", &hook];
         arguments.extend(["--poll-interval", "100ms", "--timeout", timeout, "--propagation-timeout", timeout]);
         for (id, _) in &self.orders {
@@ -123,7 +124,9 @@ impl Scene {
         }
         // The run is to come to the point before the CA issues: the record of one order would let it issue the other at once.
         let holds = match fault {
-            Fault::Kill(point, time) if !self.is_lenient => point.starts_with("visible.") || (*time == 2 && point.starts_with("publish.")),
+            Fault::Kill(point, time) if !self.is_lenient => {
+                point.starts_with("visible.") || (*time == 2 && point.starts_with("publish."))
+            }
             _ => false,
         };
         if holds {
@@ -232,9 +235,9 @@ impl Scene {
             Damage::StoreCut => fs::remove_file(&log).and_then(|()| cut(&store)),
             Damage::StoreRubbish => fs::write(&store, [0x5a; 9000]),
             Damage::LogCut => cut(&log),
-            Damage::LocksCut => files(&state.join("state/locks")).iter().try_for_each(|path| {
-                fs::OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(0))
-            }),
+            Damage::LocksCut => files(&state.join("state/locks"))
+                .iter()
+                .try_for_each(|path| fs::OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(0))),
             Damage::CertificateCut => self
                 .orders
                 .iter()
@@ -263,7 +266,8 @@ impl Scene {
         }
         self.runs.push(ran);
         self.check().map_err(|why| {
-            let all: Vec<String> = self.runs.iter().map(|ran| format!("exit code {}\n{}\n{}", ran.code, ran.stdout, ran.stderr)).collect();
+            let all: Vec<String> =
+                self.runs.iter().map(|ran| format!("exit code {}\n{}\n{}", ran.code, ran.stdout, ran.stderr)).collect();
             format!("{why}\n{}", all.join("\n--- next run\n"))
         })
     }
@@ -300,7 +304,8 @@ impl Scene {
     }
 
     fn clean_command(&self) -> Command {
-        let mut command = self.context.command(&["clean", "--dry-run", "--all", "--provider", self.kind.provider(), "--output", "json"]);
+        let mut command =
+            self.context.command(&["clean", "--dry-run", "--all", "--provider", self.kind.provider(), "--output", "json"]);
         command.env("DV_STORE", self.state_inside().join("state/store.db"));
         command
     }

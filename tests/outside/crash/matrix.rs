@@ -121,14 +121,10 @@ fn all_of(kind: Kind, test: &str) {
     let named = |(fault, orders): (Fault, usize)| (format!("{}/{orders}/{fault}", kind.provider()), fault, orders);
     let table: Vec<(String, Fault, usize)> =
         kills().into_iter().chain(others()).map(named).filter(|(name, ..)| name.contains(&only)).collect();
-    all_at_once(
-        &table,
-        |(name, ..)| name.clone(),
-        |(name, fault, orders)| {
-            let alone = || format!("alone: {ONLY}={name} cargo test --all-features --test main {test}");
-            combination(kind, *orders, fault).map_err(|why| format!("{name}\n{}\n{why}", alone()))
-        },
-    );
+    all_at_once(&table, |(name, fault, orders)| {
+        let alone = || format!("alone: {ONLY}={name} cargo test --all-features --test main {test}");
+        combination(kind, *orders, fault).map_err(|why| format!("{name}\n{}\n{why}", alone()))
+    });
     assert!(!only.is_empty() || table.len() >= 80, "the table is complete");
 }
 

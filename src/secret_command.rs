@@ -53,9 +53,8 @@ pub(crate) fn run(line: &str, environment: &Environment, origin: &str) -> Result
         Ok((ended, output))
     })
     .join();
-    let (ended, output) = match outcome {
-        Ok(Ok(outcome)) => outcome,
-        _ => return Err(Error::new(ErrorKind::Unexpected, format!("{said} cannot be waited for"))),
+    let Ok(Ok((ended, output))) = outcome else {
+        return Err(Error::new(ErrorKind::Unexpected, format!("{said} cannot be waited for")));
     };
     let output = zeroize::Zeroizing::new(output);
     let failed = |why: String| {

@@ -176,6 +176,7 @@ impl Sandbox {
             calls: counter::Counter::default(),
             provider_calls: counter::Counter::default(),
             ca: CertificateAuthority::new()?,
+            leaks: Mutex::default(),
             skew: 0.into(),
             wake,
             addresses: addresses.clone(),
@@ -254,6 +255,11 @@ impl Sandbox {
     /// How often the CAS was called, by action.
     pub fn calls(&self) -> BTreeMap<String, u64> {
         self.world.calls.counts()
+    }
+
+    /// Where HTTP requests showed a secret of the account outside the header that it belongs into; the secret itself is not told.
+    pub fn leaks(&self) -> Vec<String> {
+        lock(&self.world.leaks).clone()
     }
 
     /// How often the resolver was asked, by name and type (`example.com NS`).

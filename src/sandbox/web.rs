@@ -105,6 +105,7 @@ async fn respond(served: Served, request: Request) -> Response {
         return text(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", "the request is too large\n".to_owned());
     };
     let received = Received { parts, body };
+    note_leaks(&served.world, &received);
     let Some(service) = served.service else { return (served.handler)(&served.world, &received) };
     let action = match service {
         Service::Cas => super::cas::action(&received),
@@ -128,6 +129,28 @@ async fn respond(served: Served, request: Request) -> Response {
         (answer, Service::Cas) => super::cas::fault(&served.world, &received, &answer),
         (answer, Service::Provider | Service::Update) if super::powerdns::speaks(&received) => super::powerdns::fault(&answer),
         (answer, Service::Provider | Service::Update) => super::cloudflare::fault(&answer),
+    }
+}
+
+/// Notes where a request shows a secret of the account: anywhere but in the header that it belongs into.
+fn note_leaks(world: &World, received: &Received) {
+    let options = &world.options;
+    let has = |bytes: &[u8], secret: &str| bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+    let url = percent_encoding::percent_decode_str(&received.parts.uri.to_string()).collect::<Vec<u8>>();
+    for secret in [&options.api_token, &options.access_key_secret, &options.tsig_secret] {
+        let in_headers = received.parts.headers.iter().filter(|(name, value)| {
+            let is_its_place = *secret == options.api_token && matches!(name.as_str(), "authorization" | "x-api-key");
+            !is_its_place && has(value.as_bytes(), secret)
+        });
+        let mut places: Vec<String> = in_headers.map(|(name, _)| format!("header {name}")).collect();
+        places.extend(has(&url, secret).then(|| "URL".to_owned()));
+        places.extend(has(&received.body, secret).then(|| "body".to_owned()));
+        let mut leaks = lock(&world.leaks);
+        leaks.extend(
+            places
+                .into_iter()
+                .map(|place| format!("a secret in the {place} of {} {}", received.method(), received.parts.uri.path())),
+        );
     }
 }
 

@@ -52,6 +52,8 @@ pub(super) struct World {
     pub(super) calls: Counter,
     pub(super) provider_calls: Counter,
     pub(super) ca: CertificateAuthority,
+    /// Where secrets were seen that do not belong there.
+    pub(super) leaks: Mutex<Vec<String>>,
     /// How many seconds the clock of the CAS is ahead.
     pub(super) skew: AtomicI64,
     pub(super) wake: UnboundedSender<Wake>,

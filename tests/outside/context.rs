@@ -11,7 +11,7 @@ use dv_verify::{
     name::Name,
     order::{Generation, OrderId},
     record::{Record, RecordType},
-    sandbox::{Fault, NewOrder, OrderChange, OrderTraits, Sandbox, SandboxOptions},
+    sandbox::{Fault, NewOrder, OrderChange, Sandbox, SandboxOptions},
 };
 use tempfile::TempDir;
 
@@ -100,6 +100,7 @@ impl Context {
     }
 
     /// Everything of the sandbox that listens goes away and comes back, with all that it knew.
+    #[cfg(feature = "failpoints")]
     pub(crate) fn restart_sandbox(&mut self) {
         runtime().block_on(self.sandbox.restart()).expect("the sandbox starts again");
     }
@@ -147,26 +148,22 @@ impl Context {
 
     /// Waits until the CAS was asked for `action` at least `count` times.
     pub(crate) fn until_calls(&self, action: &str, count: u64) {
-        self.until(|| self.sandbox.calls().get(action).copied().unwrap_or_default() >= count);
+        until(|| self.sandbox.calls().get(action).copied().unwrap_or_default() >= count);
     }
 
     /// Waits until the provider's zones hold `count` records.
     pub(crate) fn until_records(&self, count: usize) {
-        self.until(|| self.sandbox.records().len() == count);
-    }
-
-    fn until(&self, is_so: impl Fn() -> bool) {
-        runtime().block_on(async {
-            let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-            while !is_so() {
-                assert!(tokio::time::Instant::now() < deadline, "it did not happen within 30 s");
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        });
+        until(|| self.sandbox.records().len() == count);
     }
 
     /// An order that waits for validation and is something else beside.
-    pub(crate) fn order_with(&self, generation: Generation, domains: &[&str], traits: OrderTraits) -> OrderId {
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn order_with(
+        &self,
+        generation: Generation,
+        domains: &[&str],
+        traits: dv_verify::sandbox::OrderTraits,
+    ) -> OrderId {
         let domains = domains.iter().map(|domain| name(domain)).collect();
         let _guard = runtime().enter();
         self.sandbox.add_order_with(NewOrder { generation, domains }, traits)
@@ -223,6 +220,16 @@ impl Context {
     }
 }
 
+fn until(is_so: impl Fn() -> bool) {
+    runtime().block_on(async {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while !is_so() {
+            assert!(tokio::time::Instant::now() < deadline, "it did not happen within 30 s");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+}
+
 /// Asserts that no planted secret is in what the program said.
 #[track_caller]
 pub(crate) fn assert_no_secret(ran: &Ran) {
@@ -230,4 +237,36 @@ pub(crate) fn assert_no_secret(ran: &Ran) {
         assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret), "a secret is in the output: {ran:?}");
     }
     assert!(!ran.stdout.contains("PRIVATE KEY") && !ran.stderr.contains("PRIVATE KEY"), "a private key is in the output");
+}
+
+impl Drop for Context {
+    /// No run of any test leaves a secret in a file, or sends one elsewhere than where it belongs.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        assert_eq!(self.sandbox.leaks(), Vec::<String>::new());
+        assert_no_secret_below(self.home());
+    }
+}
+
+/// Searches every file but those that a test planted (`*.secret`, `config.toml`), and private keys for what is no private key.
+fn assert_no_secret_below(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_dir() {
+            assert_no_secret_below(&path);
+        }
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !kind.is_file() || name.ends_with(".secret") || name == "config.toml" {
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        let has = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+        for secret in [ACCESS_KEY_SECRET, API_TOKEN, TSIG_SECRET] {
+            assert!(!has(secret), "a secret is in {}", path.display());
+        }
+        assert!(name == "privkey.pem" || !has("PRIVATE KEY"), "a private key is in {}", path.display());
+    }
 }

@@ -4,6 +4,9 @@ mod bad_input;
 mod context;
 #[cfg(feature = "failpoints")]
 mod crash;
+mod cron;
 mod fates;
 mod journeys;
+mod overlap;
+mod secrets;
 mod trial;

@@ -94,19 +94,14 @@ fn combination(kind: Kind, orders: usize, fault: &Fault) -> Result<bool, String>
 }
 
 /// Tries every row, several at a time, and fails with what all those say that fail. A row may say that it was left out (`false`).
-pub(super) fn all_at_once<T: Sync>(rows: &[T], name: impl Fn(&T) -> String, attempt: impl Fn(&T) -> Result<bool, String> + Sync) {
+#[expect(clippy::print_stderr, reason = "how much was tried is part of the result")]
+pub(super) fn all_at_once<T: Sync>(rows: &[T], attempt: impl Fn(&T) -> Result<bool, String> + Sync) {
     let (next, left_out, failures) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let slowest = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::SeqCst);
-                    let Some(row) = rows.get(index) else { break };
-                    let began = std::time::Instant::now();
-                    let outcome = attempt(row);
-                    slowest.lock().unwrap().push((began.elapsed(), index));
-                    match outcome {
+                while let Some(row) = rows.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    match attempt(row) {
                         Ok(true) => {}
                         Ok(false) => drop(left_out.fetch_add(1, Ordering::SeqCst)),
                         Err(why) => failures.lock().unwrap().push(why),
@@ -116,12 +111,7 @@ pub(super) fn all_at_once<T: Sync>(rows: &[T], name: impl Fn(&T) -> String, atte
         }
     });
     let failures = failures.into_inner().unwrap();
-    let mut slowest = slowest.into_inner().unwrap();
-    slowest.sort_unstable_by(|left, right| right.cmp(left));
-    for (time, index) in slowest.iter().take(12) {
-        println!("{time:.1?} for {}", name(&rows[*index]));
-    }
-    println!("{} combinations, {} left out, {} failed", rows.len(), left_out.into_inner(), failures.len());
+    eprintln!("{} combinations, {} left out, {} failed", rows.len(), left_out.into_inner(), failures.len());
     assert!(failures.is_empty(), "{} of {} failed:\n\n{}", failures.len(), rows.len(), failures.join("\n\n"));
 }
 
@@ -131,14 +121,10 @@ fn all_of(kind: Kind, test: &str) {
     let named = |(fault, orders): (Fault, usize)| (format!("{}/{orders}/{fault}", kind.provider()), fault, orders);
     let table: Vec<(String, Fault, usize)> =
         kills().into_iter().chain(others()).map(named).filter(|(name, ..)| name.contains(&only)).collect();
-    all_at_once(
-        &table,
-        |(name, ..)| name.clone(),
-        |(name, fault, orders)| {
-            let alone = || format!("alone: {ONLY}={name} cargo test --all-features --test main {test}");
-            combination(kind, *orders, fault).map_err(|why| format!("{name}\n{}\n{why}", alone()))
-        },
-    );
+    all_at_once(&table, |(name, fault, orders)| {
+        let alone = || format!("alone: {ONLY}={name} cargo test --all-features --test main {test}");
+        combination(kind, *orders, fault).map_err(|why| format!("{name}\n{}\n{why}", alone()))
+    });
     assert!(!only.is_empty() || table.len() >= 80, "the table is complete");
 }
 

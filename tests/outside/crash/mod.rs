@@ -4,6 +4,7 @@
 
 mod account;
 mod fault;
+mod found;
 mod matrix;
 mod random;
 mod scene;

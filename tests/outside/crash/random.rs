@@ -65,7 +65,7 @@ fn several_faults_in_a_row() {
     };
     let (seed, first) = (number("DV_TEST_CRASH_SEED").unwrap_or(1), number("DV_TEST_CRASH_FIRST").unwrap_or(0));
     let numbers: Vec<u64> = (first..first + rounds).collect();
-    matrix::all_at_once(&numbers, ToString::to_string, |number| {
+    matrix::all_at_once(&numbers, |number| {
         scene(seed, *number).map(|()| true).map_err(|why| {
             format!(
                 "alone: DV_TEST_CRASH_SEED={seed} DV_TEST_CRASH_FIRST={number} DV_TEST_CRASH_ROUNDS=1 \

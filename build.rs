@@ -12,7 +12,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut list = String::from("&[\n");
     for path in files {
         let id = path.file_stem().and_then(|stem| stem.to_str()).ok_or("a manifest's name is not text")?;
-        writeln!(list, "({id:?}, include_str!({path:?})),")?;
+        let file = path.to_str().ok_or("the path of the project is not text")?;
+        writeln!(list, "({id:?}, include_str!({file:?})),")?;
     }
     list.push_str("]\n");
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("manifests.rs"), list)?;

@@ -173,11 +173,23 @@ impl Session {
     }
 
     /// Everything that a run works with. What can be wrong with options is found before the store is made. `observer` makes the reader of
-    /// events, once the routing is known.
+    /// events, once the routing is known. The store is closed when `work` is done, however it ends, so that other machines need not wait for
+    /// what this run has locked.
     ///
     /// # Errors
-    /// As those of the rooms.
-    pub(super) async fn rooms(&self, observer: impl FnOnce(&Router) -> Result<Arc<dyn Observer>>) -> Result<Rooms> {
+    /// As those of the rooms, and of `work`.
+    pub(super) async fn with_rooms<T>(
+        &self,
+        observer: impl FnOnce(&Router) -> Result<Arc<dyn Observer>>,
+        work: impl AsyncFnOnce(&mut Rooms) -> Result<T>,
+    ) -> Result<T> {
+        let mut rooms = self.rooms(observer).await?;
+        let outcome = work(&mut rooms).await;
+        rooms.surroundings.store.close().await;
+        outcome
+    }
+
+    async fn rooms(&self, observer: impl FnOnce(&Router) -> Result<Arc<dyn Observer>>) -> Result<Rooms> {
         let http = Http::new()?;
         let router = Arc::new(self.router(&http)?);
         let cas = Arc::new(self.cas(&http)?);

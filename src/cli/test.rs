@@ -4,8 +4,14 @@ use std::{collections::HashSet, time::Duration};
 
 use serde_json::json;
 
-use super::{exit::Exit, report, session::Session, signals::Signals};
+use super::{
+    exit::Exit,
+    report,
+    session::{Rooms, Session},
+    signals::Signals,
+};
 use crate::{
+    config::routing::Router,
     error::{Error, Result},
     journey::{self, Step, Stop},
     name::Name,
@@ -17,7 +23,7 @@ pub(super) async fn run(session: &Session) -> Result<Exit> {
     let zone = the_zone(session)?;
     let stop = Stop::default();
     let signals = Signals::listen(stop.clone(), printer.clone())?;
-    let rooms = session.rooms(|router| Ok(report::observer(printer, router.by_hand()?, HashSet::new()))).await?;
+    let observer = |router: &Router| Ok(report::observer(printer, router.by_hand()?, HashSet::new()));
     let mut tell = |step: Step<'_>| {
         if printer.is_json() {
             return;
@@ -32,8 +38,9 @@ pub(super) async fn run(session: &Session) -> Result<Exit> {
             }
         }
     };
-    let trial = journey::trial(&rooms.surroundings, &zone, session.chosen().given_propagation_timeout(), &stop, &mut tell).await;
-    let trial = match (trial, signals.exit()) {
+    let patience = session.chosen().given_propagation_timeout();
+    let work = async |rooms: &mut Rooms| journey::trial(&rooms.surroundings, &zone, patience, &stop, &mut tell).await;
+    let trial = match (session.with_rooms(observer, work).await, signals.exit()) {
         (Err(_), Some(exit)) => return Ok(exit),
         (trial, _) => trial?,
     };

@@ -27,10 +27,7 @@ pub(super) async fn run(session: &Session) -> Result<Exit> {
 
 /// Verifies orders, and tells everything to `listener` before the usual report.
 pub(super) async fn run_told(session: &Session, listener: Option<Arc<dyn Observer>>) -> Result<Exit> {
-    let mut rooms = session.rooms(|_| Ok(Arc::new(Silent))).await?;
-    let outcome = verify(session, &mut rooms, listener).await;
-    rooms.surroundings.store.close().await;
-    outcome
+    session.with_rooms(|_| Ok(Arc::new(Silent)), async |rooms: &mut Rooms| verify(session, rooms, listener).await).await
 }
 
 async fn verify(session: &Session, rooms: &mut Rooms, listener: Option<Arc<dyn Observer>>) -> Result<Exit> {

@@ -11,6 +11,7 @@ use super::{
     layers::{Layers, Origin, number},
     parse,
     paths::Places,
+    place,
 };
 use crate::{
     delivery::Hook,
@@ -22,7 +23,7 @@ use crate::{
         aliyun::{CasOptions, Signature},
     },
     propagation::{self, ResolverAddress, Vantage},
-    store::{self, Target},
+    store::Target,
 };
 
 /// How long a hook may take where the user does not say.
@@ -33,9 +34,6 @@ pub const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// The least `--poll-interval`: below it, one order would use up the account's request budget.
 const LEAST_POLL_INTERVAL: Duration = Duration::from_millis(100);
-
-/// The least `--lease`: a shorter one would be lost whenever the machine or the network is busy.
-const LEAST_LEASE: Duration = Duration::from_secs(1);
 
 /// For whom results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,9 +141,9 @@ impl Chosen {
                 ..propagation::Options::default()
             },
             detailed_exit_code: layers.flag("detailed-exit-code")?,
-            lease: layers.one("lease", lease)?.unwrap_or(store::LEASE),
+            lease: place::lease(layers)?,
             splay: layers.one("splay", parse::duration)?,
-            store: place(layers)?,
+            store: place::store(layers)?,
             out: path("out")?,
             places,
             journey: journey::Options {
@@ -313,42 +311,6 @@ fn source_ip(text: &str) -> Result<String> {
     Ok(address.to_string())
 }
 
-/// Where the store is, as the one or the other option says.
-fn place(layers: &Layers) -> Result<Option<Target>> {
-    let (stated, filed) = (layers.one("store", Target::parse)?, layers.one("store-file", place_in_file)?);
-    if stated.is_some() && filed.is_some() {
-        let origins =
-            ["store", "store-file"].map(|name| layers.get(name).map(|given| given.origin.to_string()).unwrap_or_default());
-        return Err(Error::config(format!("two places for the store: {} and {}", origins[0], origins[1]))
-            .with_hint("take one of them away"));
-    }
-    Ok(stated.or(filed))
-}
-
-fn place_in_file(path: &str) -> Result<Target> {
-    let wrong = |why: String, hint: String| Error::config(format!("`{path}` {why}")).with_hint(hint);
-    let unreadable = |error: std::io::Error| {
-        wrong(format!("cannot be read: {error}"), "name a file that holds one line: the store's URL".into())
-    };
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0 {
-        return Err(wrong("can be read by others, and holds a password".into(), format!("`chmod 600 {path}`")));
-    }
-    let target = Target::parse_private(&std::fs::read_to_string(path).map_err(unreadable)?)?;
-    if target == Target::File(PathBuf::new()) {
-        return Err(wrong("is empty".into(), "put the store's URL into it".into()));
-    }
-    Ok(target)
-}
-
-fn lease(text: &str) -> Result<Duration> {
-    let lease = parse::duration(text)?;
-    if lease < LEAST_LEASE {
-        return Err(Error::config(format!("`{text}` is too short: at least {} s", LEAST_LEASE.as_secs())));
-    }
-    Ok(lease)
-}
-
 fn permission(layers: &Layers, file: &ConfigFile) -> Result<Permission> {
     let limit = layers.all("zone", Name::parse)?;
     let zones_limit = !limit.is_empty();
@@ -447,7 +409,7 @@ mod tests {
         assert_eq!(parse::policy(text("policy")).unwrap(), Policy::default());
         assert_eq!(text("rate"), CasOptions::default().calls_per_second.to_string());
         assert_eq!(text("parallel"), options.parallel.to_string());
-        assert_eq!(parse::duration(text("lease")).unwrap(), store::LEASE);
+        assert_eq!(parse::duration(text("lease")).unwrap(), crate::store::LEASE);
     }
 
     #[test]

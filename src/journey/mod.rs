@@ -11,7 +11,7 @@ use crate::{
     name::Name,
     order::{OrderId, OrderSource},
     propagation::Propagation,
-    provider::DnsProvider,
+    provider::{DnsProvider, Zone},
     record::Record,
     store::Store,
 };
@@ -64,6 +64,13 @@ pub struct Routed {
     pub instance: String,
     /// The provider.
     pub provider: Arc<dyn DnsProvider>,
+}
+
+impl Routed {
+    /// The zone of the provider's account that holds `name`; an error names the instance.
+    async fn locate(&self, name: &Name) -> Result<Zone> {
+        self.provider.locate(name).await.map_err(|error| error.context(format!("provider `{}`", self.instance)))
+    }
 }
 
 /// What a run works with.

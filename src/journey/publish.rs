@@ -68,8 +68,7 @@ pub(super) async fn plan(
     let routed = surroundings.routing.route(&record.name)?;
     let capabilities = routed.provider.capabilities();
     require_type(&routed, &capabilities, record.record_type)?;
-    let zone =
-        routed.provider.locate(&record.name).await.map_err(|error| error.context(format!("provider `{}`", routed.instance)))?;
+    let zone = routed.locate(&record.name).await?;
     let request = guard::Request {
         name: &asked.name,
         target: &record.name,

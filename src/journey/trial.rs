@@ -9,7 +9,7 @@ use super::{
     event::Event,
     guard,
     publish::{self, Planned},
-    withdraw,
+    sight, withdraw,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -18,9 +18,6 @@ use crate::{
     record::{Record, RecordType},
     store::{Holder, LockKey},
 };
-
-/// The least time that propagation gets.
-const LEAST_PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// The longest pause between two looks for what was removed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -102,8 +99,8 @@ async fn attempt(
         ))
         .with_hint("add one value with `dv-verify record add`, and look at it with `dv-verify check`"));
     }
-    let patience = patience.unwrap_or_else(|| LEAST_PATIENCE.max(capabilities.usual_delay.unwrap_or_default().saturating_mul(2)));
-    let zone = routed.provider.locate(name).await.map_err(|error| error.context(format!("provider `{}`", routed.instance)))?;
+    let patience = sight::patience(patience, capabilities.usual_delay);
+    let zone = routed.locate(name).await?;
     permit(name, asked, &zone.name)?;
     tell(Step::Located(&zone.name));
     let record =

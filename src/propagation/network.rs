@@ -153,15 +153,7 @@ impl Shared {
 
     async fn reached_over_https(&self, zone: &Name) -> Option<String> {
         let question = Question { name: zone.to_wire(), record_type: WireType::SOA, recursion: true, checking: Checking::Unsaid };
-        let mut asking: FuturesUnordered<_> = self
-            .options
-            .over_https
-            .iter()
-            .map(|resolver| {
-                let question = &question;
-                async move { (resolver, self.ask_recursive(resolver, question).await) }
-            })
-            .collect();
+        let mut asking = self.over_https(&question);
         while let Some((resolver, answer)) = asking.next().await {
             if answer.is_ok_and(|answer| answer.metadata.response_code == ResponseCode::NoError) {
                 return Some(resolver.to_string());

@@ -140,15 +140,7 @@ impl Shared {
                 Err(why) => failures.push(why),
             }
         }
-        let mut asking: FuturesUnordered<_> = self
-            .options
-            .over_https
-            .iter()
-            .map(|resolver| {
-                let question = &question;
-                async move { (resolver, self.ask_one_resolver(resolver, question).await) }
-            })
-            .collect();
+        let mut asking = self.over_https(&question);
         while let Some((resolver, outcome)) = asking.next().await {
             match outcome {
                 Ok(answer) => {
@@ -168,6 +160,15 @@ impl Shared {
         )
         .with_retry(Retry::Later)
         .with_hint("name another resolver with `--resolver ADDRESS`, or state the authorities with `--authority ZONE=ADDRESS`"))
+    }
+
+    /// The question to every resolver over HTTPS at once, each answer with the resolver that gave it, in the order of arrival.
+    pub(super) fn over_https<'a>(
+        &'a self,
+        question: &'a Question,
+    ) -> FuturesUnordered<impl Future<Output = (&'a ResolverAddress, Result<Message, String>)>> {
+        let ask = |resolver| async move { (resolver, self.ask_one_resolver(resolver, question).await) };
+        self.options.over_https.iter().map(ask).collect()
     }
 
     /// One resolver; an answer is NOERROR or NXDOMAIN. The error is a fragment that begins with the resolver.

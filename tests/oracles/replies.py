@@ -41,36 +41,42 @@ def unknown(reply, known, path=""):
     return []
 
 
-def alidns():
-    from alibabacloud_alidns20150109 import models
-
-    for name, exchange in exchanges("alidns"):
-        query = exchange["request"]
+def alibaba(provider, models):
+    for name, exchange in exchanges(provider):
         action = exchange.get("headers", {}).get("x-acs-action")
         if action is None:
             continue
-        model = getattr(models, f"{action}ResponseBody")
         reply = json.loads(exchange["reply"])
-        again = model().from_map(reply).to_map()
-        expect("alidns", f"{name}: {query}", not unknown(reply, again), unknown(reply, again))
+        again = getattr(models, f"{action}ResponseBody")().from_map(reply).to_map()
+        expect(provider, f"{name}: {action}", not unknown(reply, again), unknown(reply, again))
 
 
-def tencentcloud():
-    from tencentcloud.dnspod.v20210323 import errorcodes, models
+def alidns():
+    from alibabacloud_alidns20150109 import models
 
+    alibaba("alidns", models)
+
+
+def tencent(provider, models, errorcodes):
     codes = {value for key, value in vars(errorcodes).items() if key.isupper()}
-    for name, exchange in exchanges("tencentcloud"):
+    for name, exchange in exchanges(provider):
         action = exchange.get("headers", {}).get("X-TC-Action")
         if action is None:
             continue
         reply = json.loads(exchange["reply"])["Response"]
         if "Error" in reply:
-            expect("tencentcloud", f"{name}: {action}", reply["Error"]["Code"] in codes, f"unknown code {reply['Error']['Code']}")
+            expect(provider, f"{name}: {action}", reply["Error"]["Code"] in codes, f"unknown code {reply['Error']['Code']}")
             continue
         model = getattr(models, f"{action}Response")()
         model._deserialize(reply)
         lost = unknown(reply, json.loads(model.to_json_string()))
-        expect("tencentcloud", f"{name}: {action}", not lost, f"lost {lost}")
+        expect(provider, f"{name}: {action}", not lost, f"lost {lost}")
+
+
+def tencentcloud():
+    from tencentcloud.dnspod.v20210323 import errorcodes, models
+
+    tencent("tencentcloud", models, errorcodes)
 
 
 def route53():
@@ -116,31 +122,13 @@ def cloudflare():
 def aliesa():
     from alibabacloud_esa20240910 import models
 
-    for name, exchange in exchanges("aliesa"):
-        action = exchange.get("headers", {}).get("x-acs-action")
-        if action is None:
-            continue
-        reply = json.loads(exchange["reply"])
-        again = getattr(models, f"{action}ResponseBody")().from_map(reply).to_map()
-        expect("aliesa", f"{name}: {action}", not unknown(reply, again), unknown(reply, again))
+    alibaba("aliesa", models)
 
 
 def edgeone():
     from tencentcloud.teo.v20220901 import errorcodes, models
 
-    codes = {value for key, value in vars(errorcodes).items() if key.isupper()}
-    for name, exchange in exchanges("edgeone"):
-        action = exchange.get("headers", {}).get("X-TC-Action")
-        if action is None:
-            continue
-        reply = json.loads(exchange["reply"])["Response"]
-        if "Error" in reply:
-            expect("edgeone", f"{name}: {action}", reply["Error"]["Code"] in codes, f"unknown code {reply['Error']['Code']}")
-            continue
-        model = getattr(models, f"{action}Response")()
-        model._deserialize(reply)
-        lost = unknown(reply, json.loads(model.to_json_string()))
-        expect("edgeone", f"{name}: {action}", not lost, f"lost {lost}")
+    tencent("edgeone", models, errorcodes)
 
 
 def lightsail():

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     file::ConfigFile,
+    form,
     layers::{Layers, Origin, number},
     parse,
     paths::Places,
@@ -159,6 +160,7 @@ impl Chosen {
                 keep_record: layers.flag("keep-record")?,
                 out: PathBuf::new(),
                 name: layers.one("name", parse::folder_name)?,
+                form: form::form(layers)?,
                 hooks: hooks(layers)?,
                 hook_timeout: layers.one("hook-timeout", parse::duration)?.unwrap_or(HOOK_TIMEOUT),
                 hidden_variables: Vec::new(),

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    delivery::Hook,
+    delivery::{self, Hook},
     environment::Environment,
     error::Result,
     name::Name,
@@ -154,6 +154,8 @@ pub struct Options {
     pub out: PathBuf,
     /// `--name`: the folder name of the one order.
     pub name: Option<String>,
+    /// Which certificate files, and for whom.
+    pub form: delivery::Form,
     /// What runs after a delivery.
     pub hooks: Vec<Hook>,
     /// How long a hook may take.

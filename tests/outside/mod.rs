@@ -5,6 +5,7 @@ mod context;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod cron;
+mod deploy;
 mod fates;
 mod journeys;
 mod overlap;

@@ -127,11 +127,6 @@ impl Cluster {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// The socket.
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.folder.join(format!(".s.PGSQL.{}", self.port))
-    }
-
     /// The URL of a database, over the socket.
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://postgres@localhost:{}/{database}?host={}", self.port, self.folder.display())

@@ -1,6 +1,8 @@
 //! What every command needs: options, config, output, and the rooms that it works with, each made when it is needed.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
 
 use super::{
     logging,
@@ -18,7 +20,10 @@ use crate::{
     error::{Error, ErrorKind, Result},
     http::Http,
     journey::{Surroundings, event::Observer},
-    order::aliyun::{Cas, credentials::CredentialChain},
+    order::{
+        Budget, OrderSource as _,
+        aliyun::{Cas, credentials::CredentialChain},
+    },
     propagation::Propagation,
     provider::{
         registry::Registry,
@@ -158,7 +163,7 @@ impl Session {
     pub(super) async fn rooms(&self, observer: impl FnOnce(&Router) -> Result<Arc<dyn Observer>>) -> Result<Rooms> {
         let http = Http::new()?;
         let router = Arc::new(self.router(&http)?);
-        let cas = Arc::new(self.cas(&http)?);
+        let mut cas = self.cas(&http)?;
         let propagation = self.propagation()?;
         let observer = observer(&router)?;
         let target = self.chosen.store()?;
@@ -169,6 +174,10 @@ impl Session {
         if let Some(notice) = store.notice() {
             self.printer.warning(notice, None);
         }
+        if store.is_shared() {
+            cas.share_budget(Arc::new(SharedBudget::new(&cas, self.chosen.cas.calls_per_second, store.clone())));
+        }
+        let cas = Arc::new(cas);
         let surroundings = Surroundings {
             source: cas.clone(),
             routing: router.clone(),
@@ -178,6 +187,29 @@ impl Session {
             environment: self.environment.clone(),
         };
         Ok(Rooms { surroundings, cas, router })
+    }
+}
+
+/// The account's budget of calls, in the store that the machines share. One store serves one account (docs/fleet.md).
+struct SharedBudget {
+    store: Store,
+    name: String,
+    period: Duration,
+}
+
+impl SharedBudget {
+    fn new(cas: &Cas, calls_per_second: u32, store: Store) -> Self {
+        // 2 % below the limit, as on one machine.
+        let period = Duration::from_millis(1020) / calls_per_second.max(1);
+        Self { store, name: format!("calls of {}", cas.origin()), period }
+    }
+}
+
+#[async_trait]
+impl Budget for SharedBudget {
+    async fn turn(&self) -> Result<()> {
+        tokio::time::sleep(self.store.reserve(&self.name, self.period).await?).await;
+        Ok(())
     }
 }
 

@@ -277,7 +277,8 @@ fn source_ip(text: &str) -> Result<String> {
 fn place(layers: &Layers) -> Result<Option<Target>> {
     let (stated, filed) = (layers.one("store", Target::parse)?, layers.one("store-file", place_in_file)?);
     if stated.is_some() && filed.is_some() {
-        let origins = ["store", "store-file"].map(|name| layers.get(name).map(|given| given.origin.to_string()).unwrap_or_default());
+        let origins =
+            ["store", "store-file"].map(|name| layers.get(name).map(|given| given.origin.to_string()).unwrap_or_default());
         return Err(Error::config(format!("two places for the store: {} and {}", origins[0], origins[1]))
             .with_hint("take one of them away"));
     }
@@ -286,7 +287,9 @@ fn place(layers: &Layers) -> Result<Option<Target>> {
 
 fn place_in_file(path: &str) -> Result<Target> {
     let wrong = |why: String, hint: String| Error::config(format!("`{path}` {why}")).with_hint(hint);
-    let unreadable = |error: std::io::Error| wrong(format!("cannot be read: {error}"), "name a file that holds one line: the store's URL".into());
+    let unreadable = |error: std::io::Error| {
+        wrong(format!("cannot be read: {error}"), "name a file that holds one line: the store's URL".into())
+    };
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0 {
         return Err(wrong("can be read by others, and holds a password".into(), format!("`chmod 600 {path}`")));

@@ -135,7 +135,7 @@ impl<'a> Driver<'a> {
         let deadline = (self.began + self.run.options.patience.order).max(Instant::now() + LEAST_READ);
         tokio::select! {
             biased;
-            () = self.run.stop.stop.cancelled() => Ok(machine::Event::Stopped),
+            () = self.run.stop.stop.cancelled() => Ok(self.stopped()),
             read = source.read(self.id) => Ok(match read {
                 Ok(order) => machine::Event::Read(order),
                 Err(error) => machine::Event::ReadFailed(error),
@@ -205,7 +205,7 @@ impl<'a> Driver<'a> {
         let plans = challenges.iter().map(|challenge| publish::plan(self.run.surroundings, self.run.options, &order, challenge));
         let planned = tokio::select! {
             biased;
-            () = self.run.stop.stop.cancelled() => return Ok(machine::Event::Stopped),
+            () = self.run.stop.stop.cancelled() => return Ok(self.stopped()),
             planned = try_join_all(plans) => planned,
         };
         let mut planned = match planned {
@@ -220,7 +220,7 @@ impl<'a> Driver<'a> {
         }
         match self.write(&planned).await {
             Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(machine::Event::Stopped),
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(self.stopped()),
             Err(error) => return Ok(machine::Event::PublishFailed(error)),
         }
         self.withdraw_stale(&planned).await;
@@ -308,21 +308,27 @@ impl<'a> Driver<'a> {
         })
     }
 
+    /// What a wish to stop means.
+    fn stopped(&self) -> machine::Event {
+        if self.run.stop.keeps_records { machine::Event::Drained } else { machine::Event::Stopped }
+    }
+
     async fn wait(&mut self, until: Duration, reason: &'static str) -> machine::Event {
         let waited = self.began.elapsed();
         self.run.surroundings.observer.event(&Event::Waiting { order: self.id, reason, waited });
         let due = tokio::time::sleep_until(self.began + until);
         let stop = self.run.stop.stop.cancelled();
+        let stopped = self.stopped();
         let Some(watch) = &mut self.watch else {
             return tokio::select! {
                 biased;
-                () = stop => machine::Event::Stopped,
+                () = stop => stopped,
                 () = due => machine::Event::Due,
             };
         };
         tokio::select! {
             biased;
-            () = stop => machine::Event::Stopped,
+            () = stop => stopped,
             settled = watch => {
                 self.watch = None;
                 settled

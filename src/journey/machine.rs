@@ -32,6 +32,8 @@ pub(crate) enum Event {
     Due,
     /// The user asked to stop.
     Stopped,
+    /// The process is to end, and another goes on: records are kept.
+    Drained,
 }
 
 /// What to do next.
@@ -144,6 +146,9 @@ impl State {
             Event::Delivered(delivered) => {
                 let outcome = if delivered.changed { Outcome::Issued(Box::new(delivered)) } else { Outcome::NothingToDo };
                 Action::WithdrawAndEnd(Ending::Well(outcome))
+            }
+            Event::Drained => {
+                Action::End(Ending::Badly(Error::new(ErrorKind::Interrupted, "left for the next start; its records are kept")))
             }
             Event::Stopped => Action::WithdrawAndEnd(Ending::Badly(Error::new(
                 ErrorKind::Interrupted,

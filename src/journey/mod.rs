@@ -164,6 +164,8 @@ pub struct Stop {
     pub leave: CancellationToken,
     /// How long withdrawing may take after `stop`. 30 s for Ctrl-C, 8 s for SIGTERM; set before `stop` is cancelled.
     pub grace: Arc<std::sync::Mutex<Duration>>,
+    /// `watch`: records are kept after `stop`, and the next start goes on with them.
+    pub keeps_records: bool,
 }
 
 /// What became of all orders of a run.

@@ -185,7 +185,10 @@ pub(super) async fn publish(
         if wrote {
             take_back(surroundings, &intent, order.map(|(id, _)| id)).await?;
         }
-        return Err(Error::new(ErrorKind::Held, format!("another machine finished with {} while this one wrote it", record.name)));
+        return Err(Error::new(
+            ErrorKind::Held,
+            format!("another machine finished with {} while this one wrote it", record.name),
+        ));
     }
     failpoint::reach("publish.after-handle");
     surroundings.observer.event(&Event::Published {

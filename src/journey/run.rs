@@ -18,7 +18,7 @@ use crate::{
     error::Result,
     name::Name,
     order::{Listing, OrderId, OrderSummary},
-    store::OrderMemory,
+    store::{Holder, OrderMemory},
 };
 
 /// Takes every order that is asked for through its journey.
@@ -70,18 +70,19 @@ pub async fn run(surroundings: &Surroundings, options: &Options, stop: &Stop) ->
     Ok(Summary { orders, interrupted: stop.stop.is_cancelled() || stop.leave.is_cancelled() })
 }
 
-/// Withdraws records without a holder: what a run left that died, or a provider that failed, at the last step.
-async fn withdraw_leftovers(surroundings: &Surroundings) {
+/// Withdraws records without a holder: what a run left that died, or a provider that failed, at the last step; and what was written too late.
+pub(super) async fn withdraw_leftovers(surroundings: &Surroundings) {
     let entries = surroundings.store.entries().await.unwrap_or_default();
-    for entry in entries.iter().filter(|entry| entry.holders.is_empty()) {
-        if let Err(error) = withdraw::withdraw(surroundings, entry, &[], None).await {
+    let late = Holder::late_write();
+    for entry in entries.iter().filter(|entry| entry.holders.iter().all(|holder| *holder == late)) {
+        if let Err(error) = withdraw::withdraw(surroundings, entry, std::slice::from_ref(&late), None).await {
             surroundings.observer.event(&Event::Warning { order: None, message: &error.to_string(), hint: error.hint() });
         }
     }
 }
 
 /// The orders of this run: those that are named, else those that wait at the source or are unfinished in the store.
-async fn select(surroundings: &Surroundings, options: &Options) -> Result<Vec<OrderId>> {
+pub(super) async fn select(surroundings: &Surroundings, options: &Options) -> Result<Vec<OrderId>> {
     if !options.orders.is_empty() {
         let mut seen = BTreeSet::new();
         return Ok(options.orders.iter().filter(|id| seen.insert((*id).clone())).cloned().collect());

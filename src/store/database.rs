@@ -51,6 +51,14 @@ impl Database {
         }
     }
 
+    /// Begins a transaction that does not wait for other writers on PostgreSQL.
+    pub(super) async fn begin_beside(&self) -> sqlx::Result<Transaction> {
+        match self {
+            Self::Sqlite(_) => self.begin().await,
+            Self::Postgres(pool) => Ok(Transaction::Postgres(in_time(pool.begin()).await?)),
+        }
+    }
+
     /// Ends all connections.
     pub(super) async fn close(&self) {
         match self {
@@ -247,6 +255,7 @@ impl Row {
 
 /// Ends what a server does not answer in time.
 pub(super) async fn in_time<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    let silent = || std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {} s", ANSWER_PATIENCE.as_secs()));
+    let silent =
+        || std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {} s", ANSWER_PATIENCE.as_secs()));
     tokio::time::timeout(ANSWER_PATIENCE, work).await.unwrap_or_else(|_| Err(sqlx::Error::Io(silent())))
 }

@@ -24,10 +24,8 @@ impl Store {
             .bind(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))
             .execute(transaction.on())
             .await?;
-        sql(
-            "DELETE FROM delays WHERE zone_name = $1 AND provider = $2 AND id NOT IN
-             (SELECT id FROM delays WHERE zone_name = $1 AND provider = $2 ORDER BY id DESC LIMIT $3)",
-        )
+        sql("DELETE FROM delays WHERE zone_name = $1 AND provider = $2 AND id NOT IN
+             (SELECT id FROM delays WHERE zone_name = $1 AND provider = $2 ORDER BY id DESC LIMIT $3)")
         .bind(zone.as_str())
         .bind(provider)
         .bind(DELAYS_KEPT)

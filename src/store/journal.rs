@@ -45,10 +45,8 @@ impl Store {
             Some(id) => id,
             None => insert(&mut transaction, intent).await?,
         };
-        sql(
-            "INSERT INTO holders (entry, holder, position)
-             SELECT $1, $2, COALESCE(MAX(position) + 1, 0) FROM holders WHERE entry = $1 ON CONFLICT DO NOTHING",
-        )
+        sql("INSERT INTO holders (entry, holder, position)
+             SELECT $1, $2, COALESCE(MAX(position) + 1, 0) FROM holders WHERE entry = $1 ON CONFLICT DO NOTHING")
         .bind(id)
         .bind(holder.as_str())
         .execute(transaction.on())
@@ -116,10 +114,8 @@ impl Store {
             .bind(holder.as_str())
             .execute(transaction.on())
             .await?;
-        let left = sql("SELECT holder FROM holders WHERE entry = $1 ORDER BY position")
-            .bind(id.0)
-            .fetch_all(transaction.on())
-            .await?;
+        let left =
+            sql("SELECT holder FROM holders WHERE entry = $1 ORDER BY position").bind(id.0).fetch_all(transaction.on()).await?;
         transaction.commit().await?;
         left.iter().map(|row| row.text("holder").map(Holder::from_stored)).collect()
     }
@@ -139,10 +135,10 @@ impl Store {
         self.done_writing(id, &mut transaction).await?;
         sql("DELETE FROM entries WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM holders WHERE entry = $1)
              AND NOT EXISTS (SELECT 1 FROM writers WHERE entry = $1 AND since > $2)")
-            .bind(id.0)
-            .bind(now - LATE_WRITE)
-            .execute(transaction.on())
-            .await?;
+        .bind(id.0)
+        .bind(now - LATE_WRITE)
+        .execute(transaction.on())
+        .await?;
         sql("UPDATE entries SET handle = NULL WHERE id = $1").bind(id.0).execute(transaction.on()).await?;
         transaction.commit().await
     }
@@ -169,23 +165,22 @@ impl Store {
 }
 
 async fn number_of(transaction: &mut Transaction, intent: &Intent) -> sqlx::Result<Option<i64>> {
-    let found = sql("SELECT id FROM entries WHERE provider = $1 AND zone_name = $2 AND name = $3 AND record_type = $4 AND value = $5")
-    .bind(&intent.provider)
-    .bind(intent.zone.name.as_str())
-    .bind(intent.record.name.as_str())
-    .bind(intent.record.record_type.as_str())
-    .bind(&intent.record.value)
-    .fetch_optional(transaction.on())
-    .await?;
+    let found =
+        sql("SELECT id FROM entries WHERE provider = $1 AND zone_name = $2 AND name = $3 AND record_type = $4 AND value = $5")
+            .bind(&intent.provider)
+            .bind(intent.zone.name.as_str())
+            .bind(intent.record.name.as_str())
+            .bind(intent.record.record_type.as_str())
+            .bind(&intent.record.value)
+            .fetch_optional(transaction.on())
+            .await?;
     found.map(|row| row.number("id")).transpose()
 }
 
 async fn insert(transaction: &mut Transaction, intent: &Intent) -> sqlx::Result<i64> {
     let id = next_number(transaction, "entry").await?;
-    sql(
-        "INSERT INTO entries (id, provider, zone_name, zone_fields, name, record_type, value, was_there, created)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    )
+    sql("INSERT INTO entries (id, provider, zone_name, zone_fields, name, record_type, value, was_there, created)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
     .bind(id)
     .bind(&intent.provider)
     .bind(intent.zone.name.as_str())

@@ -10,9 +10,10 @@ use super::fault::Unusable;
 /// Every step. One that was released is never changed.
 pub(super) fn all() -> Migrator {
     let steps = [("journal", include_str!("migrations/0001_journal.sql")), ("fleet", include_str!("migrations/0002_fleet.sql"))];
-    let migrations = steps.into_iter().zip(1..).map(|((name, text), version)| {
-        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
-    });
+    let migrations = steps
+        .into_iter()
+        .zip(1..)
+        .map(|((name, text), version)| Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false));
     Migrator::with_migrations(migrations.collect())
 }
 

@@ -33,15 +33,13 @@ impl Store {
         let delivered = memory.delivered.as_deref().map(|path| {
             path.to_str().ok_or_else(|| sqlx::Error::Encode(format!("the path `{}` is not UTF-8", path.display()).into()))
         });
-        sql(
-            "INSERT INTO orders
+        sql("INSERT INTO orders
              (origin, id, generation, domains, baseline_certificate, was_pending, finished, delivered, hook_pending)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
              ON CONFLICT (origin, id) DO UPDATE SET
              generation = excluded.generation, domains = excluded.domains, baseline_certificate = excluded.baseline_certificate,
              was_pending = excluded.was_pending, finished = excluded.finished, delivered = excluded.delivered,
-             hook_pending = excluded.hook_pending",
-        )
+             hook_pending = excluded.hook_pending")
         .bind(&memory.origin)
         .bind(memory.id.as_str())
         .bind(serde_json::to_string(&memory.generation).map_err(undecodable)?)

@@ -50,7 +50,8 @@ async fn prepare(connection: &mut PgConnection) -> Result<(), Unusable> {
     in_time(async { sqlx::raw_sql(BEGINNING).execute(&mut *connection).await }).await?;
     let mut transaction = in_time(connection.begin()).await?;
     in_time(sqlx::query(WRITERS).execute(&mut *transaction)).await?;
-    let known: bool = in_time(sqlx::query_scalar("SELECT to_regnamespace('dv_verify') IS NOT NULL").fetch_one(&mut *transaction)).await?;
+    let known: bool =
+        in_time(sqlx::query_scalar("SELECT to_regnamespace('dv_verify') IS NOT NULL").fetch_one(&mut *transaction)).await?;
     if !known {
         in_time(sqlx::query("CREATE SCHEMA dv_verify").execute(&mut *transaction)).await?;
     }

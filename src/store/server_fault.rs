@@ -10,7 +10,10 @@ pub(super) fn server_failed(place: &Place, error: sqlx::Error) -> Error {
     let Said { kind, why, hint, retry } = match &error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
             let why = if matches!(error, sqlx::Error::PoolTimedOut) { "no connection was free in time".to_owned() } else { said };
-            Said::later(format!("the database cannot be reached: {why}"), "see whether the server runs, and can be reached from this machine")
+            Said::later(
+                format!("the database cannot be reached: {why}"),
+                "see whether the server runs, and can be reached from this machine",
+            )
         }
         sqlx::Error::Tls(_) => Said::never(
             ErrorKind::Store,
@@ -25,7 +28,8 @@ pub(super) fn server_failed(place: &Place, error: sqlx::Error) -> Error {
         _ => of_code(&code, said),
     };
     let error_code = (!code.is_empty()).then_some(code);
-    let failed = Error::new(kind, format!("the store `{place}` failed: {why}")).with_hint(hint).with_retry(retry).with_source(error);
+    let failed =
+        Error::new(kind, format!("the store `{place}` failed: {why}")).with_hint(hint).with_retry(retry).with_source(error);
     match error_code {
         Some(code) => failed.with_code(code),
         None => failed,
@@ -70,9 +74,7 @@ fn of_code(code: &str, said: String) -> Said {
         ),
         "53100" => Said::later("no space is left on the disk of the server".to_owned(), "make room on that disk"),
         "53300" => Said::later(said, "raise `max_connections` of the server, or run fewer machines"),
-        _ if code.starts_with("57P") || code.starts_with("08") => {
-            Said::later(said, "see whether the server is being restarted")
-        }
+        _ if code.starts_with("57P") || code.starts_with("08") => Said::later(said, "see whether the server is being restarted"),
         "25P03" | "25P04" | "55P03" | "57014" | "40P01" | "40001" => {
             Said::later(said, "see whether another machine hangs, or the server is too slow")
         }

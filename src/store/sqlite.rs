@@ -15,8 +15,7 @@ use sqlx::{
 
 use super::{
     fault::{self, Place, Unusable, failed},
-    file_locks,
-    migrations,
+    file_locks, migrations,
 };
 use crate::error::Result;
 

@@ -40,7 +40,8 @@ async fn renewed(store: &Store) -> Error {
     let Database::Postgres(pool) = &store.database else { panic!("a file") };
     let options = pool.connect_options();
     pool.close().await;
-    let database = Database::Postgres(sqlx::PgPool::connect_lazy_with((*options).clone().options([("search_path", "dv_verify")])));
+    let database =
+        Database::Postgres(sqlx::PgPool::connect_lazy_with((*options).clone().options([("search_path", "dv_verify")])));
     let again = Store { database, ..store.clone() };
     again.intend(&intent("w", false), &order("a")).await.unwrap_err()
 }

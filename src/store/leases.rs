@@ -93,7 +93,7 @@ impl Leases {
         // From here on, whatever happens (also when this future is dropped) gives the lease back.
         let lease = Lease { leases: self.clone(), name, token };
         // A row of ours that nobody holds is one that is about to be given back.
-        let taken = sql(concat!(
+        let row = sql(concat!(
             "INSERT INTO leases (name, holder, token, expires) VALUES ($1, $2, $3, ",
             now!(),
             " + $4) ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, token = excluded.token, expires = excluded.expires \
@@ -108,7 +108,7 @@ impl Leases {
         .fetch_optional(self.0.database.on())
         .await
         .map_err(|error| database_failed(&self.0.place, error))?;
-        Ok(taken.map(|_| lease))
+        Ok(row.map(|_| lease))
     }
 
     /// Who holds the lease.

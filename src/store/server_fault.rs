@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Retry};
 /// An error of the server at `place`.
 pub(super) fn server_failed(place: &Place, error: sqlx::Error) -> Error {
     let said = message(&error);
-    let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned();
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned();
     let Said { kind, why, hint, retry } = match &error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
             let why = if matches!(error, sqlx::Error::PoolTimedOut) { "no connection was free in time".to_owned() } else { said };

@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
+/// Where systemd puts the credentials of a service.
+pub const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+
 /// A snapshot of environment variables. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Environment(Arc<BTreeMap<String, String>>);
@@ -33,6 +36,13 @@ impl Environment {
     /// Whether `name` is set to something that means yes (`1`, `true`, `yes`, `on`, in any case).
     pub fn flag(&self, name: &str) -> bool {
         self.get(name).is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on"))
+    }
+
+    /// The file of a credential that systemd passes to the service under this name (`LoadCredential=NAME:PATH`); `None` where there is
+    /// none. See <https://systemd.io/CREDENTIALS/>.
+    pub fn systemd_credential(&self, name: &str) -> Option<String> {
+        let path = PathBuf::from(self.get(CREDENTIALS_DIRECTORY)?).join(name);
+        if path.is_file() { path.into_os_string().into_string().ok() } else { None }
     }
 
     /// The user's home folder (`HOME`); `None` where there is none, as in some containers and in cron.

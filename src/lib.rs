@@ -11,11 +11,13 @@ pub mod journey;
 pub mod name;
 mod nearest;
 pub mod order;
+mod process;
 pub mod propagation;
 pub mod provider;
 pub mod record;
 pub mod sandbox;
 pub mod secret;
+mod secret_command;
 pub mod store;
 #[cfg(test)]
 mod test_disk;

@@ -59,3 +59,56 @@ pub struct Record {
     /// The bare value: no quotes; for CNAME the target without the final dot, in canonical form.
     pub value: String,
 }
+
+/// The most bytes of a DNS message (RFC 1035 section 4.2.2).
+const LONGEST_MESSAGE: usize = 65_535;
+/// The most bytes of one string of a TXT record; longer values are several strings.
+const LONGEST_STRING: usize = 255;
+/// A message's header, the rest of its question, and the head of the answer with a compressed name (RFC 1035 section 4.1).
+const AROUND: usize = 12 + 4 + 12;
+
+impl Record {
+    /// Refuses a value that no DNS message carries, strings' lengths, header and question included.
+    ///
+    /// # Errors
+    /// `ErrorKind::Usage`.
+    pub fn fits(self) -> Result<Self> {
+        let longest = LONGEST_MESSAGE - AROUND - (self.name.as_str().len() + 2);
+        let needed = self.value.len() + self.value.len().div_ceil(LONGEST_STRING);
+        if self.record_type == RecordType::Txt && needed > longest {
+            return Err(Error::usage(format!(
+                "the value for {} has {} bytes, more than a DNS message carries",
+                self.name,
+                self.value.len()
+            ))
+            .with_hint("give the value that the CA wants to see; such values have less than a hundred characters"));
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_refused_exactly_where_no_message_holds_it() {
+        let record = |bytes: usize| Record {
+            name: Name::parse("_a.example.test").unwrap(),
+            record_type: RecordType::Txt,
+            value: "x".repeat(bytes),
+        };
+        let length = |record: &Record| {
+            let mut message =
+                hickory_proto::op::Message::new(1, hickory_proto::op::MessageType::Response, hickory_proto::op::OpCode::Query);
+            message.add_query(hickory_proto::op::Query::query(record.name.to_wire(), hickory_proto::rr::RecordType::TXT));
+            let strings = record.value.as_bytes().chunks(LONGEST_STRING).collect();
+            let data = hickory_proto::rr::RData::TXT(hickory_proto::rr::rdata::TXT::from_bytes(strings));
+            message.add_answer(hickory_proto::rr::Record::from_rdata(record.name.to_wire(), 60, data));
+            message.to_vec().map(|bytes| bytes.len())
+        };
+        let most = (60_000..66_000).rev().find(|bytes| record(*bytes).fits().is_ok()).unwrap();
+        assert_eq!(length(&record(most)).unwrap(), LONGEST_MESSAGE);
+        assert!(record(256).fits().is_ok() && record(most + 1).fits().is_err());
+    }
+}

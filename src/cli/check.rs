@@ -1,58 +1,97 @@
 //! `check NAME VALUE`: what every name server of the zone says about a record. Needs neither order nor provider.
 
-use tokio::time::Instant;
+use std::{pin::pin, time::Duration};
+
+use tokio::time::{Instant, timeout};
 
 use super::{command::Asked, exit::Exit, printer::Printer, report, session::Session, table};
 use crate::{
     error::{Error, ErrorKind, Result},
     propagation::{Expectation, Propagation, ResolverReport, Round},
+    record::Record,
 };
+
+/// How long one look may take, looking for the zone included.
+const LOOK: Duration = Duration::from_secs(60);
+/// How long the zone above may take to tell of its delegation, once the look is over.
+const DELEGATION: Duration = Duration::from_secs(3);
 
 /// Looks once, or until the record is visible.
 pub(super) async fn run(session: &Session, asked: &Asked) -> Result<Exit> {
     let record = asked.record.record()?;
-    let printer = session.printer();
     let propagation = session.propagation()?;
-    let round = if asked.wait {
-        let deadline = Instant::now() + session.chosen().propagation_timeout();
-        let mut last = String::new();
-        let mut tell = |round: &Round| {
-            if let Some(explanation) = round.explanation.as_deref().filter(|explanation| *explanation != last) {
-                printer.note(explanation);
-                explanation.clone_into(&mut last);
-            }
-        };
-        let expectation = Expectation::default();
-        let waiting = propagation.wait(&record, &expectation, deadline, &mut tell);
+    tokio::select! {
+        biased;
+        // Listened for before the first question goes out.
+        _ = tokio::signal::ctrl_c() => Err(Error::new(ErrorKind::Interrupted, "interrupted while looking")),
+        exit = check(session, &propagation, &record, asked.wait) => exit,
+    }
+}
+
+async fn check(session: &Session, propagation: &Propagation, record: &Record, waits: bool) -> Result<Exit> {
+    let printer = session.printer();
+    let looking = async { if waits { wait(session, propagation, record).await } else { look(propagation, record).await } };
+    let (mut looking, mut comparing) = (pin!(looking), pin!(propagation.differences(&record.name)));
+    let mut differences = None;
+    let round = loop {
         tokio::select! {
-            round = waiting => match round {
-                Ok(round) => round,
-                // The table says more than the deadline does.
-                Err(error) if error.kind() == ErrorKind::NotVisible => propagation.look(&record).await.map_err(|_| error)?,
-                Err(error) => return Err(error),
-            },
-            _ = tokio::signal::ctrl_c() => return Err(Error::new(ErrorKind::Interrupted, "interrupted while waiting")),
+            round = &mut looking => break round?,
+            found = &mut comparing, if differences.is_none() => differences = Some(found),
         }
-    } else {
-        propagation.look(&record).await?
     };
-    let resolvers = match (round.visible, asked.wait && session.chosen().waits_for_negative()) {
+    let resolvers = match (round.visible, waits && session.chosen().waits_for_negative()) {
+        // The authorities cannot be asked: who names public resolvers gets what they say, which proves nothing.
+        (false, _) if round.network.is_some() && session.chosen().propagation.vantage.is_some() => {
+            propagation.resolvers_over_https(record).await
+        }
         (false, _) => Vec::new(),
-        (true, false) => propagation.resolvers(&record).await,
+        (true, false) => propagation.resolvers(record).await,
         (true, true) => {
             let deadline = Instant::now() + session.chosen().propagation_timeout();
-            propagation.wait_negative(&record, deadline, &mut |_| ()).await
+            propagation.wait_negative(record, deadline, &mut |_| ()).await
         }
     };
+    let differences = match differences {
+        Some(found) => found,
+        // Where the zone's servers cannot be asked, so cannot those of the zone above.
+        None if round.network.is_some() => Vec::new(),
+        None => timeout(DELEGATION, comparing).await.unwrap_or_default(),
+    };
     if printer.is_json() {
-        printer.json(&report::json::look(&round, &resolvers));
+        let mut value = report::json::look(&round, &resolvers);
+        value["differences"] = differences.into();
+        printer.json(&value);
     } else {
-        show(printer, &propagation, &round, &resolvers).await;
+        show(printer, propagation, &round, &resolvers, &differences).await;
     }
     Ok(if round.visible { Exit::DONE } else { Exit::failure(ErrorKind::NotVisible) })
 }
 
-async fn show(printer: &Printer, propagation: &Propagation, round: &Round, resolvers: &[ResolverReport]) {
+async fn look(propagation: &Propagation, record: &Record) -> Result<Round> {
+    timeout(LOOK, propagation.look(record)).await.unwrap_or_else(|_| {
+        let what = format!("the servers of {} did not all answer within {} s", record.name, LOOK.as_secs());
+        Err(Error::new(ErrorKind::NotVisible, what).with_hint(format!("`dv-verify explain {}` says which", record.name)))
+    })
+}
+
+async fn wait(session: &Session, propagation: &Propagation, record: &Record) -> Result<Round> {
+    let deadline = Instant::now() + session.chosen().propagation_timeout();
+    let (printer, mut last, mut seen) = (session.printer(), String::new(), None);
+    let mut tell = |round: &Round| {
+        if let Some(explanation) = round.explanation.as_deref().filter(|explanation| *explanation != last) {
+            printer.note(explanation);
+            explanation.clone_into(&mut last);
+        }
+        seen = Some(round.clone());
+    };
+    match propagation.wait(record, &Expectation::default(), deadline, &mut tell).await {
+        // The table says more than the deadline does.
+        Err(error) if error.kind() == ErrorKind::NotVisible => seen.ok_or(error),
+        outcome => outcome,
+    }
+}
+
+async fn show(printer: &Printer, propagation: &Propagation, round: &Round, resolvers: &[ResolverReport], differences: &[String]) {
     let record = &round.record;
     printer.result(&format!("{} {} in zone {}", record.name.unicode(), record.record_type, round.zone.unicode()));
     printer.result("");
@@ -73,8 +112,15 @@ async fn show(printer: &Printer, propagation: &Propagation, round: &Round, resol
                 left_out.why
             ));
         }
-        for difference in &delegation.differences {
-            printer.warning(difference, None);
-        }
+    }
+    for trouble in resolvers.iter().filter_map(report::trouble) {
+        printer.warning(&trouble, Some("`dv-verify explain` says what is wrong with the zone"));
+    }
+    for difference in differences {
+        printer
+            .warning(difference, Some("make the delegation at the registrar and the zone itself agree: a CA may follow either"));
+    }
+    if !round.visible && !resolvers.is_empty() {
+        printer.warning("what resolvers say proves nothing: the zone's own servers could not be asked", None);
     }
 }

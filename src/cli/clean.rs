@@ -2,16 +2,19 @@
 
 use std::collections::HashSet;
 
-use super::{exit::Exit, failure, report, session::Session};
-use crate::{error::Result, journey};
+use super::{
+    exit::Exit,
+    failure, report,
+    session::{Rooms, Session},
+};
+use crate::{config::routing::Router, error::Result, journey};
 
 /// Cleans up, or shows what would be.
 pub(super) async fn run(session: &Session, all: bool, dry_run: bool) -> Result<Exit> {
     let printer = session.printer();
-    let rooms = session.rooms(|router| Ok(report::observer(printer, router.by_hand()?, HashSet::new()))).await?;
-    let cleaned = journey::clean(&rooms.surroundings, all, dry_run).await;
-    rooms.surroundings.store.close().await;
-    let cleaned = cleaned?;
+    let observer = |router: &Router| Ok(report::observer(printer, router.by_hand()?, HashSet::new()));
+    let work = async |rooms: &mut Rooms| journey::clean(&rooms.surroundings, all, dry_run).await;
+    let cleaned = session.with_rooms(observer, work).await?;
     if cleaned.is_empty() {
         printer.note("the journal is empty: nothing of ours is out there");
     }
@@ -23,7 +26,7 @@ pub(super) async fn run(session: &Session, all: bool, dry_run: bool) -> Result<E
                 .result(&format!("would remove {} {} at provider `{}`", record.record_type, record.name, entry.entry.provider));
         }
         if let Err(error) = &entry.outcome {
-            printer.error(&failure::text(error, printer.palette(), None));
+            failure::show(printer, error, None);
             worst = if worst == Exit::DONE { Exit::failure(error.kind()) } else { Exit::SOME_FAILED };
         }
     }

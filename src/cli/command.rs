@@ -62,6 +62,9 @@ pub(super) enum Command {
         #[arg(id = "expected", value_name = "VALUE", allow_hyphen_values = true)]
         value: Option<String>,
     },
+    /// Write, see and remove two random values: proves a provider's credentials, rights and manners.
+    #[command(after_help = "Example:\n  dv-verify test --provider cloudflare --zone example.com")]
+    Test,
     /// Add or remove one record, journaled.
     #[command(subcommand)]
     Record(RecordAction),
@@ -144,7 +147,7 @@ impl RecordArguments {
             RecordType::Txt => self.value.clone(),
             RecordType::Cname => Name::parse(&self.value)?.as_str().to_owned(),
         };
-        Ok(Record { name: Name::parse(&self.name)?, record_type, value })
+        Record { name: Name::parse(&self.name)?, record_type, value }.fits()
     }
 }
 
@@ -217,7 +220,7 @@ pub(super) fn groups(path: &[&str]) -> Option<&'static [Group]> {
         ["orders"] => &[Source, Common],
         ["check"] => &[Propagation, Common],
         ["explain"] => &[Provider, Propagation, Source, Common],
-        ["record", "add" | "remove"] => &[Provider, Guard, Propagation, Store, Common],
+        ["test"] | ["record", "add" | "remove"] => &[Provider, Guard, Propagation, Store, Common],
         ["clean"] => &[Provider, Propagation, Source, Store, Common],
         ["providers", "list" | "show" | "new" | "replay"] | ["demo" | "sandbox"] => &[Common],
         ["completions" | "man" | "record" | "providers" | "config"] => &[],

@@ -64,7 +64,7 @@ pub(super) fn run(session: &Session) -> Result<Exit> {
     }
     for problem in &problems {
         printer.error("");
-        printer.error(&failure::text(problem, printer.palette(), None));
+        failure::show(printer, problem, None);
     }
     Ok(problems.first().map_or(Exit::DONE, |problem| Exit::failure(problem.kind())))
 }

@@ -8,7 +8,7 @@ use crate::{
     journey,
     name::Name,
     order::{OrderId, OrderSource, OrderState},
-    propagation::{ExplainContext, Explanation, NO_SERVER, Propagation, Severity},
+    propagation::{ExplainContext, Explanation, Propagation, Severity},
     record::{Record, RecordType},
 };
 
@@ -30,14 +30,16 @@ pub(super) async fn run(session: &Session, subject: &str, value: Option<String>)
     let explaining = async {
         if subject.contains('.') {
             let name = Name::parse(subject)?;
-            let record = value.map(|value| Record { name: name.clone(), record_type: RecordType::Txt, value });
+            let record =
+                value.map(|value| Record { name: name.clone(), record_type: RecordType::Txt, value }.fits()).transpose()?;
             return explainer.explain(&name, record.as_ref(), name.is_wildcard()).await;
         }
         explainer.explain_order(&OrderId::parse(subject)?).await
     };
     tokio::select! {
-        is_blocked = explaining => Ok(if is_blocked? { Exit::failure(ErrorKind::NotVisible) } else { Exit::DONE }),
+        biased;
         _ = tokio::signal::ctrl_c() => Err(Error::new(ErrorKind::Interrupted, "interrupted while looking")),
+        is_blocked = explaining => Ok(if is_blocked? { Exit::failure(ErrorKind::NotVisible) } else { Exit::DONE }),
     }
 }
 
@@ -72,12 +74,11 @@ impl Explainer<'_> {
 
     /// Whether something stands in the way of the record.
     async fn explain(&self, name: &Name, record: Option<&Record>, wildcard: bool) -> Result<bool> {
-        let states_resolvers = !self.session.chosen().propagation.resolvers.is_empty();
         let context = ExplainContext {
             name_server_suffixes: self.suffixes(name)?,
             ca_identities: CA_IDENTITIES.map(str::to_owned).to_vec(),
             wildcard,
-            interceptor_probe: (!states_resolvers).then_some(NO_SERVER),
+            deadline: None,
         };
         let explanation = self.propagation.explain(name, record, &context).await;
         let printer = self.session.printer();
@@ -103,7 +104,7 @@ impl Explainer<'_> {
 fn show(printer: &Printer, explanation: &Explanation) {
     let palette = printer.palette();
     printer.result("");
-    printer.result(&format!("{}", explanation.name));
+    printer.result(&explanation.name.unicode());
     for step in &explanation.steps {
         printer.result(&format!("  {}", printable(step)));
     }

@@ -2,8 +2,19 @@
 
 use std::{error::Error as _, fmt::Write as _};
 
-use super::printer::{Palette, printable};
+use super::printer::{Palette, Printer, printable};
 use crate::error::Error;
+
+/// Shows an error: as one line with `--quiet`, for the mail that cron sends and for log files, else as a text of several.
+pub(super) fn show(printer: &Printer, error: &Error, about: Option<&str>) {
+    let text = text(error, printer.palette(), about);
+    if printer.manner().quiet {
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        printer.error(&lines.join("; "));
+    } else {
+        printer.error(&text);
+    }
+}
 
 /// The text of an error. `about` says what it concerns, such as an order.
 pub(super) fn text(error: &Error, palette: Palette, about: Option<&str>) -> String {

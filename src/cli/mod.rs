@@ -24,6 +24,7 @@ mod session;
 mod shell;
 mod signals;
 mod table;
+mod test;
 mod verify;
 
 use arguments::Parsed;
@@ -64,6 +65,7 @@ fn dispatch(command: Command, session: &Session) -> crate::error::Result<Exit> {
         Command::Check(asked) => Session::block_on(check::run(session, &asked)),
         Command::Explain { subject, value } => Session::block_on(explain::run(session, &subject, value)),
         Command::Record(action) => Session::block_on(record::run(session, &action)),
+        Command::Test => Session::block_on(test::run(session)),
         Command::Providers(action) => providers::run(session, &action),
         Command::Clean { all, dry_run } => Session::block_on(clean::run(session, all, dry_run)),
         Command::Config(ConfigCommand::Check) => config_check::run(session),
@@ -77,6 +79,6 @@ fn dispatch(command: Command, session: &Session) -> crate::error::Result<Exit> {
 /// Shows why the run as a whole failed.
 fn failed(printer: &Printer, error: &crate::error::Error) -> u8 {
     report::json::run_failed(printer, error);
-    printer.error(&failure::text(error, printer.palette(), None));
+    failure::show(printer, error, None);
     error.kind().exit_code()
 }

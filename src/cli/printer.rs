@@ -134,6 +134,13 @@ impl Printer {
         }
     }
 
+    /// The outcome of a run, on standard output; not with `--quiet`, so that cron has nothing to send.
+    pub(super) fn outcome(&self, text: &str) {
+        if !self.manner.quiet {
+            self.result(text);
+        }
+    }
+
     /// A warning, on standard error; not with `--quiet`.
     pub(super) fn warning(&self, message: &str, hint: Option<&str>) {
         let Palette { warning: yellow, hint: cyan, .. } = self.palette;

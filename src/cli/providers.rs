@@ -193,7 +193,7 @@ async fn replay(printer: &Printer, path: &Path, examples: Option<&Path>) -> Resu
 
 /// The text of the built-in manifest with this id.
 fn builtin(id: &str) -> Option<&'static str> {
-    manifest::builtin().iter().find(|(file, _)| file.strip_suffix(".toml").unwrap_or(file) == id).map(|(_, text)| *text)
+    manifest::builtin().iter().find(|(file, _)| *file == id).map(|(_, text)| *text)
 }
 
 #[cfg(test)]

@@ -2,18 +2,22 @@
 
 use std::collections::HashSet;
 
-use super::{command::RecordAction, exit::Exit, report, session::Session};
-use crate::{error::Result, journey};
+use super::{
+    command::RecordAction,
+    exit::Exit,
+    report,
+    session::{Rooms, Session},
+};
+use crate::{config::routing::Router, error::Result, journey};
 
 /// Adds or removes one record.
 pub(super) async fn run(session: &Session, action: &RecordAction) -> Result<Exit> {
-    let rooms = session.rooms(|router| Ok(report::observer(session.printer(), router.by_hand()?, HashSet::new()))).await?;
-    let outcome = match action {
+    let observer = |router: &Router| Ok(report::observer(session.printer(), router.by_hand()?, HashSet::new()));
+    let work = async |rooms: &mut Rooms| match action {
         RecordAction::Add(record) => {
             journey::add_record(&rooms.surroundings, &record.record()?, session.chosen().permission()).await
         }
         RecordAction::Remove(record) => journey::remove_record(&rooms.surroundings, &record.record()?).await,
     };
-    rooms.surroundings.store.close().await;
-    outcome.map(|()| Exit::DONE)
+    session.with_rooms(observer, work).await.map(|()| Exit::DONE)
 }

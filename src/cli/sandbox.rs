@@ -48,6 +48,8 @@ pub(super) fn environment(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
         ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", options.access_key_secret.clone()),
         ("DV_CLOUDFLARE_BASE_URL", addresses.cloudflare.to_string()),
         ("DV_CLOUDFLARE_API_TOKEN", options.api_token.clone()),
+        ("DV_POWERDNS_API_URL", addresses.powerdns.origin().ascii_serialization()),
+        ("DV_POWERDNS_API_KEY", options.api_token.clone()),
         ("DV_RFC2136_NAMESERVER", addresses.authorities[0].to_string()),
         ("DV_RFC2136_TSIG_KEY", options.tsig_key.to_string()),
         ("DV_RFC2136_TSIG_SECRET", options.tsig_secret.clone()),

@@ -20,6 +20,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     http::Http,
     journey::{Surroundings, event::Observer},
+    name::Name,
     order::{
         Budget, OrderSource as _,
         aliyun::{Cas, credentials::CredentialChain},
@@ -134,9 +135,30 @@ impl Session {
     /// As [`Router::new`].
     pub(super) fn router(&self, http: &Http) -> Result<Router> {
         let (environment, redactor) = (self.environment.clone(), self.redactor.clone());
-        let fallback = Box::new(move |id: &str| alibaba_credentials(id, &environment, &redactor));
+        let whole_zones = self.whole_zones();
+        let fallback = Box::new(move |id: &str| {
+            let mut all = alibaba_credentials(id, &environment, &redactor);
+            all.extend(whole_zones.clone());
+            all
+        });
         let context = Context { http: http.clone(), redactor: self.redactor.clone() };
         Router::new(&self.chosen, self.file.clone(), self.registry()?, context, self.environment.clone(), fallback)
+    }
+
+    /// What a provider that replaces whole zones must know: which it may, and where copies are kept.
+    fn whole_zones(&self) -> BTreeMap<String, Setting> {
+        let setting =
+            |value: String, origin: &str| Setting { value: crate::secret::Secret::new(value), origin: origin.to_owned() };
+        let allowed: Vec<&str> = self.chosen.allow_zone_rewrite.iter().map(Name::as_str).collect();
+        let mut all = BTreeMap::new();
+        if !allowed.is_empty() {
+            all.insert("allow_zone_rewrite".to_owned(), setting(allowed.join(","), "--allow-zone-rewrite"));
+        }
+        // Without a state folder there are no copies, and no zone is replaced.
+        if let Ok(folder) = self.chosen.zone_copies() {
+            all.insert("zone_copies".to_owned(), setting(folder.display().to_string(), "the state folder"));
+        }
+        all
     }
 
     /// The order source.
@@ -156,11 +178,23 @@ impl Session {
     }
 
     /// Everything that a run works with. What can be wrong with options is found before the store is made. `observer` makes the reader of
-    /// events, once the routing is known.
+    /// events, once the routing is known. The store is closed when `work` is done, however it ends, so that other machines need not wait for
+    /// what this run has locked.
     ///
     /// # Errors
-    /// As those of the rooms.
-    pub(super) async fn rooms(&self, observer: impl FnOnce(&Router) -> Result<Arc<dyn Observer>>) -> Result<Rooms> {
+    /// As those of the rooms, and of `work`.
+    pub(super) async fn with_rooms<T>(
+        &self,
+        observer: impl FnOnce(&Router) -> Result<Arc<dyn Observer>>,
+        work: impl AsyncFnOnce(&mut Rooms) -> Result<T>,
+    ) -> Result<T> {
+        let mut rooms = self.rooms(observer).await?;
+        let outcome = work(&mut rooms).await;
+        rooms.surroundings.store.close().await;
+        outcome
+    }
+
+    async fn rooms(&self, observer: impl FnOnce(&Router) -> Result<Arc<dyn Observer>>) -> Result<Rooms> {
         let http = Http::new()?;
         let router = Arc::new(self.router(&http)?);
         let mut cas = self.cas(&http)?;

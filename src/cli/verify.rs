@@ -1,6 +1,6 @@
 //! The main command: orders from `checking` to a certificate on disk.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{
     exit::Exit,
@@ -10,7 +10,8 @@ use super::{
     table,
 };
 use crate::{
-    error::{Error, Result},
+    config::show_duration,
+    error::{Error, ErrorKind, Result},
     journey::{
         self, Options, Stop, Summary, Surroundings,
         event::{Observer, Outcome, PlannedRecord, Silent},
@@ -26,10 +27,7 @@ pub(super) async fn run(session: &Session) -> Result<Exit> {
 
 /// Verifies orders, and tells everything to `listener` before the usual report.
 pub(super) async fn run_told(session: &Session, listener: Option<Arc<dyn Observer>>) -> Result<Exit> {
-    let mut rooms = session.rooms(|_| Ok(Arc::new(Silent))).await?;
-    let outcome = verify(session, &mut rooms, listener).await;
-    rooms.surroundings.store.close().await;
-    outcome
+    session.with_rooms(|_| Ok(Arc::new(Silent)), async |rooms: &mut Rooms| verify(session, rooms, listener).await).await
 }
 
 async fn verify(session: &Session, rooms: &mut Rooms, listener: Option<Arc<dyn Observer>>) -> Result<Exit> {
@@ -37,6 +35,11 @@ async fn verify(session: &Session, rooms: &mut Rooms, listener: Option<Arc<dyn O
     if let [only] = rooms.router.reachable().as_slice() {
         // Its mistakes are found before the first order is read.
         rooms.router.open(only)?;
+    }
+    let stop = Stop::default();
+    let signals = Signals::listen(stop.clone(), session.printer().clone())?;
+    if !splay(session, &stop).await {
+        return Ok(signals.exit().unwrap_or(Exit::failure(ErrorKind::Interrupted)));
     }
     remind(rooms, &options).await?;
     if !options.dry_run && !rooms.router.has_any() {
@@ -52,14 +55,24 @@ async fn verify(session: &Session, rooms: &mut Rooms, listener: Option<Arc<dyn O
         Some(listener) => Arc::new(Both(listener, report)),
         None => report,
     };
-    let stop = Stop::default();
-    let signals = Signals::listen(stop.clone(), session.printer().clone())?;
     let summary = journey::run(&rooms.surroundings, &options, &stop).await?;
     report::finish(session.printer(), &summary, &rooms.cas.calls());
     if options.dry_run {
         show_plan(session, &summary);
     }
     Ok(Exit::of_summary(&summary, session.chosen().detailed_exit_code, signals.exit()))
+}
+
+/// Waits at random up to `--splay`; false where a signal ended that.
+async fn splay(session: &Session, stop: &Stop) -> bool {
+    let Some(longest) = session.chosen().splay else { return true };
+    let pause = longest.mul_f64(rand::random::<f64>());
+    session.printer().note(&format!("waiting {} (`--splay`)", show_duration(Duration::from_secs(pause.as_secs()))));
+    tokio::select! {
+        biased;
+        () = stop.stop.cancelled() => false,
+        () = tokio::time::sleep(pause) => true,
+    }
 }
 
 /// Tells the source which generation answered for an order before, so that it need not try.
@@ -96,7 +109,7 @@ async fn without_provider(session: &Session, rooms: &Rooms, options: &Options) -
     let summary = plan(rooms, options).await?;
     for (id, outcome) in &summary.orders {
         if let Err(error) = outcome {
-            session.printer().error(&super::failure::text(error, session.printer().palette(), Some(id.as_str())));
+            super::failure::show(session.printer(), error, Some(id.as_str()));
         }
     }
     let records = planned(&summary);

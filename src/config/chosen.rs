@@ -1,6 +1,7 @@
 //! What the user chose, typed and checked.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -10,6 +11,7 @@ use super::{
     layers::{Layers, Origin, number},
     parse,
     paths::Places,
+    place,
 };
 use crate::{
     delivery::Hook,
@@ -21,7 +23,7 @@ use crate::{
         aliyun::{CasOptions, Signature},
     },
     propagation::{self, ResolverAddress, Vantage},
-    store::{self, Target},
+    store::Target,
 };
 
 /// How long a hook may take where the user does not say.
@@ -32,9 +34,6 @@ pub const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// The least `--poll-interval`: below it, one order would use up the account's request budget.
 const LEAST_POLL_INTERVAL: Duration = Duration::from_millis(100);
-
-/// The least `--lease`: a shorter one would be lost whenever the machine or the network is busy.
-const LEAST_LEASE: Duration = Duration::from_secs(1);
 
 /// For whom results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,6 +94,8 @@ pub struct Chosen {
     pub provider: Option<String>,
     /// `default_provider` of the config: counts where no route fits.
     pub default_provider: Option<String>,
+    /// Zones that a provider may replace as a whole.
+    pub allow_zone_rewrite: Vec<Name>,
     /// How CAS is reached.
     pub cas: CasOptions,
     /// How records are seen.
@@ -103,6 +104,8 @@ pub struct Chosen {
     pub detailed_exit_code: bool,
     /// `--lease`.
     pub lease: Duration,
+    /// `--splay`: the longest random wait before a run.
+    pub splay: Option<Duration>,
     store: Option<Target>,
     out: Option<PathBuf>,
     places: Places,
@@ -120,22 +123,27 @@ impl Chosen {
             Some(given) if matches!(given.origin, Origin::File { .. }) => (None, given.texts.last().cloned()),
             given => (given.and_then(|given| given.texts.last().cloned()), None),
         };
+        let resolvers = layers.all("resolver", ResolverAddress::parse)?;
+        let stated = layers.all("authority", parse::authorities)?;
         let path = |name| layers.one(name, |text| Ok(PathBuf::from(text)));
         Ok(Self {
             provider,
             default_provider,
+            allow_zone_rewrite: layers.all("allow-zone-rewrite", Name::parse)?,
             cas: cas(layers)?,
             propagation: propagation::Options {
                 over_https: over_https(layers)?,
-                resolvers: layers.all("resolver", ResolverAddress::parse)?,
+                interceptor_probes: interceptor_probes(&resolvers, &stated),
+                resolvers,
                 vantage: layers.one("vantage", str::parse)?,
-                stated: layers.all("authority", parse::authorities)?,
+                stated,
                 policy: layers.one("policy", parse::policy)?.unwrap_or_default(),
                 ..propagation::Options::default()
             },
             detailed_exit_code: layers.flag("detailed-exit-code")?,
-            lease: layers.one("lease", lease)?.unwrap_or(store::LEASE),
-            store: place(layers)?,
+            lease: place::lease(layers)?,
+            splay: layers.one("splay", parse::duration)?,
+            store: place::store(layers)?,
             out: path("out")?,
             places,
             journey: journey::Options {
@@ -181,6 +189,16 @@ impl Chosen {
         &self.journey.permission
     }
 
+    /// `--propagation-timeout`, where it is given.
+    pub fn given_propagation_timeout(&self) -> Option<Duration> {
+        self.journey.patience.propagation
+    }
+
+    /// `--zone`, where it is given.
+    pub fn zones(&self) -> &[Name] {
+        if self.permission().zones_limit { &self.permission().zones } else { &[] }
+    }
+
     /// `--propagation-timeout`, or 15 minutes.
     pub fn propagation_timeout(&self) -> Duration {
         self.journey.patience.propagation.unwrap_or(PROPAGATION_TIMEOUT)
@@ -209,6 +227,19 @@ impl Chosen {
         self.store.clone().map_or_else(|| self.places.store().map(Target::File), Ok)
     }
 
+    /// The folder for copies of zones that a provider replaces whole: beside the store, or where that would be if it were a file.
+    ///
+    /// # Errors
+    /// As [`Chosen::store`].
+    pub fn zone_copies(&self) -> Result<PathBuf> {
+        let store = match self.store()? {
+            Target::File(path) => path,
+            // The copies are this machine's, for a person to look at.
+            Target::Postgres(_) => self.places.store()?,
+        };
+        Ok(store.with_file_name("zones"))
+    }
+
     /// The folder of all certificates.
     ///
     /// # Errors
@@ -224,6 +255,13 @@ fn over_https(layers: &Layers) -> Result<Vec<ResolverAddress>> {
         return Ok(Vec::new());
     }
     Ok(layers.one("vantage", str::parse)?.unwrap_or(Vantage::All).over_https())
+}
+
+/// Interceptors are looked for, except where the user states servers on loopback: then no network lies between.
+fn interceptor_probes(resolvers: &[ResolverAddress], stated: &[(Name, Vec<SocketAddr>)]) -> Vec<SocketAddr> {
+    let is_near = resolvers.iter().any(ResolverAddress::is_loopback)
+        || stated.iter().flat_map(|(_, addresses)| addresses).any(|address| address.ip().is_loopback());
+    if is_near { Vec::new() } else { propagation::NO_SERVERS.to_vec() }
 }
 
 fn colour(text: &str) -> Colour {
@@ -271,42 +309,6 @@ fn region(text: &str) -> Result<String> {
 fn source_ip(text: &str) -> Result<String> {
     let address: std::net::IpAddr = text.parse().map_err(|_| Error::config(format!("`{text}` is not an IP address")))?;
     Ok(address.to_string())
-}
-
-/// Where the store is, as the one or the other option says.
-fn place(layers: &Layers) -> Result<Option<Target>> {
-    let (stated, filed) = (layers.one("store", Target::parse)?, layers.one("store-file", place_in_file)?);
-    if stated.is_some() && filed.is_some() {
-        let origins =
-            ["store", "store-file"].map(|name| layers.get(name).map(|given| given.origin.to_string()).unwrap_or_default());
-        return Err(Error::config(format!("two places for the store: {} and {}", origins[0], origins[1]))
-            .with_hint("take one of them away"));
-    }
-    Ok(stated.or(filed))
-}
-
-fn place_in_file(path: &str) -> Result<Target> {
-    let wrong = |why: String, hint: String| Error::config(format!("`{path}` {why}")).with_hint(hint);
-    let unreadable = |error: std::io::Error| {
-        wrong(format!("cannot be read: {error}"), "name a file that holds one line: the store's URL".into())
-    };
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0 {
-        return Err(wrong("can be read by others, and holds a password".into(), format!("`chmod 600 {path}`")));
-    }
-    let target = Target::parse_private(&std::fs::read_to_string(path).map_err(unreadable)?)?;
-    if target == Target::File(PathBuf::new()) {
-        return Err(wrong("is empty".into(), "put the store's URL into it".into()));
-    }
-    Ok(target)
-}
-
-fn lease(text: &str) -> Result<Duration> {
-    let lease = parse::duration(text)?;
-    if lease < LEAST_LEASE {
-        return Err(Error::config(format!("`{text}` is too short: at least {} s", LEAST_LEASE.as_secs())));
-    }
-    Ok(lease)
 }
 
 fn permission(layers: &Layers, file: &ConfigFile) -> Result<Permission> {
@@ -407,7 +409,7 @@ mod tests {
         assert_eq!(parse::policy(text("policy")).unwrap(), Policy::default());
         assert_eq!(text("rate"), CasOptions::default().calls_per_second.to_string());
         assert_eq!(text("parallel"), options.parallel.to_string());
-        assert_eq!(parse::duration(text("lease")).unwrap(), store::LEASE);
+        assert_eq!(parse::duration(text("lease")).unwrap(), crate::store::LEASE);
     }
 
     #[test]

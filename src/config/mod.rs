@@ -5,6 +5,7 @@ pub mod file;
 pub mod layers;
 mod parse;
 pub mod paths;
+mod place;
 pub mod routing;
 pub mod settings;
 pub mod variables;

@@ -177,6 +177,14 @@ pub const SETTINGS: &[Setting] = &[
     list(',', Group::Guard, "zone", "ZONE", "Write in this zone and nowhere else; repeatable"),
     list(',', Group::Guard, "allow-name", "NAME", "Write at this name, though it is not the order's; repeatable"),
     flag(Group::Guard, "allow-apex", "Write at the apex of a zone"),
+    list(
+        ',',
+        Group::Guard,
+        "allow-zone-rewrite",
+        "ZONE",
+        "Let a provider that has no other way replace this zone as a whole; repeatable",
+    )
+    .details("Said once, it is remembered for the zone. A copy of the zone is kept beside the store before each write."),
     value(Group::Run, "timeout", "DURATION", "How long an order may take in all").default("75m").details(
         "Exit code 7 when the time is up; the next run goes on where this one stopped.",
     ),
@@ -184,7 +192,10 @@ pub const SETTINGS: &[Setting] = &[
     value(Group::Run, "poll-interval", "DURATION", "The longest step between two looks at an order").default("30s"),
     value(Group::Run, "parallel", "N", "Orders at the same time; 0: all").default("0"),
     flag(Group::Run, "dry-run", "Show what would be written where, and write nothing"),
-    flag(Group::Run, "no-wait", "Publish the records and leave; a later run goes on"),
+    flag(Group::Run, "no-wait", "Publish the records, see them, and leave; a later run goes on"),
+    value(Group::Run, "splay", "DURATION", "Wait at random up to so long before the run, for cron").details(
+        "So that many machines with the same line do not call at the same second. A signal ends the wait at once.",
+    ),
     flag(Group::Run, "no-follow", "Write at the challenge's own name, whatever CNAME stands there"),
     flag(Group::Run, "keep-record", "Leave the records in place; `record remove` or `clean --all` takes them away"),
     value(Group::Propagation, "policy", "POLICY", "When a record counts as visible").default("reachable").details(
@@ -235,7 +246,7 @@ pub const SETTINGS: &[Setting] = &[
         .choices(&["human", "json"]),
     flag(Group::Common, "detailed-exit-code", "Exit with 10 instead of 0 where something new was issued"),
     count(Group::Common, "verbose", "Say more; twice: say everything").short('v'),
-    flag(Group::Common, "quiet", "Say nothing but errors and what was asked for").short('q'),
+    flag(Group::Common, "quiet", "Say nothing but errors, one line each, and what was asked for").short('q'),
     value(Group::Common, "color", "WHEN", "Colours").default("auto").choices(&["auto", "always", "never"]),
 ];
 

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
+    failpoint,
     name::Name,
 };
 
@@ -98,6 +99,19 @@ pub(super) fn write(pair: &Pair, target: &Target, step: &mut dyn FnMut(&str) -> 
     })
 }
 
+/// Whether [`write`] would change nothing: the pair is on disk, and `live` holds it or a newer one.
+pub(super) fn is_there(pair: &Pair, target: &Target) -> bool {
+    let Ok(name) = folder_name(pair, target) else { return false };
+    let parent = target.out.join(name);
+    let live = parent.join("live");
+    match find(&parent, pair) {
+        Found::Same(folder) => {
+            fs::read_link(&live).is_ok_and(|link| Some(link.as_os_str()) == folder.file_name()) || holds_newer(&live, pair)
+        }
+        Found::Free(_) => false,
+    }
+}
+
 enum Found {
     /// The pair is there already.
     Same(PathBuf),
@@ -137,7 +151,7 @@ fn holds_newer(live: &Path, pair: &Pair) -> bool {
     let has_key = pair.private_key.is_none() || live.join("privkey.pem").is_file();
     has_key
         && current.is_some_and(|(names, not_before, not_after)| {
-            same_names(&names, &pair.names) && not_before > pair.not_before && not_after > jiff::Timestamp::now()
+            same_names(&names, &pair.names) && not_before > pair.not_before && not_after > failpoint::now()
         })
 }
 
@@ -164,7 +178,7 @@ fn place(pair: &Pair, target: &Target, folder: &Path, step: &mut dyn FnMut(&str)
         serial: pair.serial.clone(),
         not_before: pair.not_before,
         not_after: pair.not_after,
-        delivered: jiff::Timestamp::now(),
+        delivered: failpoint::now(),
     };
     let about = serde_json::to_string_pretty(&about).unwrap_or_default() + "\n";
     let fullchain = format!("{}{}", pair.certificate, pair.chain);

@@ -4,23 +4,17 @@ use std::{
     collections::VecDeque,
     io,
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
-use tokio::{
-    io::AsyncReadExt,
-    net::unix::pipe::Receiver,
-    process::{Child, Command},
-    time::{Instant, sleep, timeout_at},
-};
+use tokio::process::Command;
 
 use super::Delivered;
 use crate::{
     environment::Environment,
     error::{Error, ErrorKind, Result},
     order::OrderId,
+    process::{self, Ended, Failure, Limits, Streams},
     secret::{Redactor, Secret},
 };
 
@@ -35,9 +29,6 @@ const SHOWN_CHARACTERS: usize = 500;
 
 /// How long a hook whose time is up may take to end by itself.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// How long output may still come after the hook has ended, from something that it left running.
-const AFTERWARDS: Duration = Duration::from_millis(100);
 
 /// What runs after a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,41 +83,23 @@ pub async fn run_hook(
     command.env_clear();
     command.envs(environment.iter().filter(|(name, _)| !hidden.iter().any(|hidden| hidden == name)));
     command.envs(variables(delivered, order));
-    let (mut group, output) = start(command).map_err(|error| cannot_start(&title, error))?;
-    let mut output = Output::new(output);
-    let deadline = Instant::now() + timeout;
-    let status = loop {
-        tokio::select! {
-            status = group.0.wait() => break Some(status),
-            () = output.read() => {}
-            () = tokio::time::sleep_until(deadline) => break None,
+    let mut output = Output::default();
+    let ended = process::run(command, Streams::Both, Limits { timeout, grace: GRACE }, &mut |piece| output.keep(piece)).await;
+    let status = match ended {
+        Ok(Ended::Exited(status)) => status,
+        Ok(Ended::TimedOut) => {
+            let said = output.last_lines(environment, hidden);
+            return Err(fail(format!("did not end within {} and was ended: {said}", shown(timeout))));
         }
+        Err(Failure::Start(error)) => return Err(cannot_start(&title, error)),
+        Err(Failure::Wait(error)) => return Err(fail(format!("cannot be waited for: {error}"))),
+        Err(Failure::TooMuch) => return Err(fail("said too much".to_owned())),
     };
-    let Some(status) = status else {
-        group.end().await;
-        let said = output.last_lines(environment, hidden);
-        return Err(fail(format!("did not end within {} and was ended: {said}", shown(timeout))));
-    };
-    let status: ExitStatus = status.map_err(|error| fail(format!("cannot be waited for: {error}")))?;
-    // What is in the pipe already; not more, since something that the hook left running may hold it open.
-    let afterwards = Instant::now() + AFTERWARDS;
-    while timeout_at(afterwards, output.read_some()).await.unwrap_or_default() {}
     if status.success() {
         tracing::info!("{title} ended well: {}", output.last_lines(environment, hidden));
         return Ok(());
     }
     Err(fail(format!("failed ({status}): {}", output.last_lines(environment, hidden))))
-}
-
-fn start(mut command: Command) -> io::Result<(Group, Receiver)> {
-    // One pipe for both, so that lines stay in their order.
-    let (reader, writer) = io::pipe()?;
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
-    let child = command.spawn()?;
-    // Our ends for writing are closed with the command.
-    drop(command);
-    let group = Group(child);
-    Ok((group, Receiver::from_owned_fd(reader.into())?))
 }
 
 fn cannot_start(title: &str, error: io::Error) -> Error {
@@ -165,77 +138,17 @@ fn variables(delivered: &Delivered, order: &OrderId) -> Vec<(&'static str, Strin
     all
 }
 
-/// A child in a process group of its own, which is killed with everything in it on drop, unless the child was waited for.
-struct Group(Child);
-
-impl Group {
-    /// Asks the group to end, and kills what is left of it.
-    async fn end(&mut self) {
-        self.signal(Signal::TERM);
-        let deadline = Instant::now() + GRACE;
-        while !self.has_ended() && Instant::now() < deadline {
-            sleep(Duration::from_millis(10)).await;
-        }
-        // Before the child is waited for: until then its id, which is the group's, cannot belong to somebody else.
-        self.signal(Signal::KILL);
-        let _ = self.0.wait().await;
-    }
-
-    /// Whether the child has ended; it stays to be waited for.
-    fn has_ended(&self) -> bool {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        self.id().is_none_or(|id| !matches!(waitid(WaitId::Pid(id), options), Ok(None)))
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(id) = self.id() {
-            // Fails where nobody is left.
-            let _ = kill_process_group(id, signal);
-        }
-    }
-
-    /// The id of the child, `None` once it was waited for.
-    fn id(&self) -> Option<Pid> {
-        self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
-    }
-}
-
-/// What a hook says: read so that it never waits for us, kept up to a bound.
-struct Output {
-    pipe: Receiver,
-    kept: VecDeque<u8>,
-    is_at_end: bool,
-    buffer: Vec<u8>,
-}
+/// What a hook says: its end.
+#[derive(Default)]
+struct Output(VecDeque<u8>);
 
 impl Output {
-    fn new(pipe: Receiver) -> Self {
-        Self { pipe, kept: VecDeque::new(), is_at_end: false, buffer: vec![0; 16 * 1024] }
-    }
-
-    /// Reads until it is dropped. Whatever was read is kept.
-    async fn read(&mut self) {
-        while self.read_some().await {}
-        std::future::pending::<()>().await;
-    }
-
-    /// Reads once; false at the end.
-    async fn read_some(&mut self) -> bool {
-        if self.is_at_end {
-            return false;
-        }
-        let count = self.pipe.read(&mut self.buffer).await.unwrap_or_default();
-        self.is_at_end = count == 0;
-        self.kept.extend(&self.buffer[..count]);
-        let excess = self.kept.len().saturating_sub(KEPT_OUTPUT);
-        self.kept.drain(..excess);
-        count > 0
+    /// Keeps a piece, and never has enough.
+    fn keep(&mut self, piece: &[u8]) -> bool {
+        self.0.extend(piece);
+        let excess = self.0.len().saturating_sub(KEPT_OUTPUT);
+        self.0.drain(..excess);
+        true
     }
 
     /// The last lines for an error or a log: without the values of the hidden variables, and without control characters.
@@ -244,7 +157,7 @@ impl Output {
         for value in hidden.iter().filter_map(|name| environment.get(name)) {
             redactor.learn(&Secret::new(value));
         }
-        let text = redactor.redact(&String::from_utf8_lossy(self.kept.make_contiguous()));
+        let text = redactor.redact(&String::from_utf8_lossy(self.0.make_contiguous()));
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let last = lines[lines.len().saturating_sub(SHOWN_LINES)..].join(" / ");
         let length = last.chars().count();

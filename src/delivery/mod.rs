@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 pub use self::hook::{Hook, run_hook};
 use crate::{
     error::Result,
+    failpoint,
     name::Name,
     order::{Bundle, OrderId},
 };
@@ -70,8 +71,20 @@ pub fn check_name(name: &str) -> Result<()> {
 /// # Errors
 /// `ErrorKind::Delivery`: a pair that does not fit (what and why), or files that cannot be written. `live` stays as it was.
 pub fn deliver(bundle: &Bundle, target: &Target) -> Result<Delivered> {
-    let pair = pair::verify(bundle, &target.domains, jiff::Timestamp::now())?;
-    files::write(&pair, target, &mut |_| Ok(()))
+    let pair = pair::verify(bundle, &target.domains, failpoint::now())?;
+    files::write(&pair, target, &mut |step| {
+        failpoint::reach(match step {
+            "write" => "files.write",
+            "place" => "files.place",
+            _ => "files.live",
+        });
+        Ok(())
+    })
+}
+
+/// Whether [`deliver`] would write nothing. Reads a few small files.
+pub fn is_there(bundle: &Bundle, target: &Target) -> bool {
+    pair::verify(bundle, &target.domains, failpoint::now()).is_ok_and(|pair| files::is_there(&pair, target))
 }
 
 #[cfg(test)]

@@ -24,6 +24,9 @@ pub struct Cleaned {
 /// # Errors
 /// Where the journal cannot be read; what concerns one entry is in its [`Cleaned::outcome`].
 pub async fn clean(surroundings: &Surroundings, all: bool, dry_run: bool) -> Result<Vec<Cleaned>> {
+    if !dry_run {
+        withdraw::recover(surroundings).await?;
+    }
     let mut cleaned = Vec::new();
     for entry in surroundings.store.entries().await? {
         let mut kept = None;
@@ -70,6 +73,10 @@ async fn still_needed(
         return Ok(Some(format!("a run works on {holder}")));
     };
     locks.push(lock);
+    if holder.is_trial() {
+        // Nobody holds it any more: it was killed.
+        return Ok(None);
+    }
     let origin = surroundings.source.origin();
     let Some(id) = holder.as_str().strip_prefix(origin).and_then(|rest| rest.strip_prefix('/')) else {
         return Ok((!all).then(|| format!("{holder} is an order of another source; `clean --all` takes it away")));

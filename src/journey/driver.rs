@@ -27,6 +27,9 @@ const LEAST_READ: Duration = Duration::from_secs(1);
 /// How long a write that is under way may go on after the user asked to stop: then its outcome is known, and it can be withdrawn.
 const FINISH_WRITING: Duration = Duration::from_secs(5);
 
+/// How long withdrawing may take once the order's own time is up.
+const WITHDRAW_LATE: Duration = Duration::from_secs(10);
+
 /// What all orders of one run share.
 pub(super) struct Run<'a> {
     pub(super) surroundings: &'a Surroundings,
@@ -129,10 +132,16 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// When the order has had all the time that the user gives it.
+    fn time_is_up(&self) -> Instant {
+        self.began + self.run.options.patience.order
+    }
+
     async fn read(&self) -> Result<machine::Event> {
+        failpoint::reach("read.before");
         let source = &self.run.surroundings.source;
         // A source that never ends its reply must not outlast the order's own time.
-        let deadline = (self.began + self.run.options.patience.order).max(Instant::now() + LEAST_READ);
+        let deadline = self.time_is_up().max(Instant::now() + LEAST_READ);
         tokio::select! {
             biased;
             () = self.run.stop.stop.cancelled() => Ok(self.stopped()),
@@ -149,6 +158,7 @@ impl<'a> Driver<'a> {
     /// Tells what is new about the order, keeps what a later run must know, and ends early where the run was not to touch it.
     async fn look_at(&mut self, order: &Order) -> Result<Option<Outcome>> {
         let run = self.run;
+        failpoint::reach("read.after");
         let word = order.state.word();
         if self.order.is_none() && !self.concerns(order) {
             return Ok(Some(Outcome::NothingToDo));
@@ -203,10 +213,12 @@ impl<'a> Driver<'a> {
         // A later run must know the order before the first record is out.
         self.remember(|_| ()).await?;
         let plans = challenges.iter().map(|challenge| publish::plan(self.run.surroundings, self.run.options, &order, challenge));
+        let too_late = self.time_is_up().max(Instant::now() + LEAST_READ);
         let planned = tokio::select! {
             biased;
             () = self.run.stop.stop.cancelled() => return Ok(self.stopped()),
             planned = try_join_all(plans) => planned,
+            () = tokio::time::sleep_until(too_late) => Err(Error::provider("the provider did not answer in time")),
         };
         let mut planned = match planned {
             Ok(planned) => planned,
@@ -241,9 +253,11 @@ impl<'a> Driver<'a> {
             stop.cancelled().await;
             tokio::time::sleep(FINISH_WRITING).await;
         };
+        let too_late = self.time_is_up().max(Instant::now()) + FINISH_WRITING;
         let written = tokio::select! {
             written = writes => written,
             () = stopped_late => return Err(Error::new(ErrorKind::Interrupted, "interrupted while writing")),
+            () = tokio::time::sleep_until(too_late) => return Err(Error::provider("the provider did not answer in time")),
         };
         let mut failure = None;
         for (planned, written) in planned.iter().zip(written) {
@@ -296,9 +310,11 @@ impl<'a> Driver<'a> {
                 let wrote = wrote_at.iter().find(|(record, _)| *record == planned.record).map(|(_, at)| *at);
                 sight::see(run, id, planned, wrote)
             });
+            failpoint::reach("visible.before");
             if let Err(error) = try_join_all(waits).await {
                 return machine::Event::NotVisible(error);
             }
+            failpoint::reach("visible.after");
             if let Some(order) = order
                 && let Err(error) = run.surroundings.source.in_place(&order).await
             {
@@ -346,7 +362,9 @@ impl<'a> Driver<'a> {
         // Before the files: whoever dies right after them leaves a hook to run.
         let has_hooks = !options.hooks.is_empty();
         let was_due = self.memory.as_ref().is_some_and(|memory| memory.hook_pending);
-        self.remember(|memory| memory.hook_pending |= has_hooks).await?;
+        // What is there already is no news: a run that dies now must not call them once more.
+        let is_news = has_hooks && !delivery::is_there(&bundle, &target);
+        self.remember(|memory| memory.hook_pending |= is_news).await?;
         failpoint::reach("deliver.before");
         let delivered = tokio::task::spawn_blocking(move || delivery::deliver(&bundle, &target))
             .await
@@ -372,10 +390,13 @@ impl<'a> Driver<'a> {
         let run = self.run;
         let withdrawing = async {
             let removal = withdraw::withdraw_all(run.surroundings, &self.holder, Some(self.id));
-            let grace = *run.stop.grace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if !run.stop.stop.is_cancelled() {
+            let grace = if run.stop.stop.is_cancelled() {
+                *run.stop.grace.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+            } else if self.time_is_up() <= Instant::now() {
+                WITHDRAW_LATE
+            } else {
                 return removal.await;
-            }
+            };
             let too_long = || {
                 Error::new(ErrorKind::Interrupted, format!("records could not be removed within {} s", grace.as_secs()))
                     .with_hint("the journal knows them: `dv-verify clean` removes them")
@@ -432,6 +453,7 @@ impl<'a> Driver<'a> {
         if seen || self.memory.is_some() {
             self.remember(|memory| memory.finished = finished).await?;
         }
+        failpoint::reach("end.after-finished");
         match ending {
             Ending::Well(outcome) => Ok(outcome),
             Ending::Badly(error) => Err(error),

@@ -72,7 +72,7 @@ pub(crate) enum Ending {
 pub(crate) struct Terms {
     /// Whether the user named the order.
     pub(crate) named: bool,
-    /// `--no-wait`.
+    /// `--no-wait`: the run leaves once the records are visible.
     pub(crate) no_wait: bool,
     /// How long to wait for what.
     pub(crate) patience: Patience,
@@ -128,10 +128,12 @@ impl State {
         match event {
             Event::Due => self.when_due(now),
             Event::Read(order) => self.when_read(order, now),
-            Event::ReadFailed(error) if error.retry() == Retry::Never || self.terms.no_wait => Action::End(Ending::Badly(error)),
+            Event::ReadFailed(error) if error.retry() == Retry::Never || (self.terms.no_wait && !self.is_watching()) => {
+                Action::End(Ending::Badly(error))
+            }
             Event::ReadFailed(error) => {
                 self.last_failure = Some(error.to_string());
-                self.wait(FOR_SOURCE, Some(&error), now)
+                self.wait(if self.terms.no_wait { FOR_VISIBILITY } else { FOR_SOURCE }, Some(&error), now)
             }
             Event::Published => self.when_published(now),
             // Nothing is left behind: what was written, or may have been, is withdrawn.
@@ -211,7 +213,8 @@ impl State {
 
     /// Waits for the next look at the order, or ends where the patience for what is missing is at its end.
     fn wait(&mut self, reason: &'static str, error: Option<&Error>, now: Duration) -> Action {
-        if self.terms.no_wait {
+        // With `--no-wait` the records are seen before the run leaves: what nobody sees, the CA does not see either.
+        if self.terms.no_wait && reason != FOR_VISIBILITY {
             return Action::End(Ending::Well(Outcome::LeftWaiting));
         }
         self.reason = reason;
@@ -225,6 +228,11 @@ impl State {
         }
         self.looks = self.looks.saturating_add(1);
         Action::Wait { until: (now + delay).min(deadline), reason }
+    }
+
+    /// Whether records are out that are not visible yet.
+    fn is_watching(&self) -> bool {
+        !self.published.is_empty() && !self.visible
     }
 
     /// Whether the answer may come any moment, so that looks are close together.

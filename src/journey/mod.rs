@@ -11,7 +11,7 @@ use crate::{
     name::Name,
     order::{OrderId, OrderSource},
     propagation::Propagation,
-    provider::DnsProvider,
+    provider::{DnsProvider, Zone},
     record::Record,
     store::Store,
 };
@@ -25,12 +25,14 @@ mod person;
 mod publish;
 mod run;
 mod sight;
+mod trial;
 mod withdraw;
 
 pub use clean::{Cleaned, clean};
 use event::{Observer, Outcome};
 pub use person::{add_record, remove_record};
 pub use run::run;
+pub use trial::{Step, Trial, trial};
 
 /// The record that a challenge of an order asks for; `base_domain` is what relative names are relative to where nothing else says.
 ///
@@ -62,6 +64,13 @@ pub struct Routed {
     pub instance: String,
     /// The provider.
     pub provider: Arc<dyn DnsProvider>,
+}
+
+impl Routed {
+    /// The zone of the provider's account that holds `name`; an error names the instance.
+    async fn locate(&self, name: &Name) -> Result<Zone> {
+        self.provider.locate(name).await.map_err(|error| error.context(format!("provider `{}`", self.instance)))
+    }
 }
 
 /// What a run works with.
@@ -133,7 +142,7 @@ pub struct Options {
     pub patience: Patience,
     /// `--dry-run`: show what would be written where, write nothing.
     pub dry_run: bool,
-    /// `--no-wait`: publish, then leave.
+    /// `--no-wait`: publish, see the records, then leave.
     pub no_wait: bool,
     /// `--wait-negative`: a record counts as visible only once no resolver remembers that it was not there.
     pub wait_negative: bool,

@@ -17,8 +17,7 @@ pub async fn add_record(surroundings: &Surroundings, record: &Record, permission
     let routed = surroundings.routing.route(&record.name)?;
     let capabilities = routed.provider.capabilities();
     publish::require_type(&routed, &capabilities, record.record_type)?;
-    let zone =
-        routed.provider.locate(&record.name).await.map_err(|error| error.context(format!("provider `{}`", routed.instance)))?;
+    let zone = routed.locate(&record.name).await?;
     // The person says the name, so that only the apex needs a second word.
     let permission = Permission { names: vec![record.name.clone()], ..permission.clone() };
     let request = guard::Request {
@@ -46,11 +45,7 @@ pub async fn remove_record(surroundings: &Surroundings, record: &Record) -> Resu
     let known: Vec<_> = entries.iter().filter(|entry| entry.record == *record).collect();
     if known.is_empty() {
         let routed = surroundings.routing.route(&record.name)?;
-        let zone = routed
-            .provider
-            .locate(&record.name)
-            .await
-            .map_err(|error| error.context(format!("provider `{}`", routed.instance)))?;
+        let zone = routed.locate(&record.name).await?;
         routed
             .provider
             .withdraw(&zone, record, None)

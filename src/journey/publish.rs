@@ -11,7 +11,7 @@ use crate::{
     propagation::Verdict,
     provider::{Capabilities, Found, Handle, Zone},
     record::{Record, RecordType},
-    store::{Holder, Intent, Lock, LockKey},
+    store::{Holder, Intent, Lock, LockKey, Note},
 };
 
 /// How long a write waits for another run that writes at the same name.
@@ -68,8 +68,7 @@ pub(super) async fn plan(
     let routed = surroundings.routing.route(&record.name)?;
     let capabilities = routed.provider.capabilities();
     require_type(&routed, &capabilities, record.record_type)?;
-    let zone =
-        routed.provider.locate(&record.name).await.map_err(|error| error.context(format!("provider `{}`", routed.instance)))?;
+    let zone = routed.locate(&record.name).await?;
     let request = guard::Request {
         name: &asked.name,
         target: &record.name,
@@ -149,13 +148,24 @@ pub(super) async fn publish(
     let key = lock_key(&routed.instance, &provider.capabilities(), zone, &record.name);
     let lock = surroundings.store.lock(&key, LOCK_PATIENCE).await?;
     let found = provider.find(zone, record).await.map_err(at_provider)?;
+    // What an earlier run noted is ours, even where its journal was lost since.
+    let is_ours = surroundings.store.is_noted(&routed.instance, record);
     let was_there = match found {
+        _ if is_ours => false,
         Found::Present(_) => true,
         Found::Absent => false,
         Found::CannotTell => is_served(surroundings, record).await,
     };
     let intent = Intent { provider: routed.instance.clone(), zone: zone.clone(), record: record.clone(), was_there };
     failpoint::reach("publish.before-intent");
+    if !was_there {
+        surroundings.store.note(&Note {
+            provider: intent.provider.clone(),
+            zone: intent.zone.clone(),
+            record: intent.record.clone(),
+            is_kept: holders.iter().any(Holder::is_person),
+        })?;
+    }
     let mut entry = None;
     for holder in holders {
         entry = Some(surroundings.store.intend(&intent, holder).await?);

@@ -72,6 +72,9 @@ pub async fn run(surroundings: &Surroundings, options: &Options, stop: &Stop) ->
 
 /// Withdraws records without a holder: what a run left that died, or a provider that failed, at the last step; and what was written too late.
 pub(super) async fn withdraw_leftovers(surroundings: &Surroundings) {
+    if let Err(error) = withdraw::recover(surroundings).await {
+        surroundings.observer.event(&Event::Warning { order: None, message: &error.to_string(), hint: error.hint() });
+    }
     let entries = surroundings.store.entries().await.unwrap_or_default();
     let late = Holder::late_write();
     for entry in entries.iter().filter(|entry| entry.holders.iter().all(|holder| *holder == late)) {

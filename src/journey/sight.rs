@@ -15,19 +15,20 @@ use crate::{
 /// The least time that propagation gets.
 const LEAST_PROPAGATION: Duration = Duration::from_secs(15 * 60);
 
+/// How long a record may take to be visible: what the user says, else max(15 min, twice the provider's usual delay).
+pub(super) fn patience(given: Option<Duration>, usual_delay: Option<Duration>) -> Duration {
+    given.unwrap_or_else(|| LEAST_PROPAGATION.max(usual_delay.unwrap_or_default().saturating_mul(2)))
+}
+
 /// Waits until one record is visible, tells it, asks the resolvers, and keeps the measured delay.
 pub(super) async fn see(run: &Run<'_>, id: &OrderId, planned: &Planned, wrote: Option<Instant>) -> Result<()> {
     let Surroundings { propagation, store, observer, .. } = run.surroundings;
     let usual_delay = planned.routed.provider.capabilities().usual_delay;
     let measured = store.delays(&planned.zone.name, &planned.routed.instance).await.unwrap_or_default();
-    let patience = run
-        .options
-        .patience
-        .propagation
-        .unwrap_or_else(|| LEAST_PROPAGATION.max(usual_delay.unwrap_or_default().saturating_mul(2)));
+    let patience = patience(run.options.patience.propagation, usual_delay);
     let mut told: Option<Round> = None;
     let mut tell = |round: &Round| {
-        let news = told.as_ref().is_none_or(|told| verdicts(told) != verdicts(round));
+        let news = told.as_ref().is_none_or(|told| verdicts(told) != verdicts(round) || told.network != round.network);
         if news {
             observer.event(&Event::Verdicts { order: Some(id), round });
             told = Some(round.clone());

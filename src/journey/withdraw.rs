@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Result},
     failpoint,
     order::OrderId,
-    store::{Entry, Holder},
+    store::{Entry, Holder, Intent, Note},
 };
 
 /// How long a removal waits for another run that writes at the same name.
@@ -62,6 +62,7 @@ pub(super) async fn withdraw(
     }
     if !capabilities.removal {
         kept("this provider cannot remove records");
+        store.erase_note(&entry.provider, &entry.record);
         return store.forget(entry.id).await;
     }
     lock.confirm().await?;
@@ -72,8 +73,39 @@ pub(super) async fn withdraw(
         .map_err(|error| left_behind(entry, error))?;
     failpoint::reach("withdraw.after-removal");
     store.forget(entry.id).await?;
+    if store.entry(entry.id).await?.is_none() {
+        store.erase_note(&entry.provider, &entry.record);
+    }
     failpoint::reach("withdraw.after-forget");
     surroundings.observer.event(&Event::Withdrawn { order, record: &entry.record, provider: &entry.provider, kept: None });
+    Ok(())
+}
+
+/// Takes up again what the notes know and the journal does not: it was damaged, or lost what was written to it last. Such a record is an
+/// entry that nobody holds. What a person wanted kept stays.
+pub(super) async fn recover(surroundings: &Surroundings) -> Result<()> {
+    let store = &surroundings.store;
+    let is_known = |entries: &[Entry], note: &Note| {
+        entries.iter().any(|entry| entry.record == note.record && entry.provider == note.provider)
+    };
+    let entries = store.entries().await?;
+    for note in store.notes().into_iter().filter(|note| !note.is_kept && !is_known(&entries, note)) {
+        // Where the instance is no longer configured, the note waits.
+        let Ok(routed) = surroundings.routing.instance(&note.provider) else { continue };
+        let key = lock_key(&note.provider, &routed.provider.capabilities(), &note.zone, &note.record.name);
+        let Some(_lock) = store.try_lock(&key).await? else { continue };
+        // Under the lock: whoever noted it a moment ago has journaled it by now.
+        if is_known(&store.entries().await?, &note) {
+            continue;
+        }
+        let message =
+            format!("{} {} was ours, and the journal did not know it any more", note.record.record_type, note.record.name);
+        surroundings.observer.event(&Event::Warning { order: None, message: &message, hint: None });
+        let intent = Intent { provider: note.provider, zone: note.zone, record: note.record, was_there: false };
+        let nobody = Holder::person();
+        let entry = store.intend(&intent, &nobody).await?;
+        store.release(entry.id, &nobody).await?;
+    }
     Ok(())
 }
 

@@ -166,6 +166,11 @@ impl Shared {
         self.with_addresses(&cut).await
     }
 
+    /// Whether the user stated who answers for this name.
+    pub(crate) fn is_stated(&self, name: &Name) -> bool {
+        self.stated(name).is_some()
+    }
+
     /// The authorities that the user stated for the longest zone that holds the name.
     fn stated(&self, name: &Name) -> Option<Delegation> {
         let (zone, addresses) = self

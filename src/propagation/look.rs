@@ -7,15 +7,16 @@ use hickory_proto::rr::RecordType as WireType;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Delegation, Observation, Round,
+    Delegation, Network, Observation, Round,
     message::{Checking, Question},
+    network::Scout,
     peer::Asked,
     policy::{Judgement, Standing, judge},
     shared::Shared,
-    verdict::judge as judge_answer,
+    verdict::{Verdict, judge as judge_answer},
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     record::{Record, RecordType},
 };
 
@@ -39,6 +40,8 @@ pub(super) struct Looking {
     pub(super) record: Record,
     pub(super) delegation: Arc<Delegation>,
     pub(super) begun: Instant,
+    /// Why the servers cannot be asked from here.
+    pub(super) network: Option<Network>,
     standings: Vec<Standing>,
     round_trips: Vec<Option<Duration>>,
 }
@@ -46,7 +49,15 @@ pub(super) struct Looking {
 impl Looking {
     pub(super) fn new(shared: Arc<Shared>, record: Record, delegation: Arc<Delegation>, begun: Instant) -> Self {
         let count = delegation.authorities.len();
-        Self { shared, record, delegation, begun, standings: vec![Standing::default(); count], round_trips: vec![None; count] }
+        Self {
+            shared,
+            record,
+            delegation,
+            begun,
+            network: None,
+            standings: vec![Standing::default(); count],
+            round_trips: vec![None; count],
+        }
     }
 
     /// Asks one authority. Holds nothing of `self`, so that answers can be taken in while others are under way.
@@ -82,7 +93,21 @@ impl Looking {
 
     pub(super) fn judgement(&self) -> Judgement {
         let policy = self.shared.options.policy;
-        judge(policy, &self.delegation.authorities, &self.standings, &self.delegation.left_out)
+        let judgement = judge(policy, &self.delegation.authorities, &self.standings, &self.delegation.left_out);
+        match &self.network {
+            Some(network) => judgement.under(network),
+            None => judgement,
+        }
+    }
+
+    /// The longest round trip of all answers.
+    pub(super) fn slowest(&self) -> Duration {
+        self.round_trips.iter().flatten().max().copied().unwrap_or_default()
+    }
+
+    /// Whether every authority was asked and none gave any usable answer.
+    pub(super) fn is_silent(&self) -> bool {
+        self.standings.iter().all(|standing| matches!(standing.verdict, Some(Verdict::Unreachable(_))))
     }
 
     /// With an impatient time-out the rounds of a dead server are close together too.
@@ -109,26 +134,41 @@ impl Looking {
             visible: judgement.visible,
             waited: self.begun.elapsed(),
             explanation: judgement.explanation.clone(),
+            network: self.network.clone(),
         }
     }
 }
 
 /// One look: every authority once; the failing ones up to three times where the verdict hangs on them alone.
 pub(super) async fn look(shared: &Arc<Shared>, record: &Record) -> Result<Round> {
-    let begun = Instant::now();
-    let delegation = shared.delegation(&record.name).await?;
-    let mut looking = Looking::new(Arc::clone(shared), record.clone(), delegation, begun);
+    let mut scout = Scout::new(shared);
+    let asking = async {
+        let begun = Instant::now();
+        let delegation = shared.delegation(&record.name).await?;
+        let mut looking = Looking::new(Arc::clone(shared), record.clone(), delegation, begun);
+        ask_all(&mut looking).await;
+        Ok::<_, Error>(looking)
+    };
+    let mut looking = scout.beside(asking).await?;
+    scout.dispel(looking.slowest()).await;
+    if looking.is_silent() {
+        scout.inquire(&looking.delegation.zone, &record.name).await;
+    }
+    looking.network = scout.network().cloned();
+    let judgement = looking.judgement();
+    Ok(looking.round(&judgement))
+}
+
+async fn ask_all(looking: &mut Looking) {
     let mut asked: Vec<usize> = (0..looking.standings.len()).collect();
-    for round in 1.. {
+    for round in 1..=ROUNDS {
         for (index, answer) in join_all(asked.iter().map(|index| looking.ask(*index, None))).await {
             looking.take(index, answer);
         }
-        let judgement = looking.judgement();
-        if !judgement.may_follow_from_failures || round >= ROUNDS {
-            return Ok(looking.round(&judgement));
+        if !looking.judgement().may_follow_from_failures || round == ROUNDS {
+            return;
         }
-        asked.retain(|index| looking.standing(*index).verdict.as_ref().is_some_and(super::Verdict::is_failure));
+        asked.retain(|index| looking.standing(*index).verdict.as_ref().is_some_and(Verdict::is_failure));
         sleep(looking.spacing()).await;
     }
-    unreachable!("the loop above returns in its last round")
 }

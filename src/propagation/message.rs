@@ -51,12 +51,14 @@ pub(crate) struct Manners {
     pub(crate) edns: bool,
     /// Our client cookie, and the server's behind it once it sent one (RFC 7873).
     pub(crate) cookie: Vec<u8>,
+    /// Whether TCP answered while UDP was silent, so that it need not be waited for.
+    pub(crate) udp_is_lost: bool,
 }
 
 impl Manners {
     /// Of a server that was never asked.
     pub(crate) fn unknown() -> Self {
-        Self { edns: true, cookie: rand::random::<[u8; CLIENT_COOKIE]>().to_vec() }
+        Self { edns: true, cookie: rand::random::<[u8; CLIENT_COOKIE]>().to_vec(), udp_is_lost: false }
     }
 
     /// Takes the server's cookie from an answer. Whether there was one that is new.

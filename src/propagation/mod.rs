@@ -14,10 +14,12 @@ use crate::{
 };
 
 mod delegation;
+mod differences;
 mod explain;
 mod fellows;
 mod look;
 mod message;
+mod network;
 mod peer;
 mod placement;
 mod policy;
@@ -37,7 +39,8 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use explain::{ExplainContext, Explanation, Finding, NO_SERVER, Severity};
+pub use explain::{ExplainContext, Explanation, Finding, Severity};
+pub use network::{NO_SERVERS, Network};
 pub use resolvers::{ResolverAddress, Vantage};
 pub use verdict::Verdict;
 
@@ -78,6 +81,9 @@ pub struct Options {
     /// Resolvers for discovery where those above give no answer, as on networks that block port 53; [`Vantage::over_https`] has
     /// some. Empty: none.
     pub over_https: Vec<ResolverAddress>,
+    /// Addresses without any server, such as [`NO_SERVERS`]: what answers from there intercepts DNS, and nothing is visible then. Empty:
+    /// interceptors are not looked for, as in a laboratory on loopback.
+    pub interceptor_probes: Vec<SocketAddr>,
     /// Whom to trust as resolver over TLS and HTTPS; `None`: the CAs that the system trusts.
     pub tls: Option<Arc<rustls::ClientConfig>>,
 }
@@ -93,6 +99,7 @@ impl Default for Options {
             resolvers: Vec::new(),
             vantage: None,
             over_https: Vec::new(),
+            interceptor_probes: Vec::new(),
             tls: None,
         }
     }
@@ -171,6 +178,8 @@ pub struct Round {
     pub waited: Duration,
     /// Why it is not visible yet, or what is risky though it is; one sentence for people.
     pub explanation: Option<String>,
+    /// Why the servers cannot be asked from here, where that is so. Never with `visible`.
+    pub network: Option<Network>,
 }
 
 /// What is known about when the record will be there.
@@ -264,10 +273,21 @@ impl Propagation {
         resolvers::ask(&self.shared, record).await
     }
 
+    /// What the resolvers that can be asked over HTTPS say, over HTTPS: for networks in which the authorities cannot be asked
+    /// ([`Round::network`]). It proves nothing, and makes a resolver that does not know the record remember that; so only by choice.
+    pub async fn resolvers_over_https(&self, record: &Record) -> Vec<ResolverReport> {
+        resolvers::ask_over_https(&self.shared, record).await
+    }
+
+    /// How the name servers of the zone that holds `name` differ as the zone above and the zone itself name them, and how glue differs
+    /// from the addresses that the zone has; one sentence each. Empty where they agree, or where one side cannot be asked.
+    pub async fn differences(&self, name: &Name) -> Vec<String> {
+        differences::between_parent_and_child(&self.shared, name).await
+    }
+
     /// Walks from the zone above down to the record, and says what is wrong and what to do. Without a record, any TXT value counts.
     ///
-    /// Never fails: what cannot be asked is a finding. Each question has its time-out; a name whose every server is dead takes
-    /// about half a minute. Resolvers are asked for the name only where all authorities that answer show the record.
+    /// Never fails: what cannot be asked is a finding. Ends at the deadline of the context, with what is known by then. Resolvers are asked for the name only where all authorities that answer show the record.
     pub async fn explain(&self, name: &Name, record: Option<&Record>, context: &ExplainContext) -> Explanation {
         explain::explain(&self.shared, name, record, context).await
     }

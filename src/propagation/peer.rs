@@ -17,12 +17,16 @@ use super::{
     verdict::Verdict,
 };
 
-/// At most twenty questions a second to one address, over all names.
+/// On average at most twenty questions a second to one address, over all names, from the first question on.
 const SPACING: Duration = Duration::from_millis(50);
-/// So many questions may go out at once after a pause.
+/// So many questions may go out at once, however short the acquaintance.
 const BURST: u32 = 5;
+/// What was not asked may be asked later, up to so many questions: a thin wait saves up for the moment in which many names are confirmed.
+const SAVED: u32 = 400;
+/// What was saved is spent no faster than two hundred a second.
+const SPENDING: Duration = Duration::from_millis(5);
 /// Questions to one address that are under way at the same time, over all names (one name has one).
-const UNDER_WAY: usize = 8;
+const UNDER_WAY: usize = 16;
 
 /// One server address.
 #[derive(Debug)]
@@ -106,20 +110,37 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Generic cell rate algorithm: evenly spaced, with a small burst.
+/// Twenty a second on average, two hundred at most. What is saved counts from the first question on, so that nobody begins with a flood.
 #[derive(Debug, Default)]
 struct Pace {
-    /// When the bucket is empty again.
-    empty: Option<Instant>,
+    cells: Option<(Cells, Cells)>,
 }
 
 impl Pace {
     /// When the next question may go out; it is counted.
     fn reserve(&mut self, now: Instant) -> Instant {
-        let empty = self.empty.map_or(now, |empty| empty.max(now));
-        self.empty = Some(empty + SPACING);
-        let ahead = (empty - now).saturating_sub(SPACING * (BURST - 1));
-        now + ahead
+        let (average, peak) = self.cells.get_or_insert_with(|| {
+            let average = Cells { spacing: SPACING, room: SAVED, empty: now + SPACING * (SAVED - BURST) };
+            (average, Cells { spacing: SPENDING, room: BURST, empty: now })
+        });
+        peak.reserve(average.reserve(now))
+    }
+}
+
+/// Generic cell rate algorithm: evenly spaced, but as many at once as there is room for.
+#[derive(Debug)]
+struct Cells {
+    spacing: Duration,
+    room: u32,
+    /// When everything that was counted is paid off.
+    empty: Instant,
+}
+
+impl Cells {
+    fn reserve(&mut self, now: Instant) -> Instant {
+        let empty = self.empty.max(now);
+        self.empty = empty + self.spacing;
+        now + (empty - now).saturating_sub(self.spacing * (self.room - 1))
     }
 }
 
@@ -141,14 +162,36 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_gives_the_burst_back_and_no_more() {
+    fn a_thin_wait_saves_up_and_the_average_stays() {
         let begun = Instant::now();
         let mut pace = Pace::default();
-        for _ in 0..20 {
-            pace.reserve(begun);
+        let mut turns: Vec<Duration> =
+            (0..30_u32).map(|second| pace.reserve(begun + Duration::from_secs(1) * second) - begun).collect();
+        // Three hundred names are confirmed: thirty seconds have saved 575 questions, of which 400 are kept.
+        let moment = begun + Duration::from_secs(31);
+        turns.extend((0..600).map(|_| pace.reserve(moment) - begun));
+        let last_of_300 = turns[329];
+        assert_eq!(last_of_300, Duration::from_secs(31) + SPENDING * 295);
+        for (before, turn) in turns.iter().enumerate() {
+            let most = BURST + u32::try_from(turn.as_millis() / SPACING.as_millis()).unwrap();
+            assert!(u32::try_from(before).unwrap() < most, "{before} before {turn:?}");
         }
-        let later = begun + Duration::from_mins(1);
-        let turns: Vec<Duration> = (0..7).map(|_| pace.reserve(later) - later).collect();
-        assert_eq!(turns, [0, 0, 0, 0, 0, 50, 100].map(Duration::from_millis));
+        for window in turns.windows(206) {
+            assert!(window[205] >= window[0] + Duration::from_secs(1), "{window:?}");
+        }
+        // What was saved is spent once.
+        let after: Vec<Duration> = turns[560..].windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
+        assert!(after.iter().all(|pause| *pause == SPACING), "{after:?}");
+    }
+
+    #[test]
+    fn no_more_is_saved_than_there_is_room_for() {
+        let begun = Instant::now();
+        let mut pace = Pace::default();
+        pace.reserve(begun);
+        let later = begun + Duration::from_hours(1);
+        let turns: Vec<Duration> = (0..600).map(|_| pace.reserve(later) - later).collect();
+        let spent = turns.windows(2).take_while(|pair| pair[1].saturating_sub(pair[0]) < SPACING).count();
+        assert!((400..=510).contains(&spent), "{spent}");
     }
 }

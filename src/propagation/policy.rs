@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Authority, LeftOut, Policy, text::and, verdict::Verdict};
+use super::{Authority, LeftOut, Network, Policy, text::and, verdict::Verdict};
 
 /// A server is out after so many failed rounds on all its addresses.
 const FAILED_ROUNDS: u32 = 3;
@@ -59,6 +59,19 @@ pub(crate) struct Judgement {
     pub(crate) may_follow_from_failures: bool,
     /// Why not, or what is risky though it is.
     pub(crate) explanation: Option<String>,
+}
+
+impl Judgement {
+    /// What is left of it where the servers cannot be asked from here.
+    pub(crate) fn under(self, network: &Network) -> Self {
+        let seen = match network {
+            // What seems to come from the servers does not.
+            Network::Intercepted(_) => None,
+            Network::Blocked(_) => self.explanation,
+        };
+        let explanation = seen.map_or_else(|| network.to_string(), |seen| format!("{network}: {seen}"));
+        Self { visible: false, out: self.out, may_follow_from_failures: false, explanation: Some(explanation) }
+    }
 }
 
 /// How one server stands, over all its addresses.
@@ -329,6 +342,17 @@ mod tests {
             text.starts_with("1 of 7 servers shows the value, 3 must: ") && text.ends_with("2 more do not show it either"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_network_that_answers_for_others_turns_everything_to_not_visible() {
+        let network = Network::Intercepted([192, 0, 2, 53].into());
+        for policy in [Policy::Reachable, Policy::All, Policy::Quorum(1), Policy::Any] {
+            let judgement = judged(policy, "V V", &[]);
+            assert!(judgement.visible);
+            let under = judgement.under(&network);
+            assert!(!under.visible && under.explanation.unwrap().contains("even 192.0.2.53, where no server is"));
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(crate) struct Reply {
     pub(crate) message: Message,
     /// The round trip; over TCP with the handshake.
     pub(crate) round_trip: Duration,
+    /// Whether it came over TCP while UDP was silent.
+    udp_was_silent: bool,
 }
 
 /// Room for a UDP answer: servers that disregard our 1232 bytes are heard too.
@@ -62,6 +64,7 @@ pub(crate) async fn ask(
             continue;
         }
         current.learn_cookie(&reply.message);
+        current.udp_is_lost = reply.udp_was_silent;
         if !complains_of_edns {
             *manners.lock().unwrap_or_else(PoisonError::into_inner) = current;
         }
@@ -104,7 +107,7 @@ async fn exchange(
     let tcp = async {
         tokio::select! {
             () = hurry.notified() => {}
-            () = sleep(patience / 3) => {}
+            () = sleep(if manners.udp_is_lost { Duration::ZERO } else { patience / 3 }) => {}
         }
         match timeout(patience, over_tcp_once(address, question, manners)).await {
             Ok(end) => end,
@@ -122,7 +125,7 @@ async fn exchange(
                 Err(end) => udp_end = Some(end),
             },
             outcome = &mut tcp, if tcp_end.is_none() => match outcome {
-                Ok(reply) => return Ok(reply),
+                Ok(reply) => return Ok(Reply { udp_was_silent: udp_end.is_none(), ..reply }),
                 Err(end) => tcp_end = Some(end),
             },
         }
@@ -167,7 +170,9 @@ async fn over_udp(address: SocketAddr, question: &Question, manners: &Manners, p
                 }
             };
             match read(&room[..length], &[first, second], question, manners) {
-                Reading::Answer(message) => return Ok(Reply { message: *message, round_trip: begun.elapsed() }),
+                Reading::Answer(message) => {
+                    return Ok(Reply { message: *message, round_trip: begun.elapsed(), udp_was_silent: false });
+                }
                 Reading::Broken(what) => return Err(UdpEnd::Broken(what)),
                 // A forger's packet must not end the wait for the true one.
                 Reading::Foreign(what) => foreign = Some(what),
@@ -203,7 +208,7 @@ async fn over_tcp_once(address: SocketAddr, question: &Question, manners: &Manne
     let mut answer = vec![0; usize::from(length)];
     stream.read_exact(&mut answer).await.map_err(failed)?;
     match read(&answer, &[id], question, manners) {
-        Reading::Answer(message) => Ok(Reply { message: *message, round_trip: begun.elapsed() }),
+        Reading::Answer(message) => Ok(Reply { message: *message, round_trip: begun.elapsed(), udp_was_silent: false }),
         Reading::Foreign(what) | Reading::Broken(what) => Err(TcpEnd::Foreign(what)),
     }
 }

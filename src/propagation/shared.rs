@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use hickory_proto::{op::Message, rr::RecordType as WireType};
 use tokio::{sync::OnceCell, time::Instant};
 
@@ -16,6 +17,7 @@ use super::{
     delegation::Cut,
     fellows::Fellowships,
     message::{Checking, Question},
+    network::Interceptor,
     peer::Peer,
     resolvers::{Encrypted, ResolverAddress},
     text::and,
@@ -76,6 +78,10 @@ pub(crate) struct Shared {
     pub(crate) referred: Once<Name, Arc<Cut>>,
     /// Addresses of name servers; the error says why there are none.
     pub(crate) hosts: Once<Name, Result<Vec<IpAddr>, String>>,
+    /// Whether something answers for every address.
+    pub(crate) interceptor: Interceptor,
+    /// A resolver over HTTPS that knows a zone whose servers do not answer.
+    pub(crate) reached: Once<Name, String>,
 }
 
 impl Shared {
@@ -91,6 +97,8 @@ impl Shared {
             cuts: Once::default(),
             referred: Once::default(),
             hosts: Once::default(),
+            interceptor: Interceptor::default(),
+            reached: Once::default(),
         }
     }
 
@@ -119,14 +127,22 @@ impl Shared {
     pub(crate) async fn ask_resolver(&self, name: &Name, record_type: WireType) -> Result<Message> {
         let question = Question { name: name.to_wire(), record_type, recursion: true, checking: Checking::Unsaid };
         let mut failures = Vec::new();
+        // Where port 53 was found to be closed to us, each further question need not find that out again.
+        let fallen_back = self.fell_back.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(resolver) = &fallen_back
+            && let Ok(answer) = self.ask_one_resolver(resolver, &question).await
+        {
+            return Ok(answer);
+        }
         for resolver in &self.resolvers {
             match self.ask_one_resolver(resolver, &question).await {
                 Ok(answer) => return Ok(answer),
                 Err(why) => failures.push(why),
             }
         }
-        for resolver in &self.options.over_https {
-            match self.ask_one_resolver(resolver, &question).await {
+        let mut asking = self.over_https(&question);
+        while let Some((resolver, outcome)) = asking.next().await {
+            match outcome {
                 Ok(answer) => {
                     *self.fell_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(resolver.clone());
                     return Ok(answer);
@@ -144,6 +160,15 @@ impl Shared {
         )
         .with_retry(Retry::Later)
         .with_hint("name another resolver with `--resolver ADDRESS`, or state the authorities with `--authority ZONE=ADDRESS`"))
+    }
+
+    /// The question to every resolver over HTTPS at once, each answer with the resolver that gave it, in the order of arrival.
+    pub(super) fn over_https<'a>(
+        &'a self,
+        question: &'a Question,
+    ) -> FuturesUnordered<impl Future<Output = (&'a ResolverAddress, Result<Message, String>)>> {
+        let ask = |resolver| async move { (resolver, self.ask_one_resolver(resolver, question).await) };
+        self.options.over_https.iter().map(ask).collect()
     }
 
     /// One resolver; an answer is NOERROR or NXDOMAIN. The error is a fragment that begins with the resolver.

@@ -348,17 +348,21 @@ async fn many_names_of_a_zone_share_their_questions() {
     let records: Vec<Record> = (0..NAMES).map(|number| record(&format!("_d.h{number}.example.test"), "v")).collect();
     let rounds = join_all(records.iter().map(|record| wait(&propagation, record, soon(30)))).await;
     assert!(rounds.iter().all(Result::is_ok));
-    let took = begun.elapsed();
     for server in [&first, &second] {
         let asked = server.asked();
         assert!(asked.len() < 5 * NAMES, "{}", asked.len());
-        // Twenty a second and the burst, whichever second is looked at; retransmissions are not counted, and none is needed.
-        for window in asked.windows(28) {
-            assert!(window[27].at - window[0].at >= Duration::from_secs(1));
+        // Twenty a second on average and the burst; how fast what was saved may be spent is tested in virtual time (`peer`).
+        // Retransmissions are not counted, and none is needed.
+        for (before, question) in asked.iter().enumerate() {
+            let passed = question.at - asked[0].at;
+            assert!(before as u128 <= 8 + passed.as_millis() / 50, "{before} before {passed:?}");
         }
+        // No name is taken for visible because another one is: each was answered for with its value.
+        let confirmed = records
+            .iter()
+            .filter(|record| asked.iter().any(|asked| asked.name == record.name && asked.at.duration_since(begun.into()) >= lag));
+        assert_eq!(confirmed.count(), NAMES);
     }
-    // Forty confirmations at twenty a second.
-    assert!(took < lag + Duration::from_secs(4), "{took:?}");
 }
 
 #[tokio::test]

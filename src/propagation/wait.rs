@@ -6,8 +6,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::{
-    Delegation, Expectation, Round, fellows::Place, look::Looking, peer::Asked, policy::Judgement, schedule::Plan,
-    shared::Shared, text::span, verdict::Verdict,
+    Delegation, Expectation, Round, fellows::Place, look::Looking, network::Scout, peer::Asked, policy::Judgement,
+    schedule::Plan, shared::Shared, text::span, verdict::Verdict,
 };
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
@@ -48,7 +48,9 @@ pub(super) async fn wait(
     observe: &mut (dyn FnMut(&Round) + Send),
 ) -> Result<Round> {
     let begun = Instant::now();
-    let delegation = discover(shared, record, deadline).await?;
+    // Looked for from the beginning, so that it delays no answer.
+    let mut scout = Scout::new(shared);
+    let delegation = scout.beside(discover(shared, record, deadline)).await?;
     let fellowship = shared.fellowships.of(&delegation.zone);
     let mut news = fellowship.news();
     let plan = Plan::new(expectation);
@@ -56,7 +58,7 @@ pub(super) async fn wait(
         .authorities
         .iter()
         .map(|authority| {
-            let place = fellowship.join(authority.address);
+            let place = fellowship.join(authority.address, begun);
             let first = Instant::now() + plan.first(rand::random(), place.fellows());
             let due = Some(before(deadline, first));
             Post { place, due, asking: false, woken: false, wake_again: false, seen: None, failed: None }
@@ -76,32 +78,45 @@ pub(super) async fn wait(
                 asking.push(looking.ask(index, post.failed));
             }
         }
-        let next = posts.iter().filter_map(|post| post.due).min();
+        let doubted = satisfied.and_then(|_| scout.doubts_until(looking.slowest()));
+        let next = posts.iter().filter_map(|post| post.due).chain(doubted).min();
         tokio::select! {
             biased;
             () = sleep_until(deadline) => return Err(too_late(&looking)),
             Some((index, asked)) = asking.next() => {
                 unshown |= settle(&mut looking, &mut posts[index], &plan, index, asked, deadline);
-                let judgement = looking.judgement();
-                unshown |= shown.as_ref().is_some_and(|shown| shown.visible != judgement.visible || shown.out != judgement.out);
-                let done = judgement.visible && confirmed(&mut posts, &mut satisfied, shared.options.query_timeout * FRESH);
-                if !judgement.visible {
-                    satisfied = None;
-                }
-                let presentable = looking.is_whole() || begun.elapsed() >= FIRST_ROUND;
-                // What is not confirmed yet is not shown as visible.
-                if done || unshown && presentable && !judgement.visible {
-                    let round = looking.round(&judgement);
-                    observe(&round);
-                    if done {
-                        return Ok(round);
-                    }
-                    unshown = false;
-                    shown = Some(judgement);
+                if looking.is_silent() {
+                    scout.suspect(&looking.delegation.zone, &record.name);
+                } else {
+                    scout.clear();
                 }
             }
-            _ = news.changed() => wake(&mut posts),
-            () = at(next) => {}
+            () = scout.news() => {}
+            _ = news.changed() => {
+                wake(&mut posts);
+                continue;
+            }
+            () = at(next) => if doubted.is_none() { continue },
+        }
+        unshown |= looking.network.as_ref() != scout.network();
+        looking.network = scout.network().cloned();
+        let judgement = looking.judgement();
+        unshown |= shown.as_ref().is_some_and(|shown| shown.visible != judgement.visible || shown.out != judgement.out);
+        let fresh = judgement.visible && confirmed(&mut posts, &mut satisfied, shared.options.query_timeout * FRESH);
+        let done = fresh && scout.doubts_until(looking.slowest()).is_none();
+        if !judgement.visible {
+            satisfied = None;
+        }
+        let presentable = looking.is_whole() || begun.elapsed() >= FIRST_ROUND;
+        // What is not confirmed yet is not shown as visible.
+        if done || unshown && presentable && !judgement.visible {
+            let round = looking.round(&judgement);
+            observe(&round);
+            if done {
+                return Ok(round);
+            }
+            unshown = false;
+            shown = Some(judgement);
         }
     }
 }

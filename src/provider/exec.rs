@@ -1,15 +1,9 @@
 //! A program writes the records, called as lego's `exec` (default mode) calls it: `PROGRAM present|cleanup <name with dot> <value>`.
 
-use std::{os::fd::OwnedFd, process::Stdio, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt},
-    net::unix::pipe,
-    process::Command,
-    sync::Mutex,
-};
+use tokio::{process::Command, sync::Mutex};
 
 use super::{
     Access, Capabilities, DnsProvider, Found, Handle, Zone,
@@ -20,6 +14,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     name::Name,
+    process::{self, Ended, Failure, Limits, Streams},
     record::{Record, RecordType},
     secret::Redactor,
 };
@@ -35,9 +30,6 @@ const MAX_LINE: usize = 1000;
 
 /// How many of the last lines an error quotes.
 const LAST_LINES: usize = 5;
-
-/// How long to wait for the rest of the output once the program has ended: something that it left running may keep it open.
-const LAST_OUTPUT: Duration = Duration::from_millis(500);
 
 /// The protocol allows one program at a time, whatever instance calls it.
 static TURN: Mutex<()> = Mutex::const_new(());
@@ -139,73 +131,24 @@ impl Exec {
         let _turn = TURN.lock().await;
         let what = format!("`{} {action} {}`", self.path, record.name.with_dot());
         let failed = |why: String| Error::provider(format!("{what} {why}"));
-        // One pipe for both, so that lines stay in the order in which they were written.
-        let cannot_start = |error: std::io::Error| failed(format!("cannot be started: {error}")).with_kind(ErrorKind::Config);
-        let (reader, writer) = std::io::pipe().map_err(cannot_start)?;
         let mut command = Command::new(&self.path);
         command
             .args([action, &record.name.with_dot(), &record.value])
             .env_clear()
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(writer.try_clone().map_err(cannot_start)?)
-            .stderr(writer)
-            .process_group(0)
-            .kill_on_drop(true);
-        let mut child = command.spawn().map_err(cannot_start)?;
-        // The command holds our copies of the pipe's writing end, which would keep it open.
-        drop(command);
-        let group = Group::of(&child);
-        let reader =
-            pipe::Receiver::from_owned_fd(OwnedFd::from(reader)).map_err(|error| failed(format!("gives no output: {error}")))?;
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         let mut output = Output::new(self.redactor.clone(), self.path.clone());
-        let ended = tokio::time::timeout(self.timeout, async {
-            let status = {
-                let reading = output.read(reader);
-                tokio::pin!(reading);
-                tokio::select! {
-                    biased;
-                    status = child.wait() => {
-                        let _ = tokio::time::timeout(LAST_OUTPUT, reading).await;
-                        status
-                    }
-                    () = &mut reading => child.wait().await,
-                }
-            };
-            status.map_err(|error| failed(format!("cannot be waited for: {error}")))
-        })
-        .await;
+        let limits = Limits { timeout: self.timeout, grace: Duration::ZERO };
+        let ended = process::run(command, Streams::Both, limits, &mut |piece| output.take(piece)).await;
         output.finish();
         let quoted = output.quoted();
         match ended {
-            Err(_) => Err(failed(format!("did not end within {} s and was killed{quoted}", self.timeout.as_secs()))
+            Ok(Ended::Exited(status)) if status.success() => Ok(()),
+            Ok(Ended::Exited(status)) => Err(failed(format!("failed ({status}){quoted}"))),
+            Ok(Ended::TimedOut) => Err(failed(format!("did not end within {} s and was killed{quoted}", self.timeout.as_secs()))
                 .with_hint("allow more time with the setting `timeout`")),
-            Ok(Err(error)) => Err(error),
-            Ok(Ok(status)) => {
-                group.has_ended();
-                if status.success() { Ok(()) } else { Err(failed(format!("failed ({status}){quoted}"))) }
-            }
-        }
-    }
-}
-
-/// The processes that the program started; they are killed with it, unless it ended by itself.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn of(child: &tokio::process::Child) -> Self {
-        Self(child.id().and_then(|id| Pid::from_raw(id.cast_signed())))
-    }
-
-    fn has_ended(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(leader) = self.0 {
-            let _ = kill_process_group(leader, Signal::KILL);
+            Err(Failure::Start(error)) => Err(failed(format!("cannot be started: {error}")).with_kind(ErrorKind::Config)),
+            Err(Failure::Wait(error)) => Err(failed(format!("cannot be waited for: {error}"))),
+            Err(Failure::TooMuch) => Err(failed("said too much".to_owned())),
         }
     }
 }
@@ -225,18 +168,16 @@ impl Output {
         Self { redactor, program, line: Vec::new(), logged: 0, dropped: 0, last: std::collections::VecDeque::new() }
     }
 
-    /// Reads to the end. What was read is kept where this future is dropped before.
-    async fn read(&mut self, mut reader: impl AsyncRead + Unpin) {
-        let mut buffer = [0; 4096];
-        while let Ok(length @ 1..) = reader.read(&mut buffer).await {
-            for byte in &buffer[..length] {
-                match byte {
-                    b'\n' => self.end_line(),
-                    _ if self.line.len() < MAX_LINE => self.line.push(*byte),
-                    _ => self.dropped += 1,
-                }
+    /// Takes a piece, and never has enough.
+    fn take(&mut self, piece: &[u8]) -> bool {
+        for byte in piece {
+            match byte {
+                b'\n' => self.end_line(),
+                _ if self.line.len() < MAX_LINE => self.line.push(*byte),
+                _ => self.dropped += 1,
             }
         }
+        true
     }
 
     fn end_line(&mut self) {

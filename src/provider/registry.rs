@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
     settings::{Context, Settings},
 };
 use crate::{
-    environment::Environment,
+    environment::{CREDENTIALS_DIRECTORY, Environment},
     error::{Error, Result},
     nearest::nearest,
 };
@@ -68,12 +68,33 @@ type Open = fn(&Settings, &Context, &Registry) -> Result<Arc<dyn DnsProvider>>;
 #[derive(Clone)]
 enum Source {
     Rust(Open),
+    /// The text of a built-in manifest. It is read when somebody asks for it.
+    BuiltIn(&'static str),
     Manifest(Arc<Manifest>),
 }
 
 struct Entry {
-    description: Description,
+    id: String,
     source: Source,
+    description: OnceLock<Result<Description>>,
+}
+
+impl Entry {
+    fn known(description: Description, source: Source) -> Self {
+        Self { id: description.id.clone(), source, description: OnceLock::from(Ok(description)) }
+    }
+
+    fn builtin(id: &str, text: &'static str) -> Self {
+        Self { id: id.to_owned(), source: Source::BuiltIn(text), description: OnceLock::new() }
+    }
+
+    fn describe(&self) -> Result<&Description> {
+        let read = || match self.source {
+            Source::BuiltIn(text) => manifest::describe_builtin(text),
+            Source::Rust(_) | Source::Manifest(_) => Err(Error::config(format!("`{}` has no description", self.id))),
+        };
+        self.description.get_or_init(read).as_ref().map_err(|error| Error::config(error.to_string()))
+    }
 }
 
 /// A provider in Rust.
@@ -98,35 +119,33 @@ impl Registry {
     /// `ErrorKind::Config` for a manifest that does not load, with file, line and column; for one that takes an id that is taken.
     pub fn load(folder: Option<&Path>) -> Result<Self> {
         let user = folder.map(read_folder).transpose()?.unwrap_or_default();
-        Self::of(manifest::builtin().iter().map(|(_, text)| *text), &user)
+        Self::of(manifest::builtin(), &user)
     }
 
     /// The registry of these built-in manifests and these of the user (path and text).
-    fn of<'a>(builtin: impl Iterator<Item = &'a str>, user: &[(PathBuf, String)]) -> Result<Self> {
+    fn of(builtin: &[(&str, &'static str)], user: &[(PathBuf, String)]) -> Result<Self> {
         let mut entries = BTreeMap::new();
         let mut aliases = BTreeMap::new();
         for InRust { describe, aliases: others, open } in IN_RUST {
             let description = describe();
             aliases.extend(others.iter().map(|alias| ((*alias).to_owned(), description.id.clone())));
-            entries.insert(description.id.clone(), Entry { description, source: Source::Rust(open) });
+            entries.insert(description.id.clone(), Entry::known(description, Source::Rust(open)));
         }
-        for text in builtin {
-            let manifest = Manifest::parse(text, "built-in manifest", true)?;
-            let description = manifest.describe();
-            aliases.extend(aliases_of(&manifest).map(|alias| (alias, description.id.clone())));
-            entries.insert(description.id.clone(), Entry { description, source: Source::Manifest(Arc::new(manifest)) });
+        for (id, text) in builtin {
+            aliases.extend(manifest::builtin_aliases(text).into_iter().map(|alias| (alias, (*id).to_owned())));
+            entries.insert((*id).to_owned(), Entry::builtin(id, text));
         }
         let mut registry = Self { entries: Arc::default(), aliases: Arc::default() };
         for (path, text) in user {
             let origin = path.display().to_string();
             let manifest = Manifest::parse(text, &origin, false)?;
-            let taken = |id: &str| entries.get(id).or_else(|| entries.get(aliases.get(id)?)).map(|entry| &entry.description);
+            let taken = |id: &str| entries.get(id).or_else(|| entries.get(aliases.get(id)?)).map(Entry::describe).transpose();
             for id in aliases_of(&manifest).chain([manifest.id().to_owned()]) {
-                refuse_taken(&id, &origin, taken(&id))?;
+                refuse_taken(&id, &origin, taken(&id)?)?;
             }
             let description = manifest.describe();
             aliases.extend(aliases_of(&manifest).map(|alias| (alias, description.id.clone())));
-            entries.insert(description.id.clone(), Entry { description, source: Source::Manifest(Arc::new(manifest)) });
+            entries.insert(description.id.clone(), Entry::known(description, Source::Manifest(Arc::new(manifest))));
         }
         registry.entries = Arc::new(entries);
         registry.aliases = Arc::new(aliases);
@@ -135,7 +154,12 @@ impl Registry {
 
     /// Every provider, by id.
     pub fn list(&self) -> Vec<Description> {
-        self.entries.values().map(|entry| entry.description.clone()).collect()
+        self.descriptions().cloned().collect()
+    }
+
+    /// Built-in manifests are tested, so that each has a description.
+    fn descriptions(&self) -> impl Iterator<Item = &Description> {
+        self.entries.values().filter_map(|entry| entry.describe().ok())
     }
 
     /// Other names of the provider `id`, sorted.
@@ -151,7 +175,7 @@ impl Registry {
         if is_path(id) {
             return Ok(self.load_path(id)?.describe());
         }
-        self.entry(id).map(|entry| entry.description.clone())
+        self.entry(id)?.describe().cloned()
     }
 
     /// Makes a provider. `settings.id` is a built-in id, an alias, a user's manifest id, or the path of a manifest (contains `/` or ends in `.toml`).
@@ -170,9 +194,10 @@ impl Registry {
             return manifest.open(&settings, context);
         }
         let entry = self.entry(&settings.id)?;
-        settings.id.clone_from(&entry.description.id);
+        settings.id.clone_from(&entry.id);
         match &entry.source {
             Source::Rust(open) => open(&settings, context, self),
+            Source::BuiltIn(text) => Manifest::parse(text, "built-in manifest", true)?.open(&settings, context),
             Source::Manifest(manifest) => manifest.open(&settings, context),
         }
     }
@@ -180,12 +205,13 @@ impl Registry {
     /// The variables of `environment` that hold credentials, as far as this program knows any: of every provider under every spelling,
     /// of Alibaba Cloud, and of the store. Hooks and other programs do not get them.
     pub fn hidden_variables(&self, environment: &Environment) -> Vec<String> {
-        let secrets = || self.entries.values().flat_map(|entry| &entry.description.credentials).filter(|it| it.secret);
+        let secrets = || self.descriptions().flat_map(|description| &description.credentials).filter(|it| it.secret);
         let familiar: BTreeSet<&str> = secrets().flat_map(|secret| secret.familiar.iter().map(String::as_str)).collect();
         let endings: BTreeSet<String> = secrets().map(|secret| format!("_{}", secret.name.to_ascii_uppercase())).collect();
         let hidden = |variable: &str| {
             let bare = variable.strip_suffix("_FILE").unwrap_or(variable);
-            familiar.contains(bare)
+            variable == CREDENTIALS_DIRECTORY
+                || familiar.contains(bare)
                 || bare.starts_with("DV_") && endings.iter().any(|ending| bare.ends_with(ending.as_str()))
                 || is_known_secret(bare)
         };
@@ -216,10 +242,9 @@ impl Registry {
 
     fn load_path(&self, path: &str) -> Result<Manifest> {
         let manifest = Manifest::parse(&read_manifest(Path::new(path))?, path, false)?;
-        let entry = self.entry(manifest.id()).ok();
+        let taken = self.entry(manifest.id()).ok().map(Entry::describe).transpose()?;
         // The same file may also lie in the user's folder.
-        let builtin = entry.filter(|entry| entry.description.origin.starts_with("built-in"));
-        refuse_taken(manifest.id(), path, builtin.map(|entry| &entry.description))?;
+        refuse_taken(manifest.id(), path, taken.filter(|description| description.origin.starts_with("built-in")))?;
         Ok(manifest)
     }
 }
@@ -289,7 +314,7 @@ mod tests {
     use crate::{error::ErrorKind, http::Http, secret::Redactor};
 
     fn registry() -> Registry {
-        Registry::of(std::iter::empty(), &[]).unwrap()
+        Registry::of(&[], &[]).unwrap()
     }
 
     fn context() -> Context {
@@ -344,6 +369,19 @@ mod tests {
         let texts: Vec<String> = read_folder(folder.path()).unwrap().into_iter().map(|(_, text)| text).collect();
         assert_eq!(texts, ["a.toml", "b.toml"]);
         assert!(read_folder(Path::new("/nonexistent/folder")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_read_cheaply_of_a_manifest_is_what_it_says() {
+        let registry = Registry::load(None).unwrap();
+        for (id, text) in manifest::builtin() {
+            let manifest = Manifest::parse(text, id, true).unwrap();
+            let (cheap, whole) = (registry.describe(id).unwrap(), manifest.describe());
+            assert_eq!(format!("{cheap:?}"), format!("{whole:?}"));
+            let mut aliases: Vec<String> = aliases_of(&manifest).collect();
+            aliases.sort();
+            assert_eq!(registry.aliases(id), aliases, "{id}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     http::Http,
     secret::{Redactor, Secret},
+    secret_command,
 };
 
 /// What every provider is built with: handed in, so that tests run against loopback.
@@ -21,7 +22,8 @@ pub struct Context {
 /// The settings of one provider instance.
 ///
 /// Precedence: `DV_<INSTANCE>_<NAME>`, `DV_<ID>_<NAME>`, the familiar variables of other tools (built-ins only), each also with
-/// `_FILE` behind it for a file that holds the value; then the config table, `name` or `name_file`; then the fallback.
+/// `_FILE` behind it for a file that holds the value, or as a credential that systemd passes under the variable's name; then the config
+/// table, `name` (which may be `exec:PROGRAM ARGUMENT…`) or `name_file`; then the fallback.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The name of the instance: `cf-work`, or the provider's id where no config names one.
@@ -84,6 +86,9 @@ impl Settings {
             if let Some(path) = self.environment.get(&with_file) {
                 return read_file(path, &format!("variable `{with_file}`")).map(Some);
             }
+            if let Some(path) = self.environment.systemd_credential(&variable) {
+                return read_file(&path, "a credential of systemd").map(Some);
+            }
         }
         if let Some(value) = self.table.get(name) {
             let origin = format!("key `{name}` of `[provider.{}]`", self.instance);
@@ -93,7 +98,11 @@ impl Settings {
                 toml::Value::Boolean(flag) => flag.to_string(),
                 _ => return Err(Error::config(format!("{origin} must be text"))),
             };
-            return Ok(Some(Setting { value: Secret::new(text), origin }));
+            let value = match secret_command::command_of(&text) {
+                Some(line) => secret_command::run(line, &self.environment, &origin)?,
+                None => Secret::new(text),
+            };
+            return Ok(Some(Setting { value, origin }));
         }
         match self.table.get(&format!("{name}_file")) {
             Some(toml::Value::String(path)) => {
@@ -111,8 +120,9 @@ impl Settings {
     pub fn require(&self, name: &str, familiar: &[String]) -> Result<Setting> {
         self.find(name, familiar)?.ok_or_else(|| {
             let variables = self.variables(name, familiar).iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(" or ");
-            Error::new(ErrorKind::Credentials, format!("provider `{}`: `{name}` is not set", self.instance))
-                .with_hint(format!("set {variables} (or, with `_FILE` behind it, a file that holds it)"))
+            Error::new(ErrorKind::Credentials, format!("provider `{}`: `{name}` is not set", self.instance)).with_hint(format!(
+                "set {variables} (or, with `_FILE` behind it, a file that holds it; or a systemd credential of that name)"
+            ))
         })
     }
 }

@@ -58,8 +58,10 @@ pub enum Fault {
 pub enum Service {
     /// The CAS.
     Cas,
-    /// The DNS provider.
+    /// The DNS provider, through its HTTP APIs.
     Provider,
+    /// DNS UPDATE at the primary. Of the answers it knows `drop`, `lost-reply` and, as SERVFAIL, every other.
+    Update,
 }
 
 /// How a call is answered.

@@ -14,15 +14,14 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hickory_proto::rr::{TSigner, rdata::tsig::TsigAlgorithm};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc::unbounded_channel, task::JoinSet};
-use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 use self::{
     ca::CertificateAuthority,
-    dns::{Responder, Sockets, authority::Authority, authority::Door, recursive::Recursive},
+    dns::{Sockets, authority::Authority, recursive::Recursive},
     orders::OrderBook,
+    serving::{Doors, Serving, bound, serve_authorities},
     validator::Validator,
-    web::Handler,
     world::World,
     zone::Zones,
 };
@@ -47,7 +46,9 @@ mod counter;
 mod dns;
 mod faults;
 mod orders;
+mod powerdns;
 mod records;
+mod serving;
 mod state;
 mod validator;
 mod web;
@@ -69,7 +70,7 @@ pub struct SandboxOptions {
     pub access_key_secret: String,
     /// The STS token that its CAS asks for; `None`: none, and a call that carries one is refused.
     pub security_token: Option<String>,
-    /// The API token that its DNS provider (Cloudflare's API) accepts.
+    /// The API token that its DNS provider accepts, in Cloudflare's API and in PowerDNS's.
     pub api_token: String,
     /// The name of the key that may update the primary (hmac-sha256).
     pub tsig_key: Name,
@@ -111,7 +112,7 @@ impl Default for SandboxOptions {
 pub struct Sandbox {
     addresses: Addresses,
     world: Arc<World>,
-    _stop: DropGuard,
+    serving: Option<Serving>,
     _tasks: JoinSet<()>,
 }
 
@@ -122,6 +123,8 @@ pub struct Addresses {
     pub cas: Url,
     /// The provider's API (Cloudflare's), for `DV_CLOUDFLARE_BASE_URL`.
     pub cloudflare: Url,
+    /// The same provider account through PowerDNS's API, for `DV_POWERDNS_API_URL`.
+    pub powerdns: Url,
     /// The control API of the sandbox itself: new orders, faults, counters.
     pub control: Url,
     /// The primary and the two secondaries, for `--authority`. The primary also takes DNS UPDATE with TSIG.
@@ -149,59 +152,52 @@ impl Sandbox {
         let (wake, woken) = unbounded_channel();
         let negative_ttl = u32::try_from(options.negative_ttl.as_secs()).unwrap_or(u32::MAX);
         let zones = Arc::new(Mutex::new(Zones::new(&options.zones, negative_ttl, wake.clone())));
-        let authority = |lag, signer| Arc::new(Authority::new(Arc::clone(&zones), lag, signer));
+        let faults: Arc<Mutex<faults::Rules>> = Arc::default();
+        let authority = |lag, signer| Arc::new(Authority::new(Arc::clone(&zones), lag, signer, Arc::clone(&faults)));
         let authorities =
             vec![authority(Duration::ZERO, Some(signer)), authority(options.lag, None), authority(options.lag, None)];
         let negative = options.negative_ttl;
         let resolver = Arc::new(Recursive::new(Arc::clone(&zones), &options.zones, authorities.clone(), negative));
 
+        let doors = Doors::open().await?;
+        let addresses = doors.addresses()?;
         let mut tasks = JoinSet::new();
-        let public = bound(Sockets::three().await)?;
-        let authority_addresses = serve_authorities(public, &authorities, true, &mut tasks)?;
         let private = bound(Sockets::three().await)?;
-        let validator_addresses = serve_authorities(private, &authorities, false, &mut tasks)?;
-        let resolver_sockets = bound(Sockets::one().await)?;
-        let resolver_address = bound(resolver_sockets.address())?;
-        resolver_sockets.serve(Arc::clone(&resolver) as Arc<dyn Responder>, &mut tasks);
-
-        let (cas, cas_address) = web::listen().await?;
-        let (provider, provider_address) = web::listen().await?;
-        let (control, control_address) = web::listen().await?;
-        let addresses = Addresses {
-            cas: url(cas_address, "/")?,
-            cloudflare: url(provider_address, "/client/v4")?,
-            control: url(control_address, "/")?,
-            authorities: authority_addresses,
-            resolver: resolver_address,
-        };
+        let validator_addresses = private.iter().map(|sockets| bound(sockets.address())).collect::<Result<Vec<_>>>()?;
+        serve_authorities(private, &authorities, false, &mut tasks);
         let validator = Validator::new(&validator_addresses, options.lag, options.validation_interval, options.issue_delay)?;
-        let stop = CancellationToken::new();
         let world = Arc::new(World {
             gate: Mutex::new(cas::gate::Gate::new(options.calls_per_second, Instant::now())),
             zones,
             orders: Mutex::new(OrderBook::default()),
-            faults: Mutex::default(),
+            faults,
             authorities,
             resolver,
             calls: counter::Counter::default(),
             provider_calls: counter::Counter::default(),
             ca: CertificateAuthority::new()?,
+            leaks: Mutex::default(),
             skew: 0.into(),
             wake,
             addresses: addresses.clone(),
-            stop: stop.clone(),
             options,
         });
         tasks.spawn(validator.run(Arc::clone(&world), woken));
-        let services: [(_, Option<Service>, Handler); 3] = [
-            (cas, Some(Service::Cas), cas::handle),
-            (provider, Some(Service::Provider), cloudflare::handle),
-            (control, None, control::handle),
-        ];
-        for (listener, service, handler) in services {
-            web::serve(listener, Arc::clone(&world), service, handler, stop.clone());
+        let serving = Some(doors.serve(&world));
+        Ok(Self { addresses, world, serving, _tasks: tasks })
+    }
+
+    /// Ends every server that outsiders reach, closes its connections, and starts it again at the same address with all that it knew: orders,
+    /// records, faults, counters.
+    ///
+    /// # Errors
+    /// `ErrorKind::Unexpected` where another program took one of the ports meanwhile.
+    pub async fn restart(&mut self) -> Result<()> {
+        if let Some(serving) = self.serving.take() {
+            serving.end().await;
         }
-        Ok(Self { addresses, world, _stop: stop.drop_guard(), _tasks: tasks })
+        self.serving = Some(Doors::reopen(&self.addresses).await?.serve(&self.world));
+        Ok(())
     }
 
     /// Where the servers listen.
@@ -261,6 +257,11 @@ impl Sandbox {
         self.world.calls.counts()
     }
 
+    /// Where HTTP requests showed a secret of the account outside the header that it belongs into; the secret itself is not told.
+    pub fn leaks(&self) -> Vec<String> {
+        lock(&self.world.leaks).clone()
+    }
+
     /// How often the resolver was asked, by name and type (`example.com NS`).
     pub fn resolver_questions(&self) -> BTreeMap<String, u64> {
         self.world.resolver.questions.counts()
@@ -280,29 +281,6 @@ impl Sandbox {
 /// A lock that is used even where a task that held it panicked: the sandbox's data are changed in single steps.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn serve_authorities(
-    sockets: Vec<Sockets>,
-    authorities: &[Arc<Authority>],
-    counted: bool,
-    tasks: &mut JoinSet<()>,
-) -> Result<Vec<SocketAddr>> {
-    let mut addresses = Vec::new();
-    for (sockets, authority) in sockets.into_iter().zip(authorities) {
-        addresses.push(bound(sockets.address())?);
-        sockets.serve(Arc::new(Door { authority: Arc::clone(authority), counted }), tasks);
-    }
-    Ok(addresses)
-}
-
-fn bound<T>(outcome: std::io::Result<T>) -> Result<T> {
-    outcome.map_err(|error| Error::new(ErrorKind::Unexpected, "the sandbox cannot listen on loopback").with_source(error))
-}
-
-fn url(address: SocketAddr, path: &str) -> Result<Url> {
-    Url::parse(&format!("http://{address}{path}"))
-        .map_err(|error| Error::new(ErrorKind::Unexpected, "the sandbox's own address is no URL").with_source(error))
 }
 
 fn signer(options: &SandboxOptions) -> Result<TSigner> {

@@ -1,10 +1,6 @@
 //! What the HTTP services of the sandbox share: listening, reading requests, and faults that all answer alike.
 
-use std::{
-    collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 use axum::{
     Router,
@@ -62,16 +58,12 @@ pub(super) fn form(text: &[u8]) -> BTreeMap<String, String> {
     url::form_urlencoded::parse(text).into_owned().collect()
 }
 
-/// A listener at a free port of 127.0.0.1, and its address.
+/// A listener at a free port of 127.0.0.1.
 ///
 /// # Errors
 /// `ErrorKind::Unexpected` where loopback cannot be bound.
-pub(super) async fn listen() -> Result<(TcpListener, SocketAddr)> {
-    let bound = async {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?;
-        std::io::Result::Ok((listener, address))
-    };
+pub(super) async fn listen() -> Result<TcpListener> {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     bound.await.map_err(|error| Error::new(ErrorKind::Unexpected, "the sandbox cannot listen on 127.0.0.1").with_source(error))
 }
 
@@ -83,25 +75,24 @@ struct Served {
     world: Arc<World>,
     service: Option<Service>,
     handler: Handler,
+    stop: CancellationToken,
 }
 
 /// Serves until `stop`; requests of which the reply is still on its way then are given up. `service`: whose faults apply.
-pub(super) fn serve(
+pub(super) async fn serve(
     listener: TcpListener,
     world: Arc<World>,
     service: Option<Service>,
     handler: Handler,
     stop: CancellationToken,
 ) {
-    let router = Router::new().fallback(handle).with_state(Served { world, service, handler });
-    tokio::spawn(async move {
-        // Ends when all connections have; it never fails before.
-        let _ = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
-    });
+    let router = Router::new().fallback(handle).with_state(Served { world, service, handler, stop: stop.clone() });
+    // Ends when all connections have; it never fails before.
+    let _ = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
 }
 
 async fn handle(State(served): State<Served>, request: Request) -> Response {
-    let stop = served.world.stop.clone();
+    let stop = served.stop.clone();
     tokio::select! {
         response = respond(served, request) => ending_with(response, stop),
         () = stop.cancelled() => lost(),
@@ -114,10 +105,11 @@ async fn respond(served: Served, request: Request) -> Response {
         return text(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", "the request is too large\n".to_owned());
     };
     let received = Received { parts, body };
+    note_leaks(&served.world, &received);
     let Some(service) = served.service else { return (served.handler)(&served.world, &received) };
     let action = match service {
         Service::Cas => super::cas::action(&received),
-        Service::Provider => received.method().to_string(),
+        Service::Provider | Service::Update => received.method().to_string(),
     };
     let answer = lock(&served.world.faults).take(service, &action);
     served.world.count_call(service, &action);
@@ -135,7 +127,30 @@ async fn respond(served: Served, request: Request) -> Response {
             lost()
         }
         (answer, Service::Cas) => super::cas::fault(&served.world, &received, &answer),
-        (answer, Service::Provider) => super::cloudflare::fault(&answer),
+        (answer, Service::Provider | Service::Update) if super::powerdns::speaks(&received) => super::powerdns::fault(&answer),
+        (answer, Service::Provider | Service::Update) => super::cloudflare::fault(&answer),
+    }
+}
+
+/// Notes where a request shows a secret of the account: anywhere but in the header that it belongs into.
+fn note_leaks(world: &World, received: &Received) {
+    let options = &world.options;
+    let has = |bytes: &[u8], secret: &str| bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+    let url = percent_encoding::percent_decode_str(&received.parts.uri.to_string()).collect::<Vec<u8>>();
+    for secret in [&options.api_token, &options.access_key_secret, &options.tsig_secret] {
+        let in_headers = received.parts.headers.iter().filter(|(name, value)| {
+            let is_its_place = *secret == options.api_token && matches!(name.as_str(), "authorization" | "x-api-key");
+            !is_its_place && has(value.as_bytes(), secret)
+        });
+        let mut places: Vec<String> = in_headers.map(|(name, _)| format!("header {name}")).collect();
+        places.extend(has(&url, secret).then(|| "URL".to_owned()));
+        places.extend(has(&received.body, secret).then(|| "body".to_owned()));
+        let mut leaks = lock(&world.leaks);
+        leaks.extend(
+            places
+                .into_iter()
+                .map(|place| format!("a secret in the {place} of {} {}", received.method(), received.parts.uri.path())),
+        );
     }
 }
 

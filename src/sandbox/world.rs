@@ -11,7 +11,6 @@ use std::{
 };
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Addresses, NewOrder, SandboxOptions,
@@ -46,17 +45,18 @@ pub(super) struct World {
     pub(super) addresses: Addresses,
     pub(super) zones: SharedZones,
     pub(super) orders: Mutex<OrderBook>,
-    pub(super) faults: Mutex<Rules>,
+    pub(super) faults: Arc<Mutex<Rules>>,
     pub(super) gate: Mutex<Gate>,
     pub(super) authorities: Vec<Arc<Authority>>,
     pub(super) resolver: Arc<Recursive>,
     pub(super) calls: Counter,
     pub(super) provider_calls: Counter,
     pub(super) ca: CertificateAuthority,
+    /// Where secrets were seen that do not belong there.
+    pub(super) leaks: Mutex<Vec<String>>,
     /// How many seconds the clock of the CAS is ahead.
     pub(super) skew: AtomicI64,
     pub(super) wake: UnboundedSender<Wake>,
-    pub(super) stop: CancellationToken,
 }
 
 impl World {
@@ -121,7 +121,7 @@ impl World {
     pub(super) fn count_call(&self, service: Service, action: &str) {
         match service {
             Service::Cas => self.calls.count(action.to_owned()),
-            Service::Provider => self.provider_calls.count(action.to_owned()),
+            Service::Provider | Service::Update => self.provider_calls.count(action.to_owned()),
         }
     }
 

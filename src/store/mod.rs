@@ -16,6 +16,7 @@ use self::{
 };
 pub use self::{
     lock::{Lock, LockKey},
+    notes::Note,
     target::{PostgresUrl, Target},
     work::{Settled, Work},
 };
@@ -36,6 +37,7 @@ mod journal;
 mod leases;
 mod lock;
 mod migrations;
+mod notes;
 mod orders;
 mod postgres;
 mod server_fault;
@@ -71,6 +73,16 @@ impl Holder {
     /// A write that came too late, until it is taken back. The word has no `/`, so it is no order's.
     pub(crate) fn late_write() -> Self {
         Self("late-write".to_owned())
+    }
+
+    /// A test of a provider that goes on (`dv-verify test`). The word has no `/`, so it is no order's.
+    pub(crate) fn trial(mark: &str) -> Self {
+        Self(format!("test-{mark}"))
+    }
+
+    /// Whether a test holds it.
+    pub(crate) fn is_trial(&self) -> bool {
+        self.0.starts_with("test-") && !self.0.contains('/')
     }
 
     /// Whether a person holds it.

@@ -56,7 +56,8 @@ pub(super) async fn open(path: &Path) -> Result<Opened> {
     let was_opened = opening.metadata().is_ok_and(|data| data.len() > 0);
     // For SQLite a file without content is a new one.
     let was_emptied = was_opened && fs::metadata(&path).is_ok_and(|data| data.len() == 0);
-    let lost = "a new one was begun: records that only it knew stay at the providers";
+    let lost =
+        "a new one was begun: records at the providers are known from the notes beside it, what was known of orders is lost";
     let mut notice = was_emptied.then(|| format!("the store `{}` had lost its content; {lost}", path.display()));
     make_file(&path)?;
     let pool = match connect(&path).await {

@@ -5,6 +5,7 @@
 //! `DV_TEST_REQUIRE_SERVERS=1`, as `tests/run` sets it, they fail.
 
 mod cases;
+mod networks;
 mod servers;
 mod table;
 mod waits;

@@ -221,3 +221,79 @@ fn a_full_or_read_only_disk_is_found_before_anything_is_published() {
         assert_eq!(context.writes(), 0, "nothing was published");
     }
 }
+
+#[test]
+fn names_and_values_that_cannot_be_are_refused_by_check_and_explain() {
+    let context = Context::new();
+    let long_label = format!("{}.example.com", "a".repeat(64));
+    let long_name = format!("{}com", "abcdefgh.".repeat(30));
+    let huge = "x".repeat(66_000);
+    for (name, value, said) in [
+        ("a..example.com", "v", "it has an empty label"),
+        ("a b.example.com", "v", "the character ' ' cannot be part of one"),
+        (long_label.as_str(), "v", "a label is longer than 63 characters"),
+        (long_name.as_str(), "v", "longer than 253 characters"),
+        ("_dv.example.com", huge.as_str(), "has 66000 bytes, more than a DNS message carries"),
+    ] {
+        for command in ["check", "explain"] {
+            context.run(&[command, name, value]).expect(2).says(said);
+        }
+    }
+    context.run(&["check", "_dv.example.com", ""]).expect(2).says("the value is empty");
+    context.run(&["check", "_dv.example.com", "v", "--authority", "example.com"]).expect(2).says("names no zone");
+    context
+        .run(&["check", "_dv.example.com", "v", "--resolver", "http://192.0.2.1/"])
+        .expect(2)
+        .says("only `tls://` and `https://`");
+}
+
+/// A place where questions go unanswered, over UDP and TCP.
+fn sink() -> (std::net::UdpSocket, std::net::TcpListener) {
+    (0..100)
+        .find_map(|_| {
+            let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            let tcp = std::net::TcpListener::bind(udp.local_addr().unwrap()).ok()?;
+            Some((udp, tcp))
+        })
+        .unwrap()
+}
+
+#[test]
+fn a_stated_authority_that_does_not_answer_is_named() {
+    let context = Context::new();
+    let (udp, _tcp) = sink();
+    let stated = format!("example.com={}", udp.local_addr().unwrap());
+    let ran = context.run(&["check", "_dv.example.com", "v", "--authority", &stated]).expect(5);
+    assert!(
+        ran.stdout.contains("gives no usable answer: UDP: no answer within 3 s; TCP: no answer within 3 s"),
+        "{}",
+        ran.stdout
+    );
+    context
+        .run(&["check", "_dv.example.com", "v", "--authority", &stated, "--wait", "--propagation-timeout", "2s"])
+        .expect(5)
+        .says("is not visible after 2 s");
+}
+
+#[test]
+fn ctrl_c_ends_check_and_explain_within_a_second() {
+    let context = Context::new();
+    for command in
+        [&["check", "_dv.example.com", "v"][..], &["check", "_dv.example.com", "v", "--wait"], &["explain", "_dv.example.com"]]
+    {
+        let (udp, _tcp) = sink();
+        let address = udp.local_addr().unwrap().to_string();
+        let stated = format!("example.com={address}");
+        let arguments = [command, &["--authority", &stated, "--resolver", &address]].concat();
+        let child = context.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // It has asked, and waits for the answer.
+        udp.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        udp.recv(&mut [0; 512]).unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let begun = std::time::Instant::now();
+        let ran = super::context::Ran::of(child.wait_with_output().unwrap()).expect(130).says("interrupted while looking");
+        // A question has three seconds; a look at dead servers takes longer still.
+        assert!(begun.elapsed() < Duration::from_secs(1), "{arguments:?}: {:?}: {}", begun.elapsed(), ran.stderr);
+    }
+}

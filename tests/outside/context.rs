@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -17,10 +18,10 @@ use tempfile::TempDir;
 /// Secrets that are planted in every test; none may appear in any output.
 pub(crate) const ACCESS_KEY_SECRET: &str = "planted-access-key-secret-8d1f";
 pub(crate) const API_TOKEN: &str = "planted-api-token-77aa";
+pub(crate) const TSIG_SECRET: &str = "cGxhbnRlZC10c2lnLXNlY3JldC00YzAyLWZvci10aGUtdGVzdHM=";
 
 /// A home folder, a sandbox, and the program.
 pub(crate) struct Context {
-    runtime: tokio::runtime::Runtime,
     pub(crate) sandbox: Sandbox,
     home: TempDir,
 }
@@ -68,6 +69,12 @@ impl Ran {
     }
 }
 
+/// The threads of every sandbox of this process.
+fn runtime() -> &'static tokio::runtime::Runtime {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime"))
+}
+
 pub(crate) fn name(text: &str) -> Name {
     Name::parse(text).expect("a name")
 }
@@ -83,13 +90,19 @@ impl Context {
             zones: vec![name("example.com"), name("example.net")],
             access_key_secret: ACCESS_KEY_SECRET.into(),
             api_token: API_TOKEN.into(),
+            tsig_secret: TSIG_SECRET.into(),
             ..SandboxOptions::default()
         };
         options.lag = Duration::ZERO;
         change(&mut options);
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-        let sandbox = runtime.block_on(Sandbox::start(options)).expect("the sandbox starts");
-        Self { runtime, sandbox, home: TempDir::new().expect("a folder") }
+        let sandbox = runtime().block_on(Sandbox::start(options)).expect("the sandbox starts");
+        Self { sandbox, home: TempDir::new().expect("a folder") }
+    }
+
+    /// Everything of the sandbox that listens goes away and comes back, with all that it knew.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn restart_sandbox(&mut self) {
+        runtime().block_on(self.sandbox.restart()).expect("the sandbox starts again");
     }
 
     pub(crate) fn home(&self) -> &Path {
@@ -135,28 +148,31 @@ impl Context {
 
     /// Waits until the CAS was asked for `action` at least `count` times.
     pub(crate) fn until_calls(&self, action: &str, count: u64) {
-        self.until(|| self.sandbox.calls().get(action).copied().unwrap_or_default() >= count);
+        until(|| self.sandbox.calls().get(action).copied().unwrap_or_default() >= count);
     }
 
     /// Waits until the provider's zones hold `count` records.
     pub(crate) fn until_records(&self, count: usize) {
-        self.until(|| self.sandbox.records().len() == count);
+        until(|| self.sandbox.records().len() == count);
     }
 
-    fn until(&self, is_so: impl Fn() -> bool) {
-        self.runtime.block_on(async {
-            let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-            while !is_so() {
-                assert!(tokio::time::Instant::now() < deadline, "it did not happen within 30 s");
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        });
+    /// An order that waits for validation and is something else beside.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn order_with(
+        &self,
+        generation: Generation,
+        domains: &[&str],
+        traits: dv_verify::sandbox::OrderTraits,
+    ) -> OrderId {
+        let domains = domains.iter().map(|domain| name(domain)).collect();
+        let _guard = runtime().enter();
+        self.sandbox.add_order_with(NewOrder { generation, domains }, traits)
     }
 
     /// An order that waits for validation.
     pub(crate) fn order(&self, generation: Generation, domains: &[&str]) -> OrderId {
         let domains = domains.iter().map(|domain| name(domain)).collect();
-        let _guard = self.runtime.enter();
+        let _guard = runtime().enter();
         self.sandbox.add_order(NewOrder { generation, domains })
     }
 
@@ -187,7 +203,12 @@ impl Context {
             .env("DV_RESOLVER", addresses.resolver.to_string())
             .env("ALIBABA_CLOUD_ACCESS_KEY_ID", &self.sandbox.options().access_key_id)
             .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", ACCESS_KEY_SECRET)
-            .env("DV_CLOUDFLARE_API_TOKEN", API_TOKEN);
+            .env("DV_CLOUDFLARE_API_TOKEN", API_TOKEN)
+            .env("DV_POWERDNS_API_URL", addresses.powerdns.origin().ascii_serialization())
+            .env("DV_POWERDNS_API_KEY", API_TOKEN)
+            .env("DV_RFC2136_NAMESERVER", addresses.authorities[0].to_string())
+            .env("DV_RFC2136_TSIG_KEY", self.sandbox.options().tsig_key.to_string())
+            .env("DV_RFC2136_TSIG_SECRET", TSIG_SECRET);
         command
     }
 
@@ -199,11 +220,53 @@ impl Context {
     }
 }
 
+fn until(is_so: impl Fn() -> bool) {
+    runtime().block_on(async {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while !is_so() {
+            assert!(tokio::time::Instant::now() < deadline, "it did not happen within 30 s");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+}
+
 /// Asserts that no planted secret is in what the program said.
 #[track_caller]
 pub(crate) fn assert_no_secret(ran: &Ran) {
-    for secret in [ACCESS_KEY_SECRET, API_TOKEN] {
+    for secret in [ACCESS_KEY_SECRET, API_TOKEN, TSIG_SECRET] {
         assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret), "a secret is in the output: {ran:?}");
     }
     assert!(!ran.stdout.contains("PRIVATE KEY") && !ran.stderr.contains("PRIVATE KEY"), "a private key is in the output");
+}
+
+impl Drop for Context {
+    /// No run of any test leaves a secret in a file, or sends one elsewhere than where it belongs.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        assert_eq!(self.sandbox.leaks(), Vec::<String>::new());
+        assert_no_secret_below(self.home());
+    }
+}
+
+/// Searches every file but those that a test planted (`*.secret`, `config.toml`), and private keys for what is no private key.
+fn assert_no_secret_below(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_dir() {
+            assert_no_secret_below(&path);
+        }
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !kind.is_file() || name.ends_with(".secret") || name == "config.toml" {
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        let has = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+        for secret in [ACCESS_KEY_SECRET, API_TOKEN, TSIG_SECRET] {
+            assert!(!has(secret), "a secret is in {}", path.display());
+        }
+        assert!(name == "privkey.pem" || !has("PRIVATE KEY"), "a private key is in {}", path.display());
+    }
 }

@@ -2,10 +2,15 @@
 
 mod bad_input;
 mod context;
+#[cfg(feature = "failpoints")]
+mod crash;
+mod cron;
 mod fates;
 mod fleet;
 mod journeys;
-mod kills;
+mod overlap;
+mod secrets;
+mod trial;
 
 #[allow(clippy::print_stdout, reason = "what was left out is said")]
 #[path = "../../src/test_postgres.rs"]

@@ -92,6 +92,9 @@ impl Human {
             if let Some(denial) = super::denial(report) {
                 self.line(order, &format!("resolver {} {denial}; a CA that asks it may have to wait as long", report.resolver));
             }
+            if let Some(trouble) = super::trouble(report) {
+                self.line(order, &printable(&trouble));
+            }
         }
     }
 }
@@ -134,7 +137,7 @@ impl Observer for Human {
                 let what = if delivered.changed { "certificate" } else { "certificate, there already," };
                 let until = delivered.not_after.strftime("%Y-%m-%d");
                 self.line(Some(order), &format!("{what} for {} until {until}", list(&delivered.names)));
-                self.printer.result(&delivered.live.display().to_string());
+                self.printer.outcome(&delivered.live.display().to_string());
             }
             Event::Withdrawn { order, record, kept, .. } => match kept {
                 None => self.line(*order, &format!("{} {} is removed", record.record_type, record.name)),
@@ -145,7 +148,7 @@ impl Observer for Human {
                 self.printer.warning(&format!("{about}{message}"), *hint);
             }
             Event::Failed { order, error } => {
-                self.printer.error(&failure::text(error, self.printer.palette(), order.map(OrderId::as_str)));
+                failure::show(&self.printer, error, order.map(OrderId::as_str));
             }
             Event::Done { order, outcome } => {
                 let said = match outcome {

@@ -127,6 +127,7 @@ pub(in crate::cli) fn look(round: &Round, resolvers: &[ResolverReport]) -> Value
             "visible": round.visible,
             "waited": round.waited.as_secs_f64(),
             "explanation": round.explanation,
+            "network": round.network.as_ref().map(crate::propagation::Network::word),
             "authorities": authorities,
             "resolvers": resolvers,
         }),
@@ -137,6 +138,7 @@ fn resolver(report: &ResolverReport) -> Value {
     json!({
         "resolver": report.resolver,
         "verdict": report.verdict.word(),
+        "seen": report.verdict.sentence(),
         "negative_for": report.negative_for.map(|left| left.as_secs()),
     })
 }

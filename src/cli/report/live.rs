@@ -135,6 +135,7 @@ mod tests {
             visible: false,
             waited: Duration::ZERO,
             explanation: None,
+            network: None,
         }
     }
 

@@ -104,6 +104,16 @@ fn denial(report: &ResolverReport) -> Option<String> {
     Some(format!("remembers that it was not there until {until}"))
 }
 
+/// What a resolver that fails, while the authorities show the record, means for the CA.
+pub(super) fn trouble(report: &ResolverReport) -> Option<String> {
+    let Verdict::ServFail(detail) = &report.verdict else { return None };
+    let detail = detail.as_ref().map(|detail| format!(", {detail}")).unwrap_or_default();
+    Some(format!(
+        "resolver {} fails for the name (SERVFAIL{detail}) though its servers show the record: most likely the zone's DNSSEC signatures are wrong or expired, and a CA that validates them fails too",
+        report.resolver
+    ))
+}
+
 fn seen(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Visible => String::new(),
@@ -118,5 +128,24 @@ pub(super) fn conclusion(round: &Round) -> String {
         (true, Some(risk)) => format!("visible; {risk}"),
         (false, Some(why)) => format!("not visible: {why}"),
         (false, None) => "not visible".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resolver_that_fails_though_the_servers_answer_is_explained() {
+        let report = |verdict| ResolverReport { resolver: "r".to_owned(), verdict, negative_for: None };
+        let said = trouble(&report(Verdict::ServFail(Some("EDE 7 Signature Expired".to_owned())))).unwrap();
+        assert!(
+            said.contains("(SERVFAIL, EDE 7 Signature Expired)") && said.contains("a CA that validates them fails too"),
+            "{said}"
+        );
+        assert!(trouble(&report(Verdict::ServFail(None))).unwrap().contains("(SERVFAIL)"));
+        for verdict in [Verdict::Visible, Verdict::NxDomain, Verdict::Refused] {
+            assert_eq!(trouble(&report(verdict)), None);
+        }
     }
 }

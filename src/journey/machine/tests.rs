@@ -200,10 +200,14 @@ fn records_stay_when_the_time_is_up() {
 }
 
 #[test]
-fn no_wait_publishes_and_leaves() {
+fn no_wait_publishes_sees_and_leaves() {
     let mut state = State::new(Terms { no_wait: true, ..terms() }, false, None);
     assert!(matches!(state.next(checking("a"), Duration::ZERO), Action::Publish(_)));
-    assert!(matches!(state.next(Event::Published, SECOND), Action::End(Ending::Well(Outcome::LeftWaiting))));
+    assert!(matches!(state.next(Event::Published, SECOND), Action::Wait { reason: FOR_VISIBILITY, .. }));
+    // A look at the order that fails meanwhile does not end the run.
+    let failed = Event::ReadFailed(Error::new(ErrorKind::OrderSource, "x").with_retry(Retry::Later));
+    assert!(matches!(state.next(failed, SECOND), Action::Wait { reason: FOR_VISIBILITY, .. }));
+    assert!(matches!(state.next(Event::Visible, SECOND), Action::End(Ending::Well(Outcome::LeftWaiting))));
     let mut early = State::new(Terms { no_wait: true, ..terms() }, false, None);
     assert!(matches!(early.next(read(OrderState::Preparing), Duration::ZERO), Action::End(Ending::Well(Outcome::LeftWaiting))));
 }

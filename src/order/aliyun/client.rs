@@ -113,7 +113,7 @@ pub(super) struct Surroundings {
 
 impl Default for Surroundings {
     fn default() -> Self {
-        let stamp = || Stamp { nonce: format!("{:032x}", rand::random::<u128>()), timestamp: Timestamp::now() };
+        let stamp = || Stamp { nonce: format!("{:032x}", rand::random::<u128>()), timestamp: crate::failpoint::now() };
         Self { stamp: Arc::new(stamp), first_pause: Duration::from_millis(250) }
     }
 }

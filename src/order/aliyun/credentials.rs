@@ -100,12 +100,16 @@ impl CredentialChain {
             return Ok(Some((Secret::new(value), format!("variable `{name}`"))));
         }
         let with_file = format!("{name}_FILE");
-        let Some(path) = self.environment.get(&with_file) else { return Ok(None) };
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("variable `{with_file}` names `{path}`, which cannot be read: {error}"))?;
+        let (path, from) = match (self.environment.get(&with_file), self.environment.systemd_credential(name)) {
+            (Some(path), _) => (path.to_owned(), format!("variable `{with_file}`")),
+            (None, Some(path)) => (path, "a credential of systemd".to_owned()),
+            (None, None) => return Ok(None),
+        };
+        let text =
+            std::fs::read_to_string(&path).map_err(|error| format!("{from} names `{path}`, which cannot be read: {error}"))?;
         match text.trim() {
-            "" => Err(format!("variable `{with_file}` names `{path}`, which is empty")),
-            value => Ok(Some((Secret::new(value), format!("file `{path}` (variable `{with_file}`)")))),
+            "" => Err(format!("{from} names `{path}`, which is empty")),
+            value => Ok(Some((Secret::new(value), format!("file `{path}` ({from})")))),
         }
     }
 

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     name::Name,
-    propagation::{policy::describe_left_out, text::and},
+    propagation::{differences, policy::describe_left_out, text::and},
     record::Record,
 };
 
@@ -41,7 +41,7 @@ fn network(facts: &Facts) -> Vec<Finding> {
     if let Some(probe) = facts.intercepted {
         findings.push(Finding::new(
             Severity::Blocks,
-            format!("This network answers DNS in the name of others: even {}, where no server is, gave an answer. What is seen here from the zone's servers cannot be believed.", probe.ip()),
+            format!("This network answers DNS in the name of others: even {probe}, where no server is, gave an answer. What is seen here from the zone's servers cannot be believed."),
             Some("Run dv-verify in another network, or have port 53 (UDP and TCP) to the outside opened.".to_owned()),
         ));
     }
@@ -137,24 +137,24 @@ fn parent_and_child(zone: &ZoneFacts) -> Vec<Finding> {
         ));
     }
     let Some((parent, named)) = &zone.parent else { return findings };
-    let only =
-        |these: &[Name], those: &[Name]| texts(&these.iter().filter(|name| !those.contains(name)).cloned().collect::<Vec<_>>());
-    let (only_parent, only_child) = (only(named, &own), only(&own, named));
-    let mut parts = Vec::new();
-    if !only_parent.is_empty() {
-        parts.push(format!("{parent} names {}, the zone itself does not", and(&only_parent)));
-    }
-    if !only_child.is_empty() {
-        parts.push(format!("the zone names {}, {parent} does not", and(&only_child)));
-    }
-    if !parts.is_empty() {
+    if let Some(differ) = differences::servers(apex, parent, named, &own) {
         findings.push(Finding::new(
             Severity::Risk,
-            format!("The delegation of {apex} and its own NS records differ: {}. A CA may ask any of them.", parts.join("; ")),
+            format!("{}. A CA may ask any of them.", sentence(&differ)),
             Some(format!("Make the name servers at the registrar and the NS records of {apex} the same.")),
         ));
     }
+    findings.extend(differences::glue(parent, &zone.glued).iter().map(|differ| {
+        let what = format!("{}. A CA that follows the glue asks another server than one that asks the zone.", sentence(differ));
+        Finding::new(Severity::Risk, what, Some("Set the host's address at the registrar to the one in the zone.".to_owned()))
+    }));
     findings
+}
+
+/// The fragment with a capital letter in front.
+fn sentence(fragment: &str) -> String {
+    let mut rest = fragment.chars();
+    rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
 }
 
 /// Servers that are lame or silent; all silent together is another matter.
@@ -291,6 +291,9 @@ mod tests {
             found[0].1.contains("test names old.ns.test, the zone itself does not; the zone names b.ns.test, test does not"),
             "{found:?}"
         );
+        let mut glued = facts();
+        zone(&mut glued).glued = vec![(name("a.ns.test"), vec![[192, 0, 2, 9].into()], vec![[192, 0, 2, 1].into()])];
+        assert!(said(&glued, &[])[0].1.starts_with("The glue of a.ns.test at test is 192.0.2.9, the zone itself has 192.0.2.1."));
         let mut torn = facts();
         zone(&mut torn).servers[0].name_servers.pop();
         assert!(said(&torn, &[])[0].1.contains("do not agree on its NS records: a.ns.test (192.0.2.1) shows fewer"));
@@ -338,7 +341,7 @@ mod tests {
     #[test]
     fn networks_and_missing_zones_are_told() {
         let mut odd = facts();
-        odd.intercepted = Some(super::super::NO_SERVER);
+        odd.intercepted = Some(crate::propagation::NO_SERVERS[0].ip());
         odd.discovered_over_https = Some("https://r.test/q".to_owned());
         let found = said(&odd, &[]);
         assert!(found[0].1.contains("192.0.2.53") && found[1].1.contains("https://r.test/q"), "{found:?}");

@@ -1,13 +1,19 @@
 //! Collects what the rules judge. Recursive resolvers are asked for zone cuts and for what exists in any case (the SOA of the
 //! zone); for the name itself only once every authority that answers shows the record.
 
-use std::{net::IpAddr, sync::PoisonError};
+use std::{
+    future::Future,
+    net::IpAddr,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use hickory_proto::{
     op::{Message, ResponseCode},
     rr::{RData, RecordType as WireType},
 };
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     ExplainContext,
@@ -20,8 +26,10 @@ use crate::{
     propagation::{
         Authority, Delegation, Verdict,
         delegation::first_usable,
+        differences,
         look::wire_type,
         message::{Checking, Question},
+        network::{Network, Scout},
         placement::servers_of,
         resolvers::{self, Reporter, ask_reporter, reporters},
         shared::Shared,
@@ -35,19 +43,38 @@ use crate::{
 /// More CNAMEs in a row are a loop.
 const LONGEST_CHAIN: usize = 16;
 
-/// Asks everything.
-pub(super) async fn collect(shared: &Shared, name: &Name, record: Option<&Record>, context: &ExplainContext) -> Facts {
+/// How long an explanation may take where nobody says.
+const LONGEST: Duration = Duration::from_mins(1);
+
+/// What is said of that which did not come in time.
+const LATE: &str = "the time was up before it was known";
+
+/// The outcome of a future, unless the deadline comes first.
+async fn within<T>(deadline: Instant, future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    timeout_at(deadline, future).await.unwrap_or_else(|_| Err(LATE.to_owned()))
+}
+
+/// Asks everything that can be asked until the deadline.
+pub(super) async fn collect(shared: &Arc<Shared>, name: &Name, record: Option<&Record>, context: &ExplainContext) -> Facts {
     let wildcard = context.wildcard || name.is_wildcard();
     let name = name.base();
-    let target = target::resolve(shared, &name).await.map_err(|error| error.message().to_owned());
+    let deadline = context.deadline.unwrap_or_else(|| Instant::now() + LONGEST);
+    let mut scout = Scout::new(shared);
+    let resolving = async { target::resolve(shared, &name).await.map_err(|error| error.message().to_owned()) };
+    let target = scout.beside(within(deadline, resolving)).await;
     let place = target.as_ref().map_or_else(|_| name.clone(), |target| target.name.clone());
     let record_type = wire_type(record.map_or(RecordType::Txt, |record| record.record_type));
     let domain = certified(&name);
-    let (zone, caa, intercepted) = tokio::join!(
-        look_at_zone(shared, &place, record_type),
-        look_up_caa(shared, &domain),
-        intercepted(shared, &domain, context)
-    );
+    let looking = async {
+        tokio::join!(within(deadline, look_at_zone(shared, &place, record_type)), within(deadline, look_up_caa(shared, &domain)))
+    };
+    let (zone, caa) = scout.beside(looking).await;
+    // Here nobody is in a hurry: an interceptor gets half the time of a question.
+    let _ = timeout_at(deadline, scout.dispel(shared.options.query_timeout / 4)).await;
+    let intercepted = match scout.network() {
+        Some(Network::Intercepted(address)) => Some(*address),
+        _ => None,
+    };
     let mut facts = Facts {
         name,
         wildcard,
@@ -57,6 +84,7 @@ pub(super) async fn collect(shared: &Shared, name: &Name, record: Option<&Record
         wildcard_values: Vec::new(),
         doubled: None,
         caa,
+        signed_until: None,
         dnssec: Vec::new(),
         reports: None,
         reached_over_https: None,
@@ -73,30 +101,40 @@ pub(super) async fn collect(shared: &Shared, name: &Name, record: Option<&Record
         .map(|server| server.authority.clone())
         .collect();
     if serving.is_empty() {
-        facts.reached_over_https = reach_over_https(shared, &apex, &place).await;
+        facts.reached_over_https = match timeout_at(deadline, shared.blocked(&apex, &place)).await {
+            Ok(Some(Network::Blocked(resolver))) => Some(resolver),
+            _ => None,
+        };
     } else {
         let sibling = place.parent().and_then(|parent| parent.below(&format!("dv-{:016x}", rand::random::<u64>())).ok());
         let doubled = Name::parse(&format!("{place}.{apex}")).ok().filter(|_| place != apex);
-        let (at_sibling, at_doubled) = tokio::join!(
-            values_anywhere(shared, &serving, sibling.filter(|sibling| sibling.is_within(&apex)), record_type),
-            values_anywhere(shared, &serving, doubled.clone(), record_type),
-        );
+        let beside = async {
+            tokio::join!(
+                values_anywhere(shared, &serving, sibling.filter(|sibling| sibling.is_within(&apex)), record_type),
+                values_anywhere(shared, &serving, doubled.clone(), record_type),
+            )
+        };
+        let (at_sibling, at_doubled) = timeout_at(deadline, beside).await.unwrap_or_default();
         facts.wildcard_values = at_sibling;
         facts.doubled = doubled.map(|doubled| (doubled, at_doubled));
     }
-    if facts.is_visible() {
+    if facts.is_visible() && facts.intercepted.is_none() {
         // As the CA asks: from the name on, CNAMEs followed.
         let first = || first_value(&facts);
         let value = record.map_or_else(first, |record| record.value.clone());
         let record_type = record.map_or(RecordType::Txt, |record| record.record_type);
         let wanted = Record { name: facts.name.clone(), record_type, value };
-        facts.reports = Some(resolvers::ask(shared, &wanted).await);
-        let seen = validate(shared, &facts.name, wire_type(record_type)).await;
+        facts.reports = timeout_at(deadline, resolvers::ask(shared, &wanted)).await.ok();
+        let validating = validate(shared, &facts.name, wire_type(record_type));
+        let seen = timeout_at(deadline, validating).await.unwrap_or_default();
         facts.dnssec.push((facts.name.clone(), seen));
     }
     if apex != place && apex != facts.name {
-        let seen = validate(shared, &apex, WireType::SOA).await;
-        facts.dnssec.insert(0, (apex, seen));
+        let seen = timeout_at(deadline, validate(shared, &apex, WireType::SOA)).await.unwrap_or_default();
+        facts.dnssec.insert(0, (apex.clone(), seen));
+    }
+    if facts.dnssec.iter().any(|(_, seen)| seen.iter().any(|(_, validation)| matches!(validation, Validation::Bogus(_)))) {
+        facts.signed_until = timeout_at(deadline, signed_until(shared, &serving, &apex)).await.unwrap_or_default();
     }
     facts
 }
@@ -114,6 +152,10 @@ fn certified(name: &Name) -> Name {
 async fn look_at_zone(shared: &Shared, place: &Name, record_type: WireType) -> Result<ZoneFacts, String> {
     let delegation = shared.holder(place).await.map_err(|error| error.message().to_owned())?;
     let parent = shared.parent_view(&delegation.zone).await;
+    let glued = match &parent {
+        Some(view) => differences::glued(shared, &delegation.zone, view, &delegation.authorities).await,
+        None => Vec::new(),
+    };
     let Delegation { zone, mut authorities, mut left_out, .. } = (*delegation).clone();
     if let Some(view) = &parent {
         let unknown: Vec<Name> = view
@@ -134,7 +176,7 @@ async fn look_at_zone(shared: &Shared, place: &Name, record_type: WireType) -> R
     }
     let servers =
         join_all(authorities.into_iter().map(|authority| look_at_server(shared, &zone, place, record_type, authority))).await;
-    Ok(ZoneFacts { zone: Some(zone), parent: parent.map(|view| (view.zone, view.servers)), servers, left_out })
+    Ok(ZoneFacts { zone: Some(zone), parent: parent.map(|view| (view.zone, view.servers)), glued, servers, left_out })
 }
 
 async fn look_at_server(shared: &Shared, zone: &Name, place: &Name, record_type: WireType, authority: Authority) -> ServerFacts {
@@ -199,31 +241,6 @@ async fn values_anywhere(shared: &Shared, authorities: &[Authority], name: Optio
     found.await.unwrap_or_default()
 }
 
-/// A resolver over HTTPS that knows the zone. Not asked where the zone's apex is the very name.
-async fn reach_over_https(shared: &Shared, apex: &Name, place: &Name) -> Option<String> {
-    if apex == place {
-        return None;
-    }
-    let question = Question { name: apex.to_wire(), record_type: WireType::SOA, recursion: true, checking: Checking::Unsaid };
-    for resolver in &shared.options.over_https {
-        if let Ok(answer) = shared.ask_recursive(resolver, &question).await
-            && answer.metadata.response_code == ResponseCode::NoError
-        {
-            return Some(resolver.to_string());
-        }
-    }
-    None
-}
-
-/// The probe's address where something answers from it.
-async fn intercepted(shared: &Shared, domain: &Name, context: &ExplainContext) -> Option<std::net::SocketAddr> {
-    let probe = context.interceptor_probe?;
-    match shared.ask_authority(probe, domain, WireType::SOA).await {
-        Ok(_) | Err(Verdict::Truncated(_) | Verdict::Mismatched(_)) => Some(probe),
-        Err(_) => None,
-    }
-}
-
 /// Each reporter's finding about the signatures of `name`.
 async fn validate(shared: &Shared, name: &Name, record_type: WireType) -> Vec<(String, Validation)> {
     let question = |checking| Question { name: name.to_wire(), record_type, recursion: true, checking };
@@ -239,6 +256,22 @@ async fn validate(shared: &Shared, name: &Name, record_type: WireType) -> Vec<(S
         }
     }))
     .await
+}
+
+/// When the newest signature of the zone's SOA ends, as one of its servers shows it, where that is over.
+async fn signed_until(shared: &Shared, authorities: &[Authority], apex: &Name) -> Option<u32> {
+    let question = Question { name: apex.to_wire(), record_type: WireType::SOA, recursion: false, checking: Checking::Wanted };
+    let asked = first_usable(authorities, apex, |authority: Authority| {
+        let question = &question;
+        async move {
+            let patience = shared.options.query_timeout;
+            let answer =
+                shared.peer(authority.address).ask_at_once(question, patience).await.map_err(|verdict| verdict.sentence())?;
+            Ok::<_, String>(dnssec::signed_until(&answer.message))
+        }
+    });
+    let until = asked.await.ok()??;
+    dnssec::is_over(until, jiff::Timestamp::now()).then_some(until)
 }
 
 /// Climbs as RFC 8659 section 3 says; a CNAME is followed at each name, its target not climbed from. Asked at authorities only.

@@ -1,11 +1,11 @@
 //! What was collected about a name, and the walk to it in sentences. Pure.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use super::{caa::CaaSet, dnssec::Validation};
 use crate::{
     name::Name,
-    propagation::{Authority, LeftOut, ResolverReport, Target, text::and},
+    propagation::{Authority, LeftOut, ResolverReport, Target, differences::Glued, text::and},
     record::Record,
 };
 
@@ -28,6 +28,8 @@ pub(super) struct Facts {
     pub(super) doubled: Option<(Name, Vec<String>)>,
     /// The relevant CAA set, or why a lookup failed.
     pub(super) caa: Result<Option<CaaSet>, String>,
+    /// When the newest signature of the zone's SOA ended, where all that its servers show are over; seconds since 1970.
+    pub(super) signed_until: Option<u32>,
     /// What resolvers found about signatures, by subject.
     pub(super) dnssec: Vec<(Name, Vec<(String, Validation)>)>,
     /// What resolvers say about the record; `None` where they were not asked, as the authorities do not all show it.
@@ -37,7 +39,7 @@ pub(super) struct Facts {
     /// The resolver over HTTPS that discovery used, as none answers on port 53.
     pub(super) discovered_over_https: Option<String>,
     /// An address without any server that answered nevertheless.
-    pub(super) intercepted: Option<SocketAddr>,
+    pub(super) intercepted: Option<IpAddr>,
 }
 
 /// What is known of a zone.
@@ -47,6 +49,8 @@ pub(super) struct ZoneFacts {
     pub(super) zone: Option<Name>,
     /// The zone above, and the name servers that it names for this one.
     pub(super) parent: Option<(Name, Vec<Name>)>,
+    /// The glue of servers within the zone, and what the zone itself says.
+    pub(super) glued: Vec<Glued>,
     /// One entry for each address.
     pub(super) servers: Vec<ServerFacts>,
     /// What cannot be asked from here.
@@ -90,6 +94,11 @@ impl ServerFacts {
 }
 
 impl ZoneFacts {
+    /// Whether no server of it gives any usable answer.
+    pub(super) fn is_silent(&self) -> bool {
+        !self.servers.is_empty() && self.servers.iter().all(|server| matches!(server.standing, Standing::Silent(_)))
+    }
+
     /// All name servers, as the zone itself names them, else the parent, else discovery.
     pub(super) fn named_servers(&self) -> Vec<Name> {
         let mut names: Vec<Name> = self.servers.iter().flat_map(|server| server.name_servers.clone()).collect();

@@ -1,8 +1,9 @@
 //! Why a record is not, or may not be, seen by the CA: collects facts from the root down, judges them, and says it in sentences.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::shared::Shared;
 use crate::{name::Name, record::Record};
@@ -16,9 +17,6 @@ mod facts;
 #[cfg(test)]
 mod tests;
 
-/// An address of TEST-NET-1 (RFC 5737), where no server can be: whatever answers from it intercepts DNS.
-pub const NO_SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 53)), 53);
-
 /// What is known around a name from elsewhere.
 #[derive(Clone, Debug, Default)]
 pub struct ExplainContext {
@@ -28,8 +26,8 @@ pub struct ExplainContext {
     pub ca_identities: Vec<String>,
     /// Whether the certificate is for a wildcard; a name that begins with `*.` says so too.
     pub wildcard: bool,
-    /// An address without any server, such as [`NO_SERVER`], to find interceptors with; `None`: not looked for.
-    pub interceptor_probe: Option<SocketAddr>,
+    /// When the explanation is due; what is not known then is said to be unknown. `None`: a minute from the call.
+    pub deadline: Option<Instant>,
 }
 
 /// How much a finding matters.
@@ -97,7 +95,7 @@ impl Explanation {
 }
 
 /// Collects and judges. Clock times are in the system's time zone.
-pub(super) async fn explain(shared: &Shared, name: &Name, record: Option<&Record>, context: &ExplainContext) -> Explanation {
+pub(super) async fn explain(shared: &Arc<Shared>, name: &Name, record: Option<&Record>, context: &ExplainContext) -> Explanation {
     let facts = Box::pin(collect::collect(shared, name, record, context)).await;
     judge(&facts, context, &jiff::ZonedDateTime::now())
 }
@@ -109,7 +107,7 @@ fn judge(facts: &facts::Facts, context: &ExplainContext, now: &jiff::ZonedDateTi
     for (subject, seen) in &facts.dnssec {
         // The zone's finding says it already for the name.
         if !findings.iter().any(|finding| finding.what.starts_with("DNSSEC")) {
-            findings.extend(dnssec::findings(subject, seen));
+            findings.extend(dnssec::findings(subject, seen, facts.signed_until));
         }
     }
     match &facts.caa {
@@ -128,7 +126,7 @@ fn judge(facts: &facts::Facts, context: &ExplainContext, now: &jiff::ZonedDateTi
         name: facts.name.clone(),
         target: facts.place().clone(),
         zone: facts.zone.as_ref().ok().and_then(|zone| zone.zone.clone()),
-        visible: facts.is_visible(),
+        visible: facts.is_visible() && facts.intercepted.is_none(),
         findings,
         steps: facts.steps(),
     }

@@ -15,7 +15,7 @@ use super::{
 use crate::propagation::{
     Authority, Options, Propagation, ResolverAddress, Target,
     resolvers::tests::{Pki, Private},
-    testing::{Act, Asked, PATIENCE, Server, Zone, cname, holding, name, propagation, record, resolving, send, txt},
+    testing::{Act, Asked, PATIENCE, Server, Zone, cname, holding, name, propagation, record, resolving, send, stated, txt},
 };
 
 /// A server of `example.test` that shows these values.
@@ -40,11 +40,13 @@ pub(super) fn facts() -> Facts {
             zone: Some(name("example.test")),
             parent: Some((name("test"), vec![name("a.ns.test"), name("b.ns.test")])),
             servers: vec![server("a.ns.test", "192.0.2.1:53", 7, &["v"]), server("b.ns.test", "192.0.2.2:53", 7, &["v"])],
+            glued: Vec::new(),
             left_out: Vec::new(),
         }),
         wildcard_values: Vec::new(),
         doubled: None,
         caa: Ok(None),
+        signed_until: None,
         dnssec: Vec::new(),
         reports: None,
         reached_over_https: None,
@@ -65,7 +67,11 @@ struct World {
 }
 
 fn zone() -> Zone {
-    Zone::new("example.test").ns("ns1.example.test").ns("ns2.example.test")
+    Zone::new("example.test")
+        .ns("ns1.example.test")
+        .ns("ns2.example.test")
+        .address("ns1.example.test", "127.0.0.1")
+        .address("ns2.example.test", "127.0.0.3")
 }
 
 impl World {
@@ -317,15 +323,18 @@ async fn a_resolver_that_remembers_the_absence_is_named_with_the_time() {
 
 #[tokio::test]
 async fn an_interceptor_is_noticed_only_where_the_probe_is_allowed() {
-    let world = World::both(zone().with(NAME, txt("v"))).await;
     // A server where, for this test, none may be.
     let interceptor = Server::start(holding(vec![zone()])).await;
-    let context = ExplainContext { interceptor_probe: Some(interceptor.address), ..ExplainContext::default() };
-    assert!(said(&world.explain(Some("v"), &context).await)[0].1.starts_with("This network answers DNS in the name of others"));
+    let server = Server::start(holding(vec![zone().with(NAME, txt("v"))])).await;
+    let asking = |probe: Option<std::net::SocketAddr>| {
+        propagation(Options { interceptor_probes: probe.into_iter().collect(), ..stated(&[&server]) })
+    };
+    let explain = async |probe| asking(probe).explain(&name(NAME), Some(&record(NAME, "v")), &ExplainContext::default()).await;
+    let explanation = explain(Some(interceptor.address)).await;
+    assert!(said(&explanation)[0].1.starts_with("This network answers DNS in the name of others"), "{explanation:?}");
     assert!(!interceptor.heard().iter().any(|heard| heard.contains('_')));
-    let closed = ExplainContext { interceptor_probe: Some(([127, 0, 0, 1], 9).into()), ..ExplainContext::default() };
-    for context in [closed, ExplainContext::default()] {
-        assert!(!said(&world.explain(Some("v"), &context).await).iter().any(|found| found.1.contains("in the name of others")));
+    for probe in [Some(([127, 0, 0, 1], 9).into()), None] {
+        assert!(!said(&explain(probe).await).iter().any(|found| found.1.contains("in the name of others")));
     }
 }
 
@@ -364,4 +373,22 @@ async fn a_domain_that_is_not_delegated_and_a_silent_network_are_told() {
     let lost = propagation(nobody).explain(&name(NAME), None, &ExplainContext::default()).await;
     assert!(lost.is_blocked() && lost.zone.is_none(), "{lost:?}");
     assert_eq!(lost.findings.len(), 1, "{lost:?}");
+}
+
+#[tokio::test]
+async fn an_explanation_is_there_at_its_deadline_however_silent_everybody_is() {
+    let silent = Server::start(|_: &Asked| vec![Act::Hang]).await;
+    let options = Options {
+        resolver: Some(silent.address),
+        query_timeout: std::time::Duration::from_secs(60),
+        interceptor_probes: vec![silent.address],
+        ..stated(&[&silent])
+    };
+    let begun = tokio::time::Instant::now();
+    let context = ExplainContext { deadline: Some(begun + std::time::Duration::from_millis(400)), ..ExplainContext::default() };
+    let explanation = propagation(options).explain(&name(NAME), Some(&record(NAME, "v")), &context).await;
+    // Questions have a minute here; the slack is for a busy machine.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(explanation.is_blocked() && !explanation.visible, "{explanation:?}");
+    assert!(said(&explanation).iter().any(|found| found.1.contains("the time was up before it was known")), "{explanation:?}");
 }

@@ -100,6 +100,14 @@ impl ResolverAddress {
     pub fn is_plain(&self) -> bool {
         matches!(self, Self::Plain(_))
     }
+
+    /// Whether it is on this host, so that no network lies between.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Plain(address) => address.ip().is_loopback(),
+            Self::Tls { host, .. } | Self::Https { host, .. } => host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+        }
+    }
 }
 
 /// What stands between `://` and the path.

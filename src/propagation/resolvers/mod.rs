@@ -70,6 +70,12 @@ pub(super) async fn ask(shared: &Shared, record: &Record) -> Vec<ResolverReport>
     join_all(reporters.iter().map(|reporter| report(shared, reporter, record))).await
 }
 
+/// Asks those that can be asked over HTTPS, over HTTPS.
+pub(super) async fn ask_over_https(shared: &Shared, record: &Record) -> Vec<ResolverReport> {
+    let reporters: Vec<Reporter> = reporters(shared).into_iter().filter_map(Reporter::over_https).collect();
+    join_all(reporters.iter().map(|reporter| report(shared, reporter, record))).await
+}
+
 async fn report(shared: &Shared, reporter: &Reporter, record: &Record) -> ResolverReport {
     let record_type = wire_type(record.record_type);
     let question = Question { name: record.name.to_wire(), record_type, recursion: true, checking: Checking::Unsaid };

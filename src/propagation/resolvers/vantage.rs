@@ -75,6 +75,15 @@ impl Reporter {
     pub(crate) fn named(address: ResolverAddress) -> Self {
         Self { label: None, address, otherwise: None }
     }
+
+    /// The same over HTTPS only; `None` where that is not spoken.
+    pub(crate) fn over_https(self) -> Option<Self> {
+        let https = [Some(self.address), self.otherwise]
+            .into_iter()
+            .flatten()
+            .find(|address| matches!(address, ResolverAddress::Https { .. }))?;
+        Some(Self { label: self.label, address: https, otherwise: None })
+    }
 }
 
 /// A public resolver.
@@ -86,8 +95,16 @@ struct PublicResolver {
     url: Option<&'static str>,
 }
 
-/// As their operators publish them: alidns.com, dnspod.cn, 114dns.com, dudns.baidu.com; developers.cloudflare.com/1.1.1.1,
-/// developers.google.com/speed/public-dns, quad9.net, opendns.com.
+/// As their operators publish them:
+/// - AliDNS: <https://www.alibabacloud.com/help/en/dns/service-access> (223.5.5.5 over HTTPS),
+///   <https://www.alibabacloud.com/help/doc-detail/171664.htm> (the path `/dns-query`, POST);
+/// - DNSPod: <https://www.dnspod.cn/products/publicdns> (119.29.29.29). Its addresses for HTTPS are 1.12.12.12 and 120.53.53.53; that page was
+///   not at hand when this table was checked, but many published configurations use them;
+/// - 114DNS: <https://www.114dns.com>; Baidu: <https://dudns.baidu.com>: port 53 only;
+/// - Cloudflare: <https://developers.cloudflare.com/1.1.1.1/encryption/dns-over-https/>;
+/// - Google: <https://developers.google.com/speed/public-dns/docs/doh>;
+/// - Quad9: <https://quad9.net/service/service-addresses-and-features>;
+/// - OpenDNS: <https://support.opendns.com/hc/en-us/articles/360038086532>.
 const PUBLIC: &[PublicResolver] = &[
     PublicResolver { operator: "AliDNS", region: Vantage::Cn, address: [223, 5, 5, 5], url: Some("https://223.5.5.5/dns-query") },
     PublicResolver {

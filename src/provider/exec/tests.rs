@@ -1,5 +1,7 @@
 use std::{os::unix::fs::PermissionsExt, path::Path};
 
+use rustix::process::{Pid, Signal};
+
 use super::*;
 use crate::{environment::Environment, http::Http, secret::Secret};
 

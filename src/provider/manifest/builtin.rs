@@ -2,19 +2,8 @@
 
 use std::sync::OnceLock;
 
-use serde::Deserialize;
-
-/// Id and text of each.
-pub(super) const ALL: &[(&str, &str)] = &[
-    ("alidns", include_str!("../../../providers/alidns.toml")),
-    ("cloudflare", include_str!("../../../providers/cloudflare.toml")),
-    ("desec", include_str!("../../../providers/desec.toml")),
-    ("digitalocean", include_str!("../../../providers/digitalocean.toml")),
-    ("gandi", include_str!("../../../providers/gandi.toml")),
-    ("powerdns", include_str!("../../../providers/powerdns.toml")),
-    ("route53", include_str!("../../../providers/route53.toml")),
-    ("tencentcloud", include_str!("../../../providers/tencentcloud.toml")),
-];
+/// Id (the file's name) and text of each file in `providers/`, in the order of ids; `build.rs` makes the list.
+pub(super) const ALL: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/manifests.rs"));
 
 /// Words whose variables (`DV_<WORD>_…`) mean something else: providers in Rust, and settings of the program.
 const OTHER: &[&str] = &["rfc2136", "exec", "httpreq", "manual", "aliyun", "alibaba", "store", "hook", "config"];
@@ -22,22 +11,13 @@ const OTHER: &[&str] = &["rfc2136", "exec", "httpreq", "manual", "aliyun", "alib
 /// Whether an id or alias belongs to a built-in provider, or would share credential variables with one.
 pub(super) fn taken(name: &str) -> Option<&'static str> {
     static ALIASES: OnceLock<Vec<(String, &'static str)>> = OnceLock::new();
-    let aliases =
-        ALIASES.get_or_init(|| ALL.iter().flat_map(|(id, text)| aliases(text).into_iter().map(|alias| (alias, *id))).collect());
+    let aliases = ALIASES.get_or_init(|| {
+        ALL.iter().flat_map(|(id, text)| super::builtin_aliases(text).into_iter().map(|alias| (alias, *id))).collect()
+    });
     let ids = ALL.iter().map(|(id, _)| *id).chain(OTHER.iter().copied());
     ids.into_iter()
         .find(|id| shares_variables(id, name))
         .or_else(|| aliases.iter().find(|(alias, _)| alias == name).map(|(_, id)| *id))
-}
-
-fn aliases(text: &str) -> Vec<String> {
-    #[derive(Deserialize)]
-    struct Aliases {
-        #[serde(default)]
-        aliases: Vec<String>,
-    }
-
-    toml::from_str::<Aliases>(text).map(|found| found.aliases).unwrap_or_default()
 }
 
 /// Whether credentials of the two ids could have the same variable: `DV_A_B_TOKEN` is `token` of `a-b` and `b_token` of `a`.

@@ -62,9 +62,11 @@ pub(super) enum Page {
 /// `ErrorKind::Provider` where a template has no value here; `ErrorKind::Config` where the URL is none.
 pub(super) fn build(client: &Client, call: &Call, scope: &Scope, page: Option<&Page>) -> Result<Outgoing> {
     let (plan, hosts) = (&*client.plan, &client.hosts);
-    let moment = client.clock.moment();
+    let moment = client.moment(scope);
+    let scope =
+        &scope.with("req", json!({"ts": moment.time.as_second(), "ms": moment.time.as_millisecond(), "nonce": moment.nonce}));
     // A filter may quote the value that it was given.
-    let wrong = |why: String| Error::provider(format!("{} {}: {}", plan.id, call.section, client.redactor.redact(&why)));
+    let wrong = |why: String| Error::provider(format!("{} {}: {}", plan.outline.id, call.section, client.redactor.redact(&why)));
     let context = scope.context();
     let is_ready = |node: &Node| is_ready(plan, node, scope);
 
@@ -78,7 +80,7 @@ pub(super) fn build(client: &Client, call: &Call, scope: &Scope, page: Option<&P
     let mut body = body(plan, call, &context, is_ready).map_err(wrong)?;
     if let Some(Page::Merge(changes)) = page {
         match &mut body {
-            Some(Sent::Json(Value::Object(object))) => object.extend(changes.clone()),
+            Some(Sent::Json(Value::Object(object))) => extend(object, changes.clone()),
             Some(Sent::Form(form)) => replace(form, changes),
             _ => replace(&mut query, changes),
         }
@@ -87,6 +89,21 @@ pub(super) fn build(client: &Client, call: &Call, scope: &Scope, page: Option<&P
         // The next page's URL has its own query; only what it lacks is added.
         let there: Vec<String> = url.query_pairs().map(|(name, _)| name.into_owned()).collect();
         query.retain(|(name, _)| !there.contains(name));
+    }
+    if let Some((name, value)) = plan.sign.as_ref().and_then(|sign| sign.parameter.as_ref()).filter(|_| scope.has("cred")) {
+        let mut request = scope.get("req").cloned().unwrap_or_default();
+        request["params"] = parameters(body.as_ref(), &query);
+        request["path"] = url.path().into();
+        request["method"] = call.method.as_str().into();
+        request["host"] = url.host_str().unwrap_or_default().into();
+        let context = scope.with("req", request).context();
+        if let (Some(name), Some(value)) = (name.text(&context).map_err(wrong)?, value.text(&context).map_err(wrong)?) {
+            match &mut body {
+                Some(Sent::Json(Value::Object(object))) => drop(object.insert(name, value.into())),
+                Some(Sent::Form(form)) => form.push((name, value)),
+                _ => query.push((name, value)),
+            }
+        }
     }
     add_query(&mut url, &query);
 
@@ -118,6 +135,8 @@ pub(super) fn build(client: &Client, call: &Call, scope: &Scope, page: Option<&P
     let request = json!({
         "method": outgoing.method.as_str(),
         "url": outgoing.url.as_str(),
+        "host": outgoing.host(),
+        "params": [],
         "path": outgoing.url.path(),
         "query": outgoing.url.query().unwrap_or_default(),
         "body": String::from_utf8_lossy(&outgoing.body),
@@ -125,7 +144,8 @@ pub(super) fn build(client: &Client, call: &Call, scope: &Scope, page: Option<&P
         "ms": moment.time.as_millisecond(),
         "nonce": moment.nonce,
     });
-    let context = scope.context_with_request(request);
+    let signed = scope.with("req", request);
+    let context = signed.context();
     for (name, value) in pairs(&plan.shared.headers, &call.headers, &context, is_ready).map_err(wrong)? {
         if value.chars().any(char::is_control) {
             return Err(wrong(format!("the header `{name}` would hold a line break or another control character"))
@@ -133,8 +153,8 @@ pub(super) fn build(client: &Client, call: &Call, scope: &Scope, page: Option<&P
         }
         outgoing.set_header(&name, value);
     }
-    if let Some(plan) = &plan.sign {
-        sign::apply(plan, &scope.context(), &mut outgoing, &moment).map_err(wrong)?;
+    if let Some(plan) = plan.sign.as_ref().filter(|_| scope.has("cred")) {
+        sign::apply(plan, &context, &mut outgoing, &moment).map_err(wrong)?;
     }
     Ok(outgoing)
 }
@@ -159,10 +179,10 @@ fn body(plan: &Plan, call: &Call, context: &Jinja, is_ready: impl Fn(&Node) -> b
         }
         Some(Body::Json(node)) => {
             let own = node.render(context)?.unwrap_or(Value::Null);
-            let common = shared.json.as_ref().map(|common| table(common, context, is_ready)).transpose()?;
+            let common = shared.json.as_ref().map(|common| table(common, context, &is_ready)).transpose()?;
             Ok(Some(Sent::Json(match (common, own) {
                 (Some(mut common), Value::Object(own)) => {
-                    common.extend(own);
+                    extend(&mut common, own);
                     Value::Object(common)
                 }
                 (_, own) => own,
@@ -170,7 +190,7 @@ fn body(plan: &Plan, call: &Call, context: &Jinja, is_ready: impl Fn(&Node) -> b
         }
         None if call.method == Method::GET => Ok(None),
         None => Ok(match (&shared.json, &shared.form) {
-            (Some(common), _) => Some(Sent::Json(Value::Object(table(common, context, is_ready)?))),
+            (Some(common), _) => Some(Sent::Json(Value::Object(table(common, context, &is_ready)?))),
             (None, Some(form)) => Some(Sent::Form(pairs(form, &[], context, is_ready)?)),
             (None, None) => None,
         }),
@@ -178,21 +198,51 @@ fn body(plan: &Plan, call: &Call, context: &Jinja, is_ready: impl Fn(&Node) -> b
 }
 
 /// The entries of `[request] json`, without those that are not ready yet.
-fn table(node: &Node, context: &Jinja, is_ready: impl Fn(&Node) -> bool) -> Result<Map<String, Value>, String> {
+fn table(node: &Node, context: &Jinja, is_ready: &dyn Fn(&Node) -> bool) -> Result<Map<String, Value>, String> {
     let Node::Table(entries) = node else { return Err("`json` of [request] must be a table".to_owned()) };
     let mut object = Map::new();
-    for (key, node) in entries.iter().filter(|(_, node)| is_ready(node)) {
-        if let (Some(key), Some(value)) = (key.text(context)?, node.render(context)?) {
+    for (key, node) in entries {
+        let value = match node {
+            Node::Table(_) => Some(Value::Object(table(node, context, is_ready)?)),
+            node if is_ready(node) => node.render(context)?,
+            _ => None,
+        };
+        if let (Some(key), Some(value)) = (key.text(context)?, value) {
             object.insert(key, value);
         }
     }
     Ok(object)
 }
 
-/// What `[request]` adds is left out of login and look-up calls where it needs what those calls are about to fetch.
+/// Puts a call's own keys into the shared ones, table by table.
+fn extend(common: &mut Map<String, Value>, own: Map<String, Value>) {
+    for (key, value) in own {
+        match (common.get_mut(&key), value) {
+            (Some(Value::Object(inner)), Value::Object(own)) => extend(inner, own),
+            (_, value) => drop(common.insert(key, value)),
+        }
+    }
+}
+
+/// The parameters of a call, sorted by name, for a signature over them: those of the body, or of the query where there is no body.
+fn parameters(body: Option<&Sent>, query: &[(String, String)]) -> Value {
+    let mut pairs: Vec<(String, String)> = match body {
+        Some(Sent::Form(form)) => form.clone(),
+        Some(Sent::Json(Value::Object(object))) => {
+            object.iter().map(|(key, value)| (key.clone(), text_of(value).unwrap_or_else(|| value.to_string()))).collect()
+        }
+        Some(_) => Vec::new(),
+        None => query.to_vec(),
+    };
+    pairs.sort();
+    pairs.into_iter().map(|(name, value)| json!([name, value])).collect()
+}
+
+/// What `[request]` adds is left out of clock, login and look-up calls where it needs what those calls are about to fetch, or, for the
+/// clock, credentials.
 fn is_ready(plan: &Plan, node: &Node, scope: &Scope) -> bool {
     let lookups = plan.lookups.iter().map(|lookup| lookup.name.as_str());
-    lookups.chain(["session"]).all(|name| scope.has(name) || !node.mentions(name))
+    lookups.chain(["session", "cred"]).all(|name| scope.has(name) || !node.mentions(name))
 }
 
 /// Names and values: the call's own in the place of the shared ones.

@@ -3,19 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 use url::Url;
 
 use super::{
     call::{Page, build},
-    clock::Clock,
+    clock::{Clock, Moment},
     credentials::Credentials,
     hosts::Hosts,
     plan::{Call, Plan},
     query::Query,
     scope::Scope,
-    verdict::{LONGEST_PAUSE, Verdict, judge},
+    verdict::{Answer, LONGEST_PAUSE, Verdict, judge},
     wire::{Failure, Wire},
 };
 use crate::{
@@ -53,6 +54,8 @@ pub(super) struct Client {
 struct Known {
     session: Option<Secret>,
     lookups: Map<String, Value>,
+    /// How far the service's clock is ahead of ours.
+    ahead: Option<SignedDuration>,
 }
 
 impl Client {
@@ -90,16 +93,16 @@ impl Client {
                 // Half a list is no list: a set that is rewritten from it would lose the rest.
                 Verdict::Absent | Verdict::Exists => {
                     let page = number + 1;
-                    return Err(Error::provider(format!("{}: {}: page {page} is not there", self.plan.id, call.section)));
+                    return Err(Error::provider(format!("{}: {}: page {page} is not there", self.plan.outline.id, call.section)));
                 }
             };
-            let variables = scope.variables();
+            let mut variables = scope.variables_with(&reply.headers);
+            variables.insert("page", (number + 1).into());
             let wrong = |why: String| {
-                let why = self.redactor.redact(&why);
-                Error::provider(format!("{}: the reply to {} is of another shape: {why}", self.plan.id, call.section))
+                reply.of_another_shape(&self.plan.outline.id, &format!("{}: {}", call.section, self.redactor.redact(&why)))
             };
-            listed.values.extend(query.run(&reply, &variables).map_err(wrong)?);
-            let next_page = next.map_or(Ok(None), |next| next.first(&reply, &variables)).map_err(wrong)?;
+            listed.values.extend(query.run(&reply.body, &variables).map_err(wrong)?);
+            let next_page = next.map_or(Ok(None), |next| next.first(&reply.body, &variables)).map_err(wrong)?;
             if listed.first_reply.is_none() {
                 listed.first_reply = Some(reply);
             }
@@ -107,11 +110,14 @@ impl Client {
                 return Ok(Some(listed));
             };
             if page.as_ref() == Some(&next_page) {
-                return Err(Error::provider(format!("{}: {} names the same next page again", self.plan.id, call.section)));
+                return Err(Error::provider(format!(
+                    "{}: {} names the same next page again",
+                    self.plan.outline.id, call.section
+                )));
             }
             page = Some(next_page);
         }
-        Err(Error::provider(format!("{}: {} has more than {MAX_PAGES} pages", self.plan.id, call.section)))
+        Err(Error::provider(format!("{}: {} has more than {MAX_PAGES} pages", self.plan.outline.id, call.section)))
     }
 
     /// Ends the session where the manifest says how. Failures do not matter: the session ends by itself.
@@ -120,10 +126,10 @@ impl Client {
         let mut known = self.known.lock().await;
         if let Some(session) = known.session.take() {
             let scope = Scope::default().with("session", session.expose());
-            if let Ok(scope) = self.with_credentials(&scope)
+            if let Ok(scope) = self.with_credentials(&scope, known.ahead)
                 && let Err(error) = self.attempt(logout, &scope, None).await
             {
-                tracing::debug!(provider = self.plan.id, error = %error.error, "logging out failed");
+                tracing::debug!(provider = self.plan.outline.id, error = %error.error, "logging out failed");
             }
         }
     }
@@ -151,21 +157,25 @@ impl Client {
 
     /// The scope with credentials, session and look-ups; whether the session is one of an earlier call.
     async fn ready(&self, scope: &Scope) -> Result<(Scope, bool)> {
-        let mut scope = self.with_credentials(scope)?;
-        if self.plan.login.is_none() && self.plan.lookups.is_empty() {
-            return Ok((scope, false));
+        if self.plan.login.is_none() && self.plan.lookups.is_empty() && self.plan.clock.is_none() {
+            return Ok((self.with_credentials(scope, None)?, false));
         }
         let mut known = self.known.lock().await;
+        if let (Some(clock), None) = (&self.plan.clock, known.ahead) {
+            known.ahead = Some(self.read_clock(clock).await?);
+        }
+        let mut scope = self.with_credentials(scope, known.ahead)?;
         let mut is_old = false;
         if let Some(login) = &self.plan.login {
             if let Some(session) = &known.session {
                 scope.set("session", session.expose());
                 is_old = true;
             } else {
-                let session = self.fetch(&login.call, &login.session, &scope).await?;
+                let session = self.fetch(&login.call, &login.value, &scope).await?;
                 let text = super::plan::text_of(&session);
-                let session =
-                    Secret::new(text.ok_or_else(|| Error::provider(format!("{}: the session is no text", self.plan.id)))?);
+                let session = Secret::new(
+                    text.ok_or_else(|| Error::provider(format!("{}: the session is no text", self.plan.outline.id)))?,
+                );
                 self.redactor.learn(&session);
                 scope.set("session", session.expose());
                 known.session = Some(session);
@@ -182,15 +192,37 @@ impl Client {
         Ok((scope, is_old))
     }
 
-    fn with_credentials(&self, scope: &Scope) -> Result<Scope> {
-        Ok(scope.with("cred", self.credentials.object(scope.owner())?))
+    fn with_credentials(&self, scope: &Scope, ahead: Option<SignedDuration>) -> Result<Scope> {
+        let mut scope = scope.with("cred", self.credentials.object(scope.owner())?);
+        scope.ahead = ahead.unwrap_or_default();
+        Ok(scope)
+    }
+
+    /// How far the service's clock is ahead. The call is made without credentials, and so without what needs them.
+    async fn read_clock(&self, clock: &super::plan::Login) -> Result<SignedDuration> {
+        let time = self.fetch(&clock.call, &clock.value, &Scope::default()).await?;
+        let theirs = time.as_i64().or_else(|| time.as_str()?.trim().parse().ok());
+        let theirs = theirs.and_then(|seconds| Timestamp::from_second(seconds).ok());
+        let theirs = theirs
+            .ok_or_else(|| Error::provider(format!("{}: [clock]: the reply is no time in seconds", self.plan.outline.id)))?;
+        Ok(theirs.duration_since(self.clock.moment().time))
+    }
+
+    /// The moment of an attempt by the service's clock.
+    pub(super) fn moment(&self, scope: &Scope) -> Moment {
+        let moment = self.clock.moment();
+        let time = moment.time.checked_add(scope.ahead).unwrap_or(moment.time);
+        Moment { time, ..moment }
     }
 
     /// One value that everything else needs.
     async fn fetch(&self, call: &Call, query: &Query, scope: &Scope) -> Result<Value> {
-        let missing = || Error::provider(format!("{}: the reply to {} lacks what is needed", self.plan.id, call.section));
+        let missing = || Error::provider(format!("{}: the reply to {} lacks what is needed", self.plan.outline.id, call.section));
         match self.repeated(call, scope, Purpose::Repeatable, None).await? {
-            Verdict::Done(reply) => query.first(&reply, &scope.variables()).ok().flatten().ok_or_else(missing),
+            Verdict::Done(reply) => {
+                let variables = scope.variables_with(&reply.headers);
+                query.first(&reply.body, &variables).ok().flatten().ok_or_else(missing)
+            }
             Verdict::Absent | Verdict::Exists => Err(missing()),
         }
     }
@@ -213,7 +245,7 @@ impl Client {
                 Retry::Later | Retry::Never => pause,
             })
             .notify(|failure, pause| {
-                tracing::debug!(provider = self.plan.id, error = %failure.error, ?pause, "trying again");
+                tracing::debug!(provider = self.plan.outline.id, error = %failure.error, ?pause, "trying again");
             })
             .await
             .map_err(|failure| failure.error)
@@ -239,13 +271,14 @@ impl Client {
             Value::String(text) => {
                 let base = self.hosts.url(call.host.as_deref(), "")?;
                 let url = Url::options().base_url(Some(&base)).parse(&text);
-                let url =
-                    url.map_err(|_| Error::provider(format!("{}: {}: the next page's URL is none", self.plan.id, call.section)))?;
+                let url = url.map_err(|_| {
+                    Error::provider(format!("{}: {}: the next page's URL is none", self.plan.outline.id, call.section))
+                })?;
                 self.hosts.require_known(&url)?;
                 Ok(Some(Page::At(url)))
             }
             Value::Null | Value::Bool(false) => Ok(None),
-            _ => Err(Error::provider(format!("{}: {}: `next` must be an object or a URL", self.plan.id, call.section))),
+            _ => Err(Error::provider(format!("{}: {}: `next` must be an object or a URL", self.plan.outline.id, call.section))),
         }
     }
 }
@@ -256,5 +289,5 @@ pub(super) struct Listed {
     /// What the query yielded.
     pub(super) values: Vec<Value>,
     /// The reply of the first page.
-    pub(super) first_reply: Option<Value>,
+    pub(super) first_reply: Option<Answer>,
 }

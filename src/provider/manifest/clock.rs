@@ -25,7 +25,7 @@ impl Clock {
     /// The real time, real randomness and real pauses.
     pub(super) fn real() -> Self {
         Self {
-            now: Arc::new(Timestamp::now),
+            now: Arc::new(crate::failpoint::now),
             nonce: Arc::new(|| format!("{:032x}", rand::random::<u128>())),
             pause: Arc::new(|time| Box::pin(tokio::time::sleep(time))),
         }

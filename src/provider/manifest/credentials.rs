@@ -31,7 +31,7 @@ impl Credentials {
     pub(super) fn resolve(plan: &Plan, settings: &Settings, redactor: &Redactor) -> Result<Self> {
         let mut found = Self { plain: Map::new(), per_name: Vec::new() };
         let mut missing = Vec::new();
-        for credential in &plan.credentials {
+        for credential in &plan.outline.credentials {
             if let Some(fields) = &credential.fields {
                 match per_name(credential, fields, settings, redactor)? {
                     Some(map) => found.per_name.push((credential.name.clone(), map)),
@@ -132,7 +132,7 @@ fn missing_error(plan: &Plan, settings: &Settings, missing: &[&Credential]) -> E
         .collect();
     let more =
         "each also with `_FILE` behind it for a file that holds the value, or as a key of the provider's table in the config";
-    Error::new(ErrorKind::Credentials, format!("{}: credentials are missing: {names}", plan.title))
+    Error::new(ErrorKind::Credentials, format!("{}: credentials are missing: {names}", plan.outline.title))
         .with_hint(format!("{}; {more}", ways.join("; ")))
 }
 

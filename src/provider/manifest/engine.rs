@@ -9,9 +9,11 @@ use tokio::sync::Mutex;
 use super::{
     client::{Client, Purpose},
     merge::{self, Change},
-    plan::{Call, Find, Merge, Plan, Records, Writing},
+    model,
+    plan::{self, Call, Find, Merge, Plan, Writing},
     scope::Scope,
-    verdict::{LONGEST_PAUSE, Verdict},
+    verdict::{Answer, LONGEST_PAUSE, Verdict},
+    whole_zone::WholeZone,
     zones,
 };
 use crate::{
@@ -23,6 +25,8 @@ use crate::{
 
 /// How often a write whose outcome is unknown is looked after and tried again.
 const WRITE_ATTEMPTS: usize = 3;
+/// How often one value is removed where each removal needs a new look.
+const MOST_REMOVALS: usize = 10;
 /// How long `[wait]` waits.
 const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
@@ -33,14 +37,15 @@ pub(super) struct Engine {
     pub(super) ttl: u32,
     /// Zones that the user named, for manifests that cannot find them.
     pub(super) zones: Vec<Name>,
+    whole_zone: WholeZone,
     /// Writers of one record set, or of one zone, take turns.
     turns: Mutex<BTreeMap<String, Arc<Mutex<()>>>>,
 }
 
 impl Engine {
     /// A provider that has not called yet.
-    pub(super) fn new(client: Client, ttl: u32, zones: Vec<Name>) -> Self {
-        Self { client, ttl, zones, turns: Mutex::default() }
+    pub(super) fn new(client: Client, ttl: u32, zones: Vec<Name>, whole_zone: WholeZone) -> Self {
+        Self { client, ttl, zones, whole_zone, turns: Mutex::default() }
     }
 
     fn plan(&self) -> &Plan {
@@ -49,8 +54,8 @@ impl Engine {
 
     fn scope(&self, zone: &Zone, record: &Record) -> Result<Scope> {
         let plan = self.plan();
-        if !plan.types.iter().any(|(record_type, _)| *record_type == record.record_type) {
-            return Err(Error::usage(format!("{} does not write {} records", plan.title, record.record_type)));
+        if !plan.outline.types.iter().any(|(record_type, _)| *record_type == record.record_type) {
+            return Err(Error::usage(format!("{} does not write {} records", plan.outline.title, record.record_type)));
         }
         if !record.name.is_within(&zone.name) {
             return Err(Error::usage(format!("`{}` is not in the zone `{}`", record.name, zone.name)));
@@ -60,7 +65,7 @@ impl Engine {
 
     /// Waits for one's turn where writes must not overlap.
     async fn turn(&self, zone: &Zone, record: &Record) -> Option<tokio::sync::OwnedMutexGuard<()>> {
-        let capabilities = self.plan().capabilities();
+        let capabilities = self.plan().outline.capabilities();
         let key = if capabilities.one_write_per_zone {
             zone.name.to_string()
         } else if capabilities.rewrites_set {
@@ -74,7 +79,7 @@ impl Engine {
 
     /// What is written to is not there.
     fn not_found(&self, call: &Call) -> Error {
-        Error::provider(format!("{}: {}: not found", self.plan().id, call.section))
+        Error::provider(format!("{}: {}: not found", self.plan().outline.id, call.section))
             .with_hint("the zone may have been removed meanwhile, or the base URL may be wrong")
     }
 
@@ -86,13 +91,13 @@ impl Engine {
 
     fn wrong_shape(&self, section: &str, why: &str) -> Error {
         let why = self.client.redactor.redact(why);
-        Error::provider(format!("{}: {section}: {why}", self.plan().id))
+        Error::provider(format!("{}: {section}: {why}", self.plan().outline.id))
     }
 
     /// The records with the value, each as the object that `record` stands for.
-    async fn records(&self, find: &Find, scope: &Scope) -> Result<Vec<Value>> {
+    async fn records(&self, find: &Find, scope: &Scope) -> Result<Records> {
         let Some(listed) = self.client.list(&find.call, &find.ids, find.next.as_ref(), scope).await? else {
-            return Ok(Vec::new());
+            return Ok(Records::default());
         };
         let mut records = Vec::new();
         for id in listed.values.into_iter().filter(|id| !id.is_null()) {
@@ -101,20 +106,25 @@ impl Engine {
                 let scope = scope.with("record", record.clone());
                 // A record that vanished between list and look is not there.
                 let Verdict::Done(reply) = self.client.ask(call, &scope, Purpose::Repeatable).await? else { continue };
-                if !keep.holds(&reply, &scope.variables()) {
+                if !keep.holds(&reply.body, &scope.variables_with(&reply.headers)) {
                     continue;
                 }
             }
             records.push(record);
         }
-        Ok(records)
+        let Some(query) = &find.state else { return Ok(Records { records, state: None }) };
+        let reply = listed.first_reply.unwrap_or_default();
+        let state = query.first(&reply.body, &scope.variables_with(&reply.headers));
+        let state = state.map_err(|why| self.wrong_shape("[find]", &why))?;
+        let state = state.ok_or_else(|| self.wrong_shape("[find]", "the reply lacks what `state` takes from it"))?;
+        Ok(Records { records, state: Some(state) })
     }
 
     async fn find_value(&self, scope: &Scope) -> Result<Found> {
         match &self.plan().writing {
             Writing::Records(records) => {
                 let Some(find) = &records.find else { return Ok(Found::CannotTell) };
-                let first = self.records(find, scope).await?.into_iter().next();
+                let first = self.records(find, scope).await?.records.into_iter().next();
                 Ok(first.map_or(Found::Absent, |record| Found::Present(Handle(record))))
             }
             Writing::Merge(merge) => {
@@ -126,40 +136,54 @@ impl Engine {
         }
     }
 
-    async fn create(&self, records: &Records, scope: &Scope) -> Result<Handle> {
-        let Records { create, id, find, .. } = records;
+    /// Adds the value unless it is there. Where it is not known what became of a call, it is looked for, and only then tried again.
+    async fn create(&self, plan: &plan::Records, scope: &Scope) -> Result<Handle> {
+        let plan::Records { create, id, find, .. } = plan;
+        let uses_state = create.mentions("state");
         let mut attempt = 1;
         loop {
-            match self.client.ask(create, scope, Purpose::Write).await {
+            let mut scope = scope.clone();
+            if let Some(find) = find {
+                let Records { records, state } = self.records(find, &scope).await?;
+                if let Some(record) = records.into_iter().next() {
+                    if attempt > 1 {
+                        self.settle(&Answer::default(), &scope).await?;
+                    }
+                    return Ok(Handle(record));
+                }
+                match state {
+                    Some(state) => scope.set("state", state),
+                    None if uses_state => return Err(self.not_found(&find.call)),
+                    None => {}
+                }
+            }
+            match self.client.ask(create, &scope, Purpose::Write).await {
                 Ok(Verdict::Done(reply)) => {
-                    self.settle(&reply, scope).await?;
-                    let variables = scope.variables();
-                    let id = id.as_ref().map_or(Ok(None), |id| id.first(&reply, &variables));
+                    self.settle(&reply, &scope).await?;
+                    let variables = scope.variables_with(&reply.headers);
+                    let id = id.as_ref().map_or(Ok(None), |id| id.first(&reply.body, &variables));
                     let id = id.map_err(|why| self.wrong_shape("[create]", &why))?;
                     return Ok(Handle(id.map_or_else(|| json!({}), as_record)));
                 }
+                // Somebody else has changed the zone since it was read.
+                Ok(Verdict::Exists) if uses_state && attempt < WRITE_ATTEMPTS => {}
                 Ok(Verdict::Exists) => {
-                    return match self.find_value(scope).await? {
+                    return match self.find_value(&scope).await? {
                         Found::Present(handle) => Ok(handle),
                         Found::CannotTell => Ok(Handle(json!({}))),
                         Found::Absent => Err(Error::provider(format!(
                             "{}: the service says that the record is there already, but does not list it",
-                            self.plan().id
+                            self.plan().outline.id
                         ))),
                     };
                 }
                 Ok(Verdict::Absent) => return Err(self.not_found(create)),
-                // What became of the call is not known: look, and only then try again.
                 Err(error) if error.retry() != Retry::Never && find.is_some() && attempt < WRITE_ATTEMPTS => {
                     self.wait_after(&error).await;
-                    if let Found::Present(handle) = self.find_value(scope).await? {
-                        self.settle(&Value::Null, scope).await?;
-                        return Ok(handle);
-                    }
-                    attempt += 1;
                 }
                 Err(error) => return Err(error),
             }
+            attempt += 1;
         }
     }
 
@@ -168,21 +192,25 @@ impl Engine {
         let Some(listed) = self.client.list(&merge.read, &merge.items, merge.next.as_ref(), scope).await? else {
             return Ok(Set::default());
         };
-        let doc = listed.first_reply.unwrap_or(Value::Null);
-        let ttl = merge.read_ttl.as_ref().map_or(Ok(None), |ttl| ttl.first(&doc, &scope.variables()));
+        let doc = listed.first_reply.unwrap_or_default();
+        let ttl = merge.read_ttl.as_ref().map_or(Ok(None), |ttl| ttl.first(&doc.body, &scope.variables_with(&doc.headers)));
         let ttl = ttl.map_err(|why| self.wrong_shape("[merge]", &why))?;
-        Ok(Set { items: listed.values, doc, ttl })
+        let state = merge.state.as_ref().map_or(Ok(None), |state| state.first(&doc.body, &scope.variables_with(&doc.headers)));
+        let state = state.map_err(|why| self.wrong_shape("[merge]", &why))?;
+        Ok(Set { items: listed.values, doc: doc.body, ttl, state })
     }
 
     /// Reads, changes by one and writes; again from the start where it is not known what became of the write.
-    async fn rewrite(&self, merge: &Merge, scope: &Scope, is_add: bool) -> Result<()> {
+    async fn rewrite(&self, merge: &Merge, zone: &Name, scope: &Scope, is_add: bool) -> Result<()> {
         let mut attempt = 1;
         loop {
             let set = self.read(merge, scope).await?;
             let variables = scope.variables();
             let wrong = |why: String| self.wrong_shape("[merge]", &why);
             let change = if is_add {
-                let context = scope.with("cred", self.client.credentials.object(scope.owner())?).context();
+                let moment = self.client.moment(scope);
+                let now = json!({"ts": moment.time.as_second(), "ms": moment.time.as_millisecond(), "nonce": moment.nonce});
+                let context = scope.with("cred", self.client.credentials.object(scope.owner())?).with("req", now).context();
                 let item = merge.item.render(&context).map_err(wrong)?;
                 let item = item.ok_or_else(|| wrong("`item` has no value".to_owned()))?;
                 merge::add(&set.items, item, &merge.same, &variables).map_err(wrong)?
@@ -190,6 +218,9 @@ impl Engine {
                 merge::remove(&set.items, &merge.same, &variables).map_err(wrong)?
             };
             let Change::To(new) = change else { return Ok(()) };
+            if self.plan().outline.scope == model::Scope::Zone {
+                self.whole_zone.prepare(&self.plan().outline.id, zone, &set.doc, self.client.moment(scope).time)?;
+            }
             let call = match (&merge.first, &merge.clear) {
                 (Some(first), _) if set.items.is_empty() => first,
                 (_, Some(clear)) if new.is_empty() => clear,
@@ -198,6 +229,9 @@ impl Engine {
             let mut scope = scope.with("items", new);
             scope.set("old", set.items);
             scope.set("doc", set.doc);
+            if let Some(state) = set.state {
+                scope.set("state", state);
+            }
             // The others keep the TTL that they have.
             if let Some(ttl) = set.ttl {
                 scope.set("ttl", ttl);
@@ -208,7 +242,7 @@ impl Engine {
                 Ok(Verdict::Absent) => return Err(self.not_found(call)),
                 Ok(Verdict::Exists) if attempt < WRITE_ATTEMPTS => {}
                 Ok(Verdict::Exists) => {
-                    return Err(Error::provider(format!("{}: the record set changes all the time", self.plan().id))
+                    return Err(Error::provider(format!("{}: the record set changes all the time", self.plan().outline.id))
                         .with_retry(Retry::Later));
                 }
                 Err(error) if error.retry() != Retry::Never && attempt < WRITE_ATTEMPTS => self.wait_after(&error).await,
@@ -219,14 +253,15 @@ impl Engine {
     }
 
     /// After a change: `[commit]`, then `[wait]`.
-    async fn settle(&self, reply: &Value, scope: &Scope) -> Result<()> {
+    async fn settle(&self, reply: &Answer, scope: &Scope) -> Result<()> {
+        let reply = &reply.body;
         let mut scope = scope.with("result", reply.clone());
         if let Some(commit) = &self.plan().commit
             && let Verdict::Done(reply) = self.client.ask(commit, &scope, Purpose::Repeatable).await?
-            && !reply.is_null()
+            && !reply.body.is_null()
             && self.plan().wait.as_ref().is_some_and(|wait| wait.call.mentions("result"))
         {
-            scope.set("result", reply);
+            scope.set("result", reply.body);
         }
         let Some(wait) = &self.plan().wait else { return Ok(()) };
         if wait.call.mentions("result") && reply.is_null() {
@@ -237,14 +272,15 @@ impl Engine {
         let mut pause = Duration::from_secs(1);
         while waited < LONGEST_WAIT {
             if let Verdict::Done(state) = self.client.ask(&wait.call, &scope, Purpose::Repeatable).await? {
-                let variables = scope.variables();
+                let variables = scope.variables_with(&state.headers);
+                let state = state.body;
                 if wait.done.holds(&state, &variables) {
                     return Ok(());
                 }
                 if wait.fail.as_ref().is_some_and(|fail| fail.holds(&state, &variables)) {
                     return Err(Error::provider(format!(
                         "{}: the service took the change and then failed to make it",
-                        self.plan().id
+                        self.plan().outline.id
                     )));
                 }
             }
@@ -253,15 +289,18 @@ impl Engine {
             pause = (pause * 3 / 2).min(Duration::from_secs(5));
         }
         let seconds = LONGEST_WAIT.as_secs();
-        Err(Error::provider(format!("{}: the change is still not done after {seconds} s", self.plan().id))
+        Err(Error::provider(format!("{}: the change is still not done after {seconds} s", self.plan().outline.id))
             .with_retry(Retry::Later))
     }
 
-    async fn remove(&self, records: &Records, scope: &Scope, handle: Option<&Handle>) -> Result<()> {
-        let Some(delete) = &records.delete else {
-            tracing::warn!(provider = self.plan().id, "this service has no way to remove a record");
+    async fn remove(&self, plan: &plan::Records, scope: &Scope, handle: Option<&Handle>) -> Result<()> {
+        let Some(delete) = &plan.delete else {
+            tracing::warn!(provider = self.plan().outline.id, "this service has no way to remove a record");
             return Ok(());
         };
+        if let Some(find) = plan.find.as_ref().filter(|_| delete.mentions("state")) {
+            return self.remove_by_state(delete, find, scope).await;
+        }
         if !delete.mentions("record") {
             return self.delete(delete, scope).await.map(|_| ());
         }
@@ -269,14 +308,27 @@ impl Engine {
         if let Some(record) = saved {
             return self.delete(delete, &scope.with("record", record.clone())).await.map(|_| ());
         }
-        let Some(find) = &records.find else {
-            return Err(Error::provider(format!("{}: the record cannot be found again: its id is not known", self.plan().id))
-                .with_hint("remove it by hand"));
+        let Some(find) = &plan.find else {
+            return Err(Error::provider(format!(
+                "{}: the record cannot be found again: its id is not known",
+                self.plan().outline.id
+            ))
+            .with_hint("remove it by hand"));
         };
-        for record in self.records(find, scope).await? {
+        for record in self.records(find, scope).await?.records {
             self.delete(delete, &scope.with("record", record)).await?;
         }
         Ok(())
+    }
+
+    /// Removes record after record, each by the state of the zone as it was read just before: a removal changes it.
+    async fn remove_by_state(&self, delete: &Call, find: &Find, scope: &Scope) -> Result<()> {
+        for _ in 0..MOST_REMOVALS {
+            let Records { records, state } = self.records(find, scope).await?;
+            let (Some(record), Some(state)) = (records.into_iter().next(), state) else { return Ok(()) };
+            self.delete(delete, &scope.with("record", record).with("state", state)).await?;
+        }
+        Err(Error::provider(format!("{}: the record is still there after {MOST_REMOVALS} removals", self.plan().outline.id)))
     }
 
     /// One removal; what is not there is removed.
@@ -298,11 +350,11 @@ impl Engine {
 #[async_trait]
 impl DnsProvider for Engine {
     fn id(&self) -> &str {
-        &self.plan().id
+        &self.plan().outline.id
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.plan().capabilities()
+        self.plan().outline.capabilities()
     }
 
     async fn locate(&self, name: &Name) -> Result<Zone> {
@@ -318,12 +370,8 @@ impl DnsProvider for Engine {
         let scope = self.scope(zone, record)?;
         let _turn = self.turn(zone, record).await;
         let outcome = match &self.plan().writing {
-            Writing::Records(records) => match self.find_value(&scope).await {
-                Ok(Found::Present(handle)) => Ok(handle),
-                Ok(Found::Absent | Found::CannotTell) => self.create(records, &scope).await,
-                Err(error) => Err(error),
-            },
-            Writing::Merge(merge) => self.rewrite(merge, &scope, true).await.map(|()| Handle(json!({}))),
+            Writing::Records(records) => self.create(records, &scope).await,
+            Writing::Merge(merge) => self.rewrite(merge, &zone.name, &scope, true).await.map(|()| Handle(json!({}))),
         };
         self.finish(outcome).await
     }
@@ -333,7 +381,7 @@ impl DnsProvider for Engine {
         let _turn = self.turn(zone, record).await;
         let outcome = match &self.plan().writing {
             Writing::Records(records) => self.remove(records, &scope, handle).await,
-            Writing::Merge(merge) => self.rewrite(merge, &scope, false).await,
+            Writing::Merge(merge) => self.rewrite(merge, &zone.name, &scope, false).await,
         };
         self.finish(outcome).await
     }
@@ -351,10 +399,19 @@ fn as_record(id: Value) -> Value {
     }
 }
 
+/// Records with the value.
+#[derive(Debug, Default)]
+struct Records {
+    records: Vec<Value>,
+    /// What `[find] state` took from the reply.
+    state: Option<Value>,
+}
+
 /// A record set as it was read.
 #[derive(Debug, Default)]
 struct Set {
     items: Vec<Value>,
     doc: Value,
     ttl: Option<Value>,
+    state: Option<Value>,
 }

@@ -34,8 +34,8 @@ impl Hosts {
             let (text, origin) = if let Some(found) = settings.find(setting, &[])? {
                 (found.value.expose().to_owned(), found.origin)
             } else {
-                let text = template.text(&context).map_err(|why| Error::config(format!("{}: {why}", plan.origin)))?;
-                (text.unwrap_or_default(), format!("the URL of {}", plan.title))
+                let text = template.text(&context).map_err(|why| Error::config(format!("{}: {why}", plan.outline.origin)))?;
+                (text.unwrap_or_default(), format!("the URL of {}", plan.outline.title))
             };
             let url = Url::parse(&text).map_err(|why| Error::config(format!("{origin} is not a URL: {why}")))?;
             require_safe(&url, settings.allow_http, &origin)?;

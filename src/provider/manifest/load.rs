@@ -8,7 +8,7 @@ use url::Url;
 use super::{
     builtin,
     model::{self, Document, Text, Types},
-    plan::{self, Plan},
+    plan::{self, Outline, Plan},
     source::Source,
     template::{Declared, Escape, Known, Shape, Template},
 };
@@ -23,11 +23,13 @@ mod sections;
 /// The only version of the format.
 const FORMAT: u32 = 1;
 /// Setting names that every provider has; no credential may take them.
-const SETTINGS: &[&str] = &["base_url", "zone", "ttl", "use", "allow_http"];
+const SETTINGS: &[&str] = &["base_url", "zone", "ttl", "use", "allow_http", "allow_zone_rewrite", "zone_copies"];
 /// Variables of calls that write or look for a record.
 const RECORD: &[&str] = &["fqdn", "name", "value", "ttl", "type"];
 /// The same, in jq.
-const RECORD_JQ: &[&str] = &["fqdn", "name", "value", "ttl", "type", "zone", "record", "candidate"];
+const RECORD_JQ: &[&str] = &["fqdn", "name", "value", "ttl", "type", "zone", "record", "candidate", "headers", "page"];
+/// What jq sees besides the reply's body in any section.
+const REPLY_JQ: &[&str] = &["headers"];
 /// Names that no lookup may take.
 const TAKEN: &[&str] = &[
     "fqdn",
@@ -45,6 +47,9 @@ const TAKEN: &[&str] = &[
     "doc",
     "req",
     "candidate",
+    "state",
+    "headers",
+    "status",
 ];
 
 /// Reads and checks a manifest.
@@ -53,9 +58,22 @@ const TAKEN: &[&str] = &[
 /// `ErrorKind::Config` with file, line and column.
 pub(super) fn load(text: &str, origin: &str, is_builtin: bool) -> Result<Plan> {
     let source = Source { text, origin };
-    let document: Document = toml::from_str(text).map_err(|error| source.toml_error(&error))?;
-    let declared = declared(&document);
-    Loader { source, document: &document, declared, is_builtin }.plan()
+    let document = read(source)?;
+    Loader::new(source, &document, is_builtin).plan()
+}
+
+/// Reads what can be said about a provider, without compiling its templates and queries.
+///
+/// # Errors
+/// As [`load`], as far as it looks.
+pub(super) fn outline(text: &str, origin: &str, is_builtin: bool) -> Result<Outline> {
+    let source = Source { text, origin };
+    let document = read(source)?;
+    Loader::new(source, &document, is_builtin).outline()
+}
+
+fn read(source: Source<'_>) -> Result<Document> {
+    toml::from_str(source.text).map_err(|error| source.toml_error(&error))
 }
 
 /// The credentials as templates see them.
@@ -84,15 +102,14 @@ struct Place<'a> {
     has_session: bool,
 }
 
-impl Loader<'_> {
+impl<'a> Loader<'a> {
+    fn new(source: Source<'a>, document: &'a Document, is_builtin: bool) -> Self {
+        Self { source, document, declared: declared(document), is_builtin }
+    }
+
     fn plan(&self) -> Result<Plan> {
         let document = self.document;
-        if let Some(format) = document.format.as_ref().filter(|format| *format.get_ref() != FORMAT) {
-            let message = format!("format {} is not known; this program reads format {FORMAT}", format.get_ref());
-            return Err(self.source.error(&format.span(), message).with_hint("use a newer dv-verify"));
-        }
-        self.check_id()?;
-        let credentials = self.credentials()?;
+        let outline = self.outline()?;
         let lookups = self.lookups()?;
         let base_url = self.base(&document.base_url)?;
         let hosts = document.hosts.iter().map(|(name, url)| {
@@ -100,30 +117,13 @@ impl Loader<'_> {
             Ok((name.get_ref().clone(), self.base(url)?))
         });
         let hosts = hosts.collect::<Result<BTreeMap<_, _>>>()?;
-        let least_ttl = document.least_ttl.unwrap_or(document.ttl);
         Ok(Plan {
-            id: document.id.get_ref().clone(),
-            title: document.title.clone(),
-            docs: document.docs.clone(),
-            origin: self.source.origin.to_owned(),
-            is_builtin: self.is_builtin,
+            outline,
             base_url,
             hosts,
-            ttl: document.ttl.max(least_ttl),
-            least_ttl,
-            apex: document.apex.clone(),
-            usual_delay: document.propagation.as_ref().map(|text| self.duration(text)).transpose()?,
-            aliases: document.aliases.clone(),
-            name_servers: document.name_servers.clone(),
-            types: self.types()?,
-            scope: document.scope,
-            several_values: document.several_values,
-            removal: document.removal,
-            one_write_per_zone: document.one_write_per_zone,
-            proof: document.proof,
-            credentials,
             shared: self.shared()?,
             sign: document.sign.as_ref().map(|sign| self.sign(sign)).transpose()?,
+            clock: document.clock.as_ref().map(|clock| self.clock(clock)).transpose()?,
             login: document.login.as_ref().map(|login| self.login(login)).transpose()?,
             logout: document
                 .logout
@@ -139,6 +139,38 @@ impl Loader<'_> {
                 .map(|commit| self.call(&commit.call(), &self.place("[commit]", RECORD, &["zone", "result"])))
                 .transpose()?,
             wait: document.wait.as_ref().map(|wait| self.wait(wait)).transpose()?,
+        })
+    }
+
+    /// What needs no template and no query.
+    fn outline(&self) -> Result<Outline> {
+        let document = self.document;
+        if let Some(format) = document.format.as_ref().filter(|format| *format.get_ref() != FORMAT) {
+            let message = format!("format {} is not known; this program reads format {FORMAT}", format.get_ref());
+            return Err(self.source.error(&format.span(), message).with_hint("use a newer dv-verify"));
+        }
+        self.check_id()?;
+        let least_ttl = document.least_ttl.unwrap_or(document.ttl);
+        Ok(Outline {
+            id: document.id.get_ref().clone(),
+            title: document.title.clone(),
+            docs: document.docs.clone(),
+            origin: self.source.origin.to_owned(),
+            is_builtin: self.is_builtin,
+            ttl: document.ttl.max(least_ttl),
+            least_ttl,
+            apex: document.apex.clone(),
+            usual_delay: document.propagation.as_ref().map(|text| self.duration(text)).transpose()?,
+            aliases: document.aliases.clone(),
+            name_servers: document.name_servers.clone(),
+            types: self.types()?,
+            scope: document.scope,
+            several_values: document.several_values,
+            removal: document.removal,
+            rewrites_set: document.merge.is_some(),
+            one_write_per_zone: document.one_write_per_zone,
+            proof: document.proof,
+            credentials: self.credentials()?,
         })
     }
 
@@ -252,7 +284,7 @@ impl Loader<'_> {
 
     /// A base URL: credentials may stand in it, but it must be a whole URL.
     fn base(&self, text: &Text) -> Result<Template> {
-        let known = Known { names: &[], objects: &[], declared: &self.declared };
+        let known = Known { names: &[], objects: &[], declared: &self.declared, whole_request: false };
         let template = Template::parse(text.get_ref(), Escape::None, known).map_err(|why| self.error(&text.span(), why))?;
         if template.is_literal() {
             let url = Url::parse(text.get_ref()).map_err(|why| self.error(&text.span(), format!("not a URL: {why}")))?;

@@ -24,6 +24,7 @@ mod sign;
 mod source;
 mod template;
 mod verdict;
+mod whole_zone;
 mod wire;
 mod zones;
 
@@ -34,7 +35,7 @@ pub use replay::{CaseOutcome, replay};
 use self::{client::Client, clock::Clock, credentials::Credentials, engine::Engine, hosts::Hosts, plan::Plan, wire::Wire};
 use super::{
     DnsProvider,
-    registry::{CredentialHelp, Description},
+    registry::Description,
     settings::{Context, Settings},
 };
 use crate::{
@@ -46,6 +47,25 @@ use crate::{
 /// Id and text of every built-in manifest.
 pub fn builtin() -> &'static [(&'static str, &'static str)] {
     builtin::ALL
+}
+
+/// What is known about a built-in manifest, without reading more of it than that needs.
+///
+/// # Errors
+/// As [`Manifest::parse`].
+pub fn describe_builtin(text: &str) -> Result<Description> {
+    load::outline(text, "built-in manifest", true).map(|outline| outline.describe())
+}
+
+/// The other names in a built-in manifest, from its first lines only: every run looks at all manifests for them.
+pub fn builtin_aliases(text: &str) -> Vec<String> {
+    #[derive(serde::Deserialize)]
+    struct Top {
+        #[serde(default)]
+        aliases: Vec<String>,
+    }
+    let top = text.find("\n[").map_or(text, |end| &text[..end]);
+    toml::from_str::<Top>(top).map(|top| top.aliases).unwrap_or_default()
 }
 
 /// A manifest that has passed all checks. Cheap to clone.
@@ -66,40 +86,22 @@ impl Manifest {
 
     /// Its id.
     pub fn id(&self) -> &str {
-        &self.plan.id
+        &self.plan.outline.id
     }
 
     /// Other names that it goes by.
     pub fn aliases(&self) -> &[String] {
-        &self.plan.aliases
+        &self.plan.outline.aliases
     }
 
     /// What is known about the provider without credentials.
     pub fn describe(&self) -> Description {
-        let plan = &self.plan;
-        let credentials = plan.credentials.iter().map(|credential| CredentialHelp {
-            name: credential.name.clone(),
-            secret: credential.secret,
-            optional: credential.optional,
-            help: match (&credential.help, &credential.default) {
-                (help, None) => help.clone(),
-                (Some(help), Some(default)) => Some(format!("{help} (default: {default})")),
-                (None, Some(default)) => Some(format!("default: {default}")),
-            },
-            familiar: credential.familiar.clone(),
-        });
-        Description {
-            id: plan.id.clone(),
-            title: plan.title.clone(),
-            docs: plan.docs.clone(),
-            origin: if plan.is_builtin { "built-in manifest".to_owned() } else { plan.origin.clone() },
-            credentials: credentials.collect(),
-            capabilities: plan.capabilities(),
-        }
+        self.plan.outline.describe()
     }
 
     /// Makes a provider. Besides its credentials it takes the settings `base_url` and `url_<host>` (other places to talk to),
-    /// `ttl` (seconds), and `zone` where it cannot find zones by itself.
+    /// `ttl` (seconds), and `zone` where it cannot find zones by itself; for manifests that replace whole zones `allow_zone_rewrite` and
+    /// `zone_copies`.
     ///
     /// # Errors
     /// `ErrorKind::Credentials` that names every missing variable; `ErrorKind::Config` for settings that cannot be.
@@ -114,15 +116,18 @@ impl Manifest {
         let credentials = Credentials::resolve(&plan, settings, redactor)?;
         let hosts = Hosts::resolve(&plan, settings, &credentials)?;
         let ttl = match settings.find("ttl", &[])? {
-            None => plan.ttl,
+            None => plan.outline.ttl,
             Some(found) => {
                 let seconds: Option<u32> = found.value.expose().parse().ok();
-                seconds.ok_or_else(|| Error::config(format!("{} is not a number of seconds", found.origin)))?.max(plan.least_ttl)
+                seconds
+                    .ok_or_else(|| Error::config(format!("{} is not a number of seconds", found.origin)))?
+                    .max(plan.outline.least_ttl)
             }
         };
         let zones = settings.find("zone", &[])?.map(|found| found.value.expose().to_owned()).unwrap_or_default();
         let zones = zones.split(',').map(str::trim).filter(|zone| !zone.is_empty()).map(Name::parse).collect::<Result<_>>()?;
-        Ok(Engine::new(Client::new(plan, credentials, hosts, wire, clock, redactor.clone()), ttl, zones))
+        let whole_zone = whole_zone::WholeZone::of(settings)?;
+        Ok(Engine::new(Client::new(plan, credentials, hosts, wire, clock, redactor.clone()), ttl, zones, whole_zone))
     }
 }
 

@@ -48,6 +48,7 @@ pub(super) struct Document {
     #[serde(default)]
     pub(super) request: Request,
     pub(super) sign: Option<Sign>,
+    pub(super) clock: Option<ClockCall>,
     pub(super) login: Option<Login>,
     pub(super) logout: Option<Logout>,
     #[serde(default)]
@@ -161,12 +162,14 @@ pub(super) enum ReplyFormat {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Sign {
-    pub(super) kind: SignKind,
-    pub(super) access_key: Text,
-    pub(super) secret_key: Text,
+    pub(super) kind: Spanned<SignKind>,
+    pub(super) access_key: Option<Text>,
+    pub(super) secret_key: Option<Text>,
     pub(super) token: Option<Text>,
     pub(super) service: Option<Text>,
     pub(super) region: Option<Text>,
+    pub(super) name: Option<Text>,
+    pub(super) value: Option<Text>,
 }
 
 /// The signers that there are.
@@ -179,6 +182,20 @@ pub(super) enum SignKind {
     AliyunAcs3,
     /// Tencent Cloud TC3-HMAC-SHA256.
     TencentTc3,
+    /// Volcengine HMAC-SHA256.
+    Volcengine,
+    /// JD Cloud JDCLOUD3-HMAC-SHA256.
+    Jdcloud,
+    /// Huawei Cloud SDK-HMAC-SHA256.
+    Huawei,
+    /// Baidu Cloud bce-auth-v1.
+    BaiduBce,
+    /// Akamai EG1-HMAC-SHA256.
+    Edgegrid,
+    /// Oracle Cloud, HTTP signatures with RSA-SHA256.
+    Oracle,
+    /// A parameter computed from all the others.
+    Parameter,
 }
 
 /// What a call is made of, whatever section it stands in.
@@ -231,6 +248,10 @@ macro_rules! section {
 }
 
 section!(
+    /// Reads the service's clock.
+    ClockCall { time: Text }
+);
+section!(
     /// Makes a session.
     Login { session: Text }
 );
@@ -252,7 +273,7 @@ section!(
 );
 section!(
     /// Lists the records that hold the value.
-    Find { ids: Text, next: Option<Text>, detail: Option<Detail> }
+    Find { ids: Text, next: Option<Text>, detail: Option<Detail>, state: Option<Text> }
 );
 section!(
     /// Reads one candidate of [`Find`] whole.
@@ -264,7 +285,7 @@ section!(
 );
 section!(
     /// Reads the values of a name.
-    MergeRead { items: Text, ttl: Option<Text>, next: Option<Text> }
+    MergeRead { items: Text, ttl: Option<Text>, next: Option<Text>, state: Option<Text> }
 );
 section!(
     /// Writes the values of a name.

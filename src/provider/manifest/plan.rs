@@ -11,18 +11,22 @@ use super::{
     query::Query,
     template::Template,
 };
-use crate::{provider::Capabilities, record::RecordType};
+use crate::{
+    provider::{
+        Capabilities,
+        registry::{CredentialHelp, Description},
+    },
+    record::RecordType,
+};
 
-/// The whole manifest.
+/// What can be said about a provider without compiling its templates and queries.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct Outline {
     pub(super) id: String,
     pub(super) title: String,
     pub(super) docs: Option<String>,
     pub(super) origin: String,
     pub(super) is_builtin: bool,
-    pub(super) base_url: Template,
-    pub(super) hosts: BTreeMap<String, Template>,
     pub(super) ttl: u32,
     pub(super) least_ttl: u32,
     pub(super) apex: String,
@@ -34,28 +38,20 @@ pub(super) struct Plan {
     pub(super) scope: Scope,
     pub(super) several_values: bool,
     pub(super) removal: bool,
+    pub(super) rewrites_set: bool,
     pub(super) one_write_per_zone: bool,
     pub(super) proof: Proof,
     pub(super) credentials: Vec<Credential>,
-    pub(super) shared: Shared,
-    pub(super) sign: Option<Sign>,
-    pub(super) login: Option<Login>,
-    pub(super) logout: Option<Call>,
-    pub(super) lookups: Vec<Lookup>,
-    pub(super) zone: Option<ZonePlan>,
-    pub(super) writing: Writing,
-    pub(super) commit: Option<Call>,
-    pub(super) wait: Option<Wait>,
 }
 
-impl Plan {
+impl Outline {
     /// What a provider made from it can do.
     pub(super) fn capabilities(&self) -> Capabilities {
         Capabilities {
             record_types: self.types.iter().map(|(record_type, _)| *record_type).collect(),
             several_values: self.several_values,
             removal: self.removal,
-            rewrites_set: matches!(self.writing, Writing::Merge(_)),
+            rewrites_set: self.rewrites_set,
             rewrites_zone: self.scope == Scope::Zone,
             one_write_per_zone: self.one_write_per_zone || self.scope == Scope::Zone,
             least_ttl: self.least_ttl,
@@ -66,6 +62,49 @@ impl Plan {
         }
     }
 
+    /// What users are told about it.
+    pub(super) fn describe(&self) -> Description {
+        let credentials = self.credentials.iter().map(|credential| CredentialHelp {
+            name: credential.name.clone(),
+            secret: credential.secret,
+            optional: credential.optional,
+            help: match (&credential.help, &credential.default) {
+                (help, None) => help.clone(),
+                (Some(help), Some(default)) => Some(format!("{help} (default: {default})")),
+                (None, Some(default)) => Some(format!("default: {default}")),
+            },
+            familiar: credential.familiar.clone(),
+        });
+        Description {
+            id: self.id.clone(),
+            title: self.title.clone(),
+            docs: self.docs.clone(),
+            origin: if self.is_builtin { "built-in manifest".to_owned() } else { self.origin.clone() },
+            credentials: credentials.collect(),
+            capabilities: self.capabilities(),
+        }
+    }
+}
+
+/// The whole manifest.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) outline: Outline,
+    pub(super) base_url: Template,
+    pub(super) hosts: BTreeMap<String, Template>,
+    pub(super) shared: Shared,
+    pub(super) sign: Option<Sign>,
+    pub(super) clock: Option<Login>,
+    pub(super) login: Option<Login>,
+    pub(super) logout: Option<Call>,
+    pub(super) lookups: Vec<Lookup>,
+    pub(super) zone: Option<ZonePlan>,
+    pub(super) writing: Writing,
+    pub(super) commit: Option<Call>,
+    pub(super) wait: Option<Wait>,
+}
+
+impl Plan {
     /// Whether any call needs to know the zone.
     pub(super) fn uses_zone(&self) -> bool {
         let calls: Vec<&Call> = match &self.writing {
@@ -116,11 +155,13 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct Sign {
     pub(super) kind: SignKind,
-    pub(super) access_key: Template,
-    pub(super) secret_key: Template,
+    pub(super) access_key: Option<Template>,
+    pub(super) secret_key: Option<Template>,
     pub(super) token: Option<Template>,
     pub(super) service: Option<Template>,
     pub(super) region: Option<Template>,
+    /// The name of a parameter that is computed from the others, and its value.
+    pub(super) parameter: Option<(Template, Template)>,
 }
 
 /// One HTTP call.
@@ -233,11 +274,11 @@ pub(super) fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-/// Makes a session.
+/// A call that gives one value: a session, or the service's time.
 #[derive(Debug)]
 pub(super) struct Login {
     pub(super) call: Call,
-    pub(super) session: Query,
+    pub(super) value: Query,
 }
 
 /// Fetches one named value.
@@ -287,6 +328,8 @@ pub(super) struct Find {
     pub(super) ids: Query,
     pub(super) next: Option<Query>,
     pub(super) detail: Option<(Call, Query)>,
+    /// What `[create]` and `[delete]` must know about the list as it was read.
+    pub(super) state: Option<Query>,
 }
 
 /// See [`Writing::Merge`].
@@ -297,6 +340,8 @@ pub(super) struct Merge {
     pub(super) read: Call,
     pub(super) items: Query,
     pub(super) read_ttl: Option<Query>,
+    /// What the writes must know about the set as it was read.
+    pub(super) state: Option<Query>,
     pub(super) next: Option<Query>,
     pub(super) write: Call,
     pub(super) first: Option<Call>,

@@ -137,6 +137,9 @@ struct Exchange {
     json: Option<Value>,
     form: Option<BTreeMap<String, String>>,
     text: Option<String>,
+    /// The body is another one each time, and is not compared.
+    #[serde(default)]
+    any_body: bool,
     #[serde(default = "ok")]
     status: u16,
     #[serde(default)]
@@ -325,6 +328,9 @@ fn compare(request: &Outgoing, wanted: &Exchange, base_path: Option<&str>) -> Re
             Some(_) => return Err(format!("the header `{name}` is another one than `{value}`")),
             None => return Err(format!("the header `{name}` is missing")),
         }
+    }
+    if wanted.any_body {
+        return if request.body.is_empty() { Err("the body is empty".to_owned()) } else { Ok(()) };
     }
     let body = String::from_utf8_lossy(&request.body);
     match (&wanted.json, &wanted.form, &wanted.text) {

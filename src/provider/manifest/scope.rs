@@ -1,5 +1,6 @@
 //! The variables of one call.
 
+use jiff::SignedDuration;
 use minijinja::Value as Jinja;
 use serde_json::{Map, Value, json};
 
@@ -15,6 +16,8 @@ pub(super) struct Scope {
     values: Map<String, Value>,
     /// The name that is written, which decides on credentials per name.
     owner: Option<Name>,
+    /// How far the service's clock is ahead of ours.
+    pub(super) ahead: SignedDuration,
 }
 
 impl Scope {
@@ -22,7 +25,7 @@ impl Scope {
     pub(super) fn of_name(name: &Name, plan: &Plan) -> Self {
         let mut scope = Self { owner: Some(name.clone()), ..Self::default() };
         scope.set("fqdn", name.as_str());
-        if let Some((_, spelled)) = plan.types.first() {
+        if let Some((_, spelled)) = plan.outline.types.first() {
             scope.set("type", spelled.clone());
         }
         scope
@@ -32,9 +35,9 @@ impl Scope {
     pub(super) fn of_record(zone: &Zone, record: &Record, plan: &Plan, ttl: u32) -> Self {
         let mut scope = Self { owner: Some(record.name.clone()), ..Self::default() };
         let relative = record.name.relative_to(&zone.name).unwrap_or_else(|| record.name.as_str().to_owned());
-        let spelled = plan.types.iter().find(|(record_type, _)| *record_type == record.record_type);
+        let spelled = plan.outline.types.iter().find(|(record_type, _)| *record_type == record.record_type);
         scope.set("fqdn", record.name.as_str());
-        scope.set("name", if relative.is_empty() { plan.apex.clone() } else { relative });
+        scope.set("name", if relative.is_empty() { plan.outline.apex.clone() } else { relative });
         scope.set("value", record.value.as_str());
         scope.set("ttl", ttl);
         scope.set("type", spelled.map_or_else(|| record.record_type.as_str().into(), |(_, spelled)| spelled.clone()));
@@ -56,6 +59,11 @@ impl Scope {
         self.values.insert(name.to_owned(), value.into());
     }
 
+    /// A variable.
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.values.get(name)
+    }
+
     /// Whether the variable is set.
     pub(super) fn has(&self, name: &str) -> bool {
         self.values.contains_key(name)
@@ -71,9 +79,11 @@ impl Scope {
         context_of(&Value::Object(self.values.clone()))
     }
 
-    /// For templates of headers, with `req`.
-    pub(super) fn context_with_request(&self, request: Value) -> Jinja {
-        self.with("req", request).context()
+    /// For jq on a reply with these headers.
+    pub(super) fn variables_with(&self, headers: &Value) -> Variables {
+        let mut variables = self.variables();
+        variables.insert("headers", headers.clone());
+        variables
     }
 
     /// For jq.

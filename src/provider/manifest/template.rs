@@ -40,6 +40,8 @@ pub(super) struct Known<'a> {
     pub(super) objects: &'a [&'a str],
     /// The credentials.
     pub(super) declared: &'a Declared,
+    /// Whether `req` is the whole request, and not only the moment of the call.
+    pub(super) whole_request: bool,
 }
 
 /// How expressions are written into text.
@@ -119,6 +121,7 @@ impl Template {
     pub(super) fn value(&self, context: &Jinja) -> Result<Option<Value>, String> {
         if let (Some(lone), Escape::None) = (&self.lone, self.escape) {
             let expression = environment(self.escape).compile_expression(lone).map_err(|error| describe(&error))?;
+            filters::begin();
             let value = expression.eval(context.clone()).map_err(|error| self.failed(&error))?;
             if value.is_undefined() || value.is_none() {
                 return self.dropped(context);
@@ -138,6 +141,7 @@ impl Template {
         }
         let template = environment(self.escape).template_from_str(&self.text).map_err(|error| describe(&error))?;
         let mut output = Bounded(Vec::new());
+        filters::begin();
         match template.render_captured_to(context.clone(), &mut output) {
             Ok(_) => String::from_utf8(output.0).map(Some).map_err(|_| "the result is no text".to_owned()),
             Err(error) if error.detail() == Some(NULL) => self.dropped(context),
@@ -241,7 +245,12 @@ mod tests {
         Template::parse(
             text,
             escape,
-            Known { names: &["fqdn", "value", "ttl", "items"], objects: &["zone", "req"], declared: &declared() },
+            Known {
+                names: &["fqdn", "value", "ttl", "items"],
+                objects: &["zone", "req"],
+                declared: &declared(),
+                whole_request: true,
+            },
         )
     }
 
@@ -299,7 +308,7 @@ mod tests {
             ("{{ cred.account.pass }}", "unknown field"),
             ("{{ fqnd }}", "did you mean `fqdn`"),
             ("{{ fqdn.x }}", "no fields"),
-            ("{{ req.host }}", "req.host"),
+            ("{{ req.port }}", "req.port"),
             ("{{ value | quotd }}", "did you mean `quoted`"),
             ("{{ value | map(attribute='x') }}", "unknown filter"),
             ("{{ fqdn.split('.') }}", "method"),

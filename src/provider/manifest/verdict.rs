@@ -15,12 +15,46 @@ use crate::{
 /// What a reply says where it is no error.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Verdict {
-    /// Done; the reply.
-    Done(Value),
+    /// Done; what was answered.
+    Done(Answer),
     /// What the call is about is not there.
     Absent,
     /// What the call wants to make is there already.
     Exists,
+}
+
+/// What a service answered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Answer {
+    /// The body, read as the manifest says.
+    pub(super) body: Value,
+    /// The headers by name in small letters; those that come several times are joined with `, `.
+    pub(super) headers: Value,
+    /// Method, path and status, for errors about what is in it.
+    pub(super) what: String,
+    /// The beginning of the body, redacted, for the same.
+    pub(super) excerpt: String,
+}
+
+impl Answer {
+    /// An error about a body of another shape than the manifest says.
+    pub(super) fn of_another_shape(&self, id: &str, why: &str) -> Error {
+        Error::provider(format!("{id}: {}: the reply is not as expected: {why}: {}", self.what, self.excerpt))
+            .with_hint("the manifest may be wrong, or the base URL, or the service has changed its API")
+    }
+}
+
+fn headers_of(reply: &Reply) -> Value {
+    let mut all = serde_json::Map::new();
+    for (name, value) in &reply.headers {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        let joined = match all.get(name.as_str()) {
+            Some(Value::String(before)) => format!("{before}, {text}"),
+            _ => text.into_owned(),
+        };
+        all.insert(name.as_str().to_owned(), joined.into());
+    }
+    Value::Object(all)
 }
 
 /// Judges a reply. The order matters: services say "wrong key" with 404 and "slow down" with 400, so what the manifest recognises goes
@@ -32,13 +66,14 @@ pub(super) fn judge(plan: &Plan, what: &str, reply: &Reply, redactor: &Redactor)
     let shared = &plan.shared;
     let parsed = reply::read(&reply.text(), shared.format);
     let value = parsed.as_ref().ok().cloned().unwrap_or(Value::Null);
-    let none = Variables::new();
+    let headers = headers_of(reply);
+    let none = Variables::from([("headers", headers.clone()), ("status", reply.status.as_u16().into())]);
     let holds = |query: &Option<super::query::Query>| query.as_ref().is_some_and(|query| query.holds(&value, &none));
     let text = |query: &Option<super::query::Query>| query.as_ref().and_then(|query| query.text(&value, &none));
 
     let failed = |kind: ErrorKind, retry: Retry| {
         let why = text(&shared.error).unwrap_or_else(|| reply.excerpt());
-        let mut error = Error::new(kind, format!("{}: {what}: {}", plan.id, shortened(&redactor.redact(&why))))
+        let mut error = Error::new(kind, format!("{}: {what}: {}", plan.outline.id, shortened(&redactor.redact(&why))))
             .with_retry(retry)
             .with_http_status(reply.status.as_u16());
         if let Some(code) = text(&shared.code) {
@@ -53,7 +88,7 @@ pub(super) fn judge(plan: &Plan, what: &str, reply: &Reply, redactor: &Redactor)
         error
     };
     let wrong_credentials =
-        || failed(ErrorKind::Credentials, Retry::Never).with_hint(format!("check the credentials of {}", plan.title));
+        || failed(ErrorKind::Credentials, Retry::Never).with_hint(format!("check the credentials of {}", plan.outline.title));
 
     let status = reply.status;
     if status == StatusCode::TOO_MANY_REQUESTS || holds(&shared.throttled) {
@@ -83,23 +118,23 @@ pub(super) fn judge(plan: &Plan, what: &str, reply: &Reply, redactor: &Redactor)
     }
     if let Err(why) = parsed {
         let excerpt = redactor.redact(&reply.excerpt());
-        return Err(
-            Error::provider(format!("{}: {what}: the reply is {why}: {excerpt}", plan.id)).with_http_status(status.as_u16())
-        );
+        return Err(Error::provider(format!("{}: {what}: the reply is {why}: {excerpt}", plan.outline.id))
+            .with_http_status(status.as_u16()));
     }
     if shared.ok.as_ref().is_some_and(|ok| !ok.holds(&value, &none)) {
         return Err(failed(ErrorKind::Provider, Retry::Never));
     }
-    Ok(Verdict::Done(value))
+    let excerpt = redactor.redact(&reply.excerpt());
+    Ok(Verdict::Done(Answer { body: value, headers, what: format!("{what} (HTTP {})", status.as_u16()), excerpt }))
 }
 
 /// How long a wait a service may ask for before the call fails instead.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 fn rights_hint(plan: &Plan) -> String {
-    let help: Vec<&str> = plan.credentials.iter().filter_map(|credential| credential.help.as_deref()).collect();
+    let help: Vec<&str> = plan.outline.credentials.iter().filter_map(|credential| credential.help.as_deref()).collect();
     if help.is_empty() {
-        format!("check the rights of the credentials of {}", plan.title)
+        format!("check the rights of the credentials of {}", plan.outline.title)
     } else {
         format!("needed: {}", help.join("; "))
     }

@@ -25,7 +25,14 @@ pub(super) async fn locate(client: &Client, configured: &[Name], name: &Name) ->
         Some(zone) => {
             let scope = Scope::of_name(name, plan);
             let zones = list(client, zone, &scope, None).await?;
-            longest(&zones, name).cloned().ok_or_else(|| {
+            if let Some(zone) = longest(&zones, name) {
+                return only(
+                    client,
+                    zone.clone(),
+                    zones.iter().filter(|other| other.name == zone.name && *other != zone).cloned(),
+                );
+            }
+            Err({
                 let names: Vec<String> = zones.iter().take(20).map(|zone| zone.name.to_string()).collect();
                 let there =
                     if names.is_empty() { "there are none".to_owned() } else { format!("there are: {}", names.join(", ")) };
@@ -39,10 +46,10 @@ pub(super) async fn locate(client: &Client, configured: &[Name], name: &Name) ->
                 (Some(fitting), _) => Ok(zone(fitting)),
                 (None, false) => Ok(candidates(name).first().map_or_else(|| zone(name), zone)),
                 (None, true) => {
-                    Err(Error::config(format!("{} cannot list zones, so the zone of `{name}` must be said", plan.title))
+                    Err(Error::config(format!("{} cannot list zones, so the zone of `{name}` must be said", plan.outline.title))
                         .with_hint(format!(
                             "set {} to the zone (several separated by commas)",
-                            crate::provider::settings::variable(&plan.id, "zone")
+                            crate::provider::settings::variable(&plan.outline.id, "zone")
                         )))
                 }
             }
@@ -74,6 +81,27 @@ pub(super) async fn probe(client: &Client) -> Result<Access> {
     }
 }
 
+/// The zone, unless others of the account have the same name: which of them is served to the public is not known.
+fn only(client: &Client, zone: Zone, others: impl Iterator<Item = Zone>) -> Result<Zone> {
+    let others: Vec<Zone> = others.filter(|other| *other != zone).collect();
+    if others.is_empty() {
+        return Ok(zone);
+    }
+    let shown = |zone: &Zone| {
+        let fields: Vec<String> = zone.fields.iter().map(|(key, value)| format!("{key} {value}")).collect();
+        if fields.is_empty() { "no id".to_owned() } else { fields.join(", ") }
+    };
+    let all: Vec<String> = std::iter::once(&zone).chain(&others).map(shown).collect();
+    Err(Error::provider(format!(
+        "{}: the account has {} zones named `{}` ({}), and it is not known which of them the name servers serve",
+        client.plan.outline.id,
+        all.len(),
+        zone.name,
+        all.join("; ")
+    ))
+    .with_hint("use credentials that see only the public zone, or remove the one that is not in use"))
+}
+
 async fn ask_candidates(client: &Client, plan: &ZonePlan, name: &Name) -> Result<Zone> {
     let candidates = candidates(name);
     let mut refused = None;
@@ -81,8 +109,9 @@ async fn ask_candidates(client: &Client, plan: &ZonePlan, name: &Name) -> Result
         let scope = Scope::of_name(name, &client.plan);
         match list(client, plan, &scope, Some(candidate)).await {
             Ok(zones) => {
-                if let Some(zone) = zones.into_iter().find(|zone| zone.name == *candidate) {
-                    return Ok(zone);
+                let mut same = zones.into_iter().filter(|zone| zone.name == *candidate);
+                if let Some(zone) = same.next() {
+                    return only(client, zone, same);
                 }
             }
             // Some services say "forbidden" for what is not in the account, and a key may be limited to the parent zone.
@@ -117,7 +146,7 @@ async fn list(client: &Client, plan: &ZonePlan, scope: &Scope, candidate: Option
 /// A zone from what `zones` yielded. Names that are none (other kinds of entries in a list) are passed over.
 fn zone_of(client: &Client, value: Value, candidate: Option<&Name>) -> Result<Option<Zone>> {
     let Value::Object(mut fields) = value else {
-        return Err(Error::provider(format!("{}: `zones` must yield objects", client.plan.id)));
+        return Err(Error::provider(format!("{}: `zones` must yield objects", client.plan.outline.id)));
     };
     let name = match fields.remove("name") {
         Some(Value::String(text)) => match Name::parse(&text) {
@@ -128,7 +157,7 @@ fn zone_of(client: &Client, value: Value, candidate: Option<&Name>) -> Result<Op
             Some(candidate) => candidate.clone(),
             None => return Ok(None),
         },
-        _ => return Err(Error::provider(format!("{}: `zones` must yield objects with a `name`", client.plan.id))),
+        _ => return Err(Error::provider(format!("{}: `zones` must yield objects with a `name`", client.plan.outline.id))),
     };
     Ok(Some(Zone { name, fields: fields.into_iter().collect() }))
 }
@@ -140,7 +169,7 @@ fn longest<'a>(zones: &'a [Zone], name: &Name) -> Option<&'a Zone> {
 }
 
 fn none_holds(client: &Client, name: &Name, there: &str) -> Error {
-    Error::provider(format!("{}: no zone of this account holds `{name}`; {there}", client.plan.id))
+    Error::provider(format!("{}: no zone of this account holds `{name}`; {there}", client.plan.outline.id))
         .with_hint("check that the zone is in this account and that the credentials may see it")
 }
 

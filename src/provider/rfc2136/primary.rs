@@ -3,7 +3,7 @@
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use hickory_proto::{
@@ -16,7 +16,10 @@ use tokio::{
 };
 
 use super::verdict;
-use crate::error::{Error, Result, Retry};
+use crate::{
+    error::{Error, Result, Retry},
+    failpoint,
+};
 
 /// The port of DNS.
 const PORT: u16 = 53;
@@ -121,7 +124,7 @@ impl Primary {
     async fn exchange_with(&self, address: SocketAddr, mut message: Message) -> std::io::Result<Result<Message>> {
         // A fresh id and a fresh time for every attempt.
         message.metadata.id = rand::random();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = u64::try_from(failpoint::now().as_second()).unwrap_or_default();
         let invalid = |error: hickory_proto::ProtoError| std::io::Error::new(std::io::ErrorKind::InvalidData, error.to_string());
         let verifier = match &self.signer {
             Some(signer) => message.finalize(signer, now).map_err(invalid)?,

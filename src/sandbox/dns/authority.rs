@@ -12,7 +12,11 @@ use hickory_proto::{
 use serde::{Deserialize, Serialize};
 
 use super::{Counter, Limit, Responder, SharedZones, answer::answer, fill, question_text, reply_to, tsig, update};
-use crate::sandbox::{lock, zone::Moment};
+use crate::sandbox::{
+    faults::{Answer, Rules, Service},
+    lock,
+    zone::Moment,
+};
 
 /// How an authoritative server behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +47,8 @@ pub(in crate::sandbox) struct Authority {
     state: Mutex<State>,
     /// The key for updates; only the primary has one.
     signer: Option<TSigner>,
+    /// What goes wrong with updates.
+    faults: Arc<Mutex<Rules>>,
     /// How often it was asked, by name and type. What the sandbox's own validator asks does not count.
     pub(in crate::sandbox) questions: Counter,
 }
@@ -56,8 +62,8 @@ struct State {
 
 impl Authority {
     /// A server of these zones that shows what the data was `lag` ago.
-    pub(in crate::sandbox) fn new(zones: SharedZones, lag: Duration, signer: Option<TSigner>) -> Self {
-        Self { zones, lag, state: Mutex::default(), signer, questions: Counter::default() }
+    pub(in crate::sandbox) fn new(zones: SharedZones, lag: Duration, signer: Option<TSigner>, faults: Arc<Mutex<Rules>>) -> Self {
+        Self { zones, lag, state: Mutex::default(), signer, faults, questions: Counter::default() }
     }
 
     /// Changes how the server behaves, from `now` on.
@@ -129,12 +135,19 @@ impl Authority {
             reply.metadata.response_code = ResponseCode::NotImp;
             return super::encode(&reply, usize::MAX);
         };
-        signed(signer, request, message, |is_accepted| {
-            if is_accepted {
+        let fault = lock(&self.faults).take(Service::Update, "UPDATE");
+        if fault == Some(Answer::Drop) {
+            return None;
+        }
+        let replied = signed(signer, request, message, |is_accepted| {
+            if matches!(fault, None | Some(Answer::LostReply)) && is_accepted {
                 reply.metadata.response_code = update::apply(&mut lock(&self.zones), message, now);
+            } else if fault.is_some() {
+                reply.metadata.response_code = ResponseCode::ServFail;
             }
             reply
-        })
+        });
+        if fault == Some(Answer::LostReply) { None } else { replied }
     }
 }
 

@@ -93,6 +93,11 @@ impl Sockets {
         }
     }
 
+    /// Sockets at this address.
+    pub(super) async fn at(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self { udp: UdpSocket::bind(address).await?, tcp: TcpListener::bind(address).await? })
+    }
+
     /// Where these sockets listen.
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
         self.udp.local_addr()

@@ -51,8 +51,8 @@ impl Setting {
     fn new() -> Self {
         let names = [name("example.com"), name("sub.example.com")];
         let zones: SharedZones = Arc::new(Mutex::new(Zones::new(&names, 60, unbounded_channel().0)));
-        let primary = Arc::new(Authority::new(Arc::clone(&zones), Duration::ZERO, Some(key(7, "k."))));
-        let secondary = Arc::new(Authority::new(Arc::clone(&zones), LAG, None));
+        let primary = Arc::new(Authority::new(Arc::clone(&zones), Duration::ZERO, Some(key(7, "k.")), Arc::default()));
+        let secondary = Arc::new(Authority::new(Arc::clone(&zones), LAG, None, Arc::default()));
         let both = vec![Arc::clone(&primary), Arc::clone(&secondary)];
         let resolver = Recursive::new(Arc::clone(&zones), &names, both, NEGATIVE);
         Self { zones, primary, secondary, resolver, start: Instant::now() + 10 * LAG }

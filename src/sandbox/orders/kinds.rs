@@ -15,6 +15,8 @@ pub struct OrderTraits {
     pub relative: bool,
     /// Whether all names of the order share one challenge value.
     pub shared_value: bool,
+    /// The value of its challenges, where two orders are to want the same record; `None`: one that nobody else has.
+    pub value: Option<String>,
     /// Whether the instance has a certificate already, which stays `issued` in the replies while the new one is pending.
     pub renewal: bool,
     /// Whether the order was submitted; one that was not stays payed and inactive.
@@ -34,6 +36,7 @@ impl Default for OrderTraits {
             label: "_dnsauth".to_owned(),
             relative: false,
             shared_value: false,
+            value: None,
             renewal: false,
             submitted: true,
             own_key: false,

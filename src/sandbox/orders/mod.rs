@@ -330,9 +330,12 @@ impl OrderBook {
             Validation::Cname => format!("{}.validation.example.net", random_text(32)),
             Validation::Txt | Validation::File => random_value(),
         };
-        let shared = new();
-        let values: Vec<String> =
-            order.challenges.iter().map(|_| if order.traits.shared_value { shared.clone() } else { new() }).collect();
+        let shared = order.traits.value.clone().unwrap_or_else(new);
+        let values: Vec<String> = order
+            .challenges
+            .iter()
+            .map(|_| if order.traits.shared_value || order.traits.value.is_some() { shared.clone() } else { new() })
+            .collect();
         for (challenge, value) in order.challenges.iter_mut().zip(values) {
             challenge.value = value;
             challenge.seen = false;

@@ -103,7 +103,7 @@ async fn a_server_whose_disk_is_full_says_so_and_loses_nothing() {
     let store = open(&cluster.url("filled")).await;
     let entry = store.intend(&intent("v", false), &order("a")).await.unwrap();
     let filler = test_disk::fill(&disk);
-    let noise: Vec<u64> = (0..100_000).map(|_| rand::random()).collect();
+    let noise = (0..60_000).map(|_| format!("{:032x}", rand::random::<u128>())).collect::<Vec<_>>().concat();
     let error = store.published(entry.id, &Handle(serde_json::json!(noise))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Store);
     assert!(error.to_string().contains("no space is left"), "{error}");

@@ -34,6 +34,7 @@ fn round() -> Round {
         visible: false,
         waited: Duration::from_millis(1500),
         explanation: Some("ns1.example.com does not know the name".into()),
+        network: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use reqwest::Method;
+use reqwest::{Method, header::HeaderName};
 
 use super::{
     super::{
@@ -14,6 +14,21 @@ use super::{
     Loader, Place,
 };
 use crate::{error::Result, nearest::nearest};
+
+/// Headers that decide where a request goes and where it ends.
+const UNTOUCHABLE: &[&str] = &[
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "te",
+    "trailer",
+    "proxy-authorization",
+    "proxy-connection",
+    "keep-alive",
+    "expect",
+];
 
 impl Loader<'_> {
     pub(super) fn place<'a>(&self, section: &'static str, names: &'a [&'a str], objects: &'a [&'a str]) -> Place<'a> {
@@ -34,10 +49,8 @@ impl Loader<'_> {
             names.push("session");
         }
         let mut objects: Vec<&str> = place.objects.to_vec();
-        if in_header {
-            objects.push("req");
-        }
-        let known = Known { names: &names, objects: &objects, declared: &self.declared };
+        objects.push("req");
+        let known = Known { names: &names, objects: &objects, declared: &self.declared, whole_request: in_header };
         Template::parse(text, escape, known).map_err(|why| self.error(span, format!("{}: {why}", place.section)))
     }
 
@@ -63,6 +76,13 @@ impl Loader<'_> {
             .map(|(name, raw)| {
                 if matches!(raw.kind, RawKind::List(_) | RawKind::Table(_)) {
                     return Err(self.error(&raw.span, format!("{}: `{name}` must be text, a number or a boolean", place.section)));
+                }
+                if in_header && UNTOUCHABLE.iter().any(|header| name.eq_ignore_ascii_case(header)) {
+                    let message = format!("{}: the header `{name}` is not a manifest's to set", place.section);
+                    return Err(self.error(&raw.span, message));
+                }
+                if in_header && HeaderName::from_bytes(name.as_bytes()).is_err() {
+                    return Err(self.error(&raw.span, format!("{}: `{name}` is no name of a header", place.section)));
                 }
                 Ok((name.clone(), self.node(raw, place, in_header)?))
             })

@@ -7,15 +7,35 @@ use super::{
         query::Query,
         template::Escape,
     },
-    Loader, Place, RECORD, RECORD_JQ, TAKEN,
+    Loader, Place, RECORD, RECORD_JQ, REPLY_JQ, TAKEN,
 };
 use crate::error::Result;
+
+/// What jq sees in `[zone]`.
+const ZONE_JQ: &[&str] = &["fqdn", "type", "candidate", "headers", "page"];
+
+/// The keys of `[sign]` that a kind needs, and those that it may have besides.
+fn sign_keys(kind: model::SignKind) -> (&'static [&'static str], &'static [&'static str]) {
+    match kind {
+        model::SignKind::AwsSigv4 | model::SignKind::Volcengine => {
+            (&["access_key", "secret_key", "service", "region"], &["token"])
+        }
+        model::SignKind::Jdcloud => (&["access_key", "secret_key", "service", "region"], &[]),
+        model::SignKind::TencentTc3 => (&["access_key", "secret_key", "service"], &["token", "region"]),
+        model::SignKind::AliyunAcs3 | model::SignKind::Huawei | model::SignKind::BaiduBce => {
+            (&["access_key", "secret_key"], &["token"])
+        }
+        model::SignKind::Edgegrid => (&["access_key", "secret_key", "token"], &[]),
+        model::SignKind::Oracle => (&["access_key", "secret_key"], &[]),
+        model::SignKind::Parameter => (&["name", "value"], &[]),
+    }
+}
 
 impl Loader<'_> {
     pub(super) fn shared(&self) -> Result<plan::Shared> {
         let request = &self.document.request;
         let place = self.place("[request]", &[], &[]);
-        let query = |text: &Option<Text>| self.optional_query(text.as_ref(), "[request]", &[]);
+        let query = |text: &Option<Text>| self.optional_query(text.as_ref(), "[request]", &["headers", "status"]);
         Ok(plan::Shared {
             headers: self.list(&request.headers, &place, true)?,
             query: self.list(&request.query, &place, false)?,
@@ -36,26 +56,52 @@ impl Loader<'_> {
 
     pub(super) fn sign(&self, sign: &model::Sign) -> Result<plan::Sign> {
         let place = Place { section: "[sign]", names: &[], objects: &[], lookups: 0, has_session: false };
-        let template = |text: &Text| self.template(text.get_ref(), &text.span(), Escape::None, &place, false);
-        if sign.kind == model::SignKind::AwsSigv4 && (sign.service.is_none() || sign.region.is_none()) {
-            return Err(self.error(&sign.access_key.span(), "[sign]: aws-sigv4 needs `service` and `region`"));
-        }
-        if sign.kind == model::SignKind::TencentTc3 && sign.service.is_none() {
-            return Err(self.error(&sign.access_key.span(), "[sign]: tencent-tc3 needs `service`"));
+        let template = |text: &Option<Text>| {
+            let template = |text: &Text| self.template(text.get_ref(), &text.span(), Escape::None, &place, true);
+            text.as_ref().map(template).transpose()
+        };
+        let (kind, span) = (*sign.kind.get_ref(), sign.kind.span());
+        let (needed, allowed) = sign_keys(kind);
+        for (key, text) in [
+            ("access_key", &sign.access_key),
+            ("secret_key", &sign.secret_key),
+            ("token", &sign.token),
+            ("service", &sign.service),
+            ("region", &sign.region),
+            ("name", &sign.name),
+            ("value", &sign.value),
+        ] {
+            match text {
+                None if needed.contains(&key) => return Err(self.error(&span, format!("[sign]: this kind needs `{key}`"))),
+                Some(text) if !needed.contains(&key) && !allowed.contains(&key) => {
+                    return Err(self.error(&text.span(), format!("[sign]: this kind has no `{key}`")));
+                }
+                _ => {}
+            }
         }
         Ok(plan::Sign {
-            kind: sign.kind,
+            kind,
             access_key: template(&sign.access_key)?,
             secret_key: template(&sign.secret_key)?,
-            token: sign.token.as_ref().map(template).transpose()?,
-            service: sign.service.as_ref().map(template).transpose()?,
-            region: sign.region.as_ref().map(template).transpose()?,
+            token: template(&sign.token)?,
+            service: template(&sign.service)?,
+            region: template(&sign.region)?,
+            parameter: template(&sign.name)?.zip(template(&sign.value)?),
         })
+    }
+
+    pub(super) fn clock(&self, clock: &model::ClockCall) -> Result<plan::Login> {
+        let place = Place { section: "[clock]", names: &[], objects: &[], lookups: 0, has_session: false };
+        let call = self.call(&clock.call(), &place)?;
+        if call.mentions("cred") {
+            return Err(self.error(&clock.http.span(), "[clock] is asked without credentials"));
+        }
+        Ok(plan::Login { call, value: self.query(&clock.time, "[clock]", REPLY_JQ)? })
     }
 
     pub(super) fn login(&self, login: &model::Login) -> Result<plan::Login> {
         let place = Place { section: "[login]", names: &[], objects: &[], lookups: 0, has_session: false };
-        Ok(plan::Login { call: self.call(&login.call(), &place)?, session: self.query(&login.session, "[login]", &[])? })
+        Ok(plan::Login { call: self.call(&login.call(), &place)?, value: self.query(&login.session, "[login]", REPLY_JQ)? })
     }
 
     pub(super) fn lookups(&self) -> Result<Vec<plan::Lookup>> {
@@ -69,7 +115,7 @@ impl Loader<'_> {
             Ok(plan::Lookup {
                 name,
                 call: self.call(&lookup.call(), &place)?,
-                value: self.query(&lookup.value, "[[lookup]]", &[])?,
+                value: self.query(&lookup.value, "[[lookup]]", REPLY_JQ)?,
             })
         });
         lookups.collect()
@@ -81,8 +127,8 @@ impl Loader<'_> {
         Ok(plan::ZonePlan {
             asks_candidates,
             call,
-            zones: self.query(&zone.zones, "[zone]", &["fqdn", "type", "candidate"])?,
-            next: self.optional_query(zone.next.as_ref(), "[zone]", &["fqdn", "type", "candidate"])?,
+            zones: self.query(&zone.zones, "[zone]", ZONE_JQ)?,
+            next: self.optional_query(zone.next.as_ref(), "[zone]", ZONE_JQ)?,
         })
     }
 
@@ -98,11 +144,12 @@ impl Loader<'_> {
                     let message = "a manifest has [delete], or says `removal = false`";
                     return Err(self.error(&create.http.span(), message));
                 }
-                let place = self.place("[create]", RECORD, &["zone"]);
-                let delete = document
-                    .delete
-                    .as_ref()
-                    .map(|delete| self.call(&delete.call(), &self.place("[delete]", RECORD, &["zone", "record"])));
+                let has_state = document.find.as_ref().is_some_and(|find| find.state.is_some());
+                let objects: &[&str] = if has_state { &["zone", "state"] } else { &["zone"] };
+                let place = self.place("[create]", RECORD, objects);
+                let objects: &[&str] = if has_state { &["zone", "record", "state"] } else { &["zone", "record"] };
+                let delete =
+                    document.delete.as_ref().map(|delete| self.call(&delete.call(), &self.place("[delete]", RECORD, objects)));
                 let delete = delete.transpose()?;
                 if let (Some(call), Some(text)) = (&delete, &document.delete)
                     && call.mentions("record")
@@ -146,13 +193,15 @@ impl Loader<'_> {
             ids: self.query(&find.ids, "[find]", RECORD_JQ)?,
             next: self.optional_query(find.next.as_ref(), "[find]", RECORD_JQ)?,
             detail: detail.transpose()?,
+            state: self.optional_query(find.state.as_ref(), "[find]", RECORD_JQ)?,
         })
     }
 
     pub(super) fn merge(&self, merge: &model::Merge) -> Result<plan::Merge> {
         let reading = self.place("[merge]", RECORD, &["zone"]);
         let names: Vec<&str> = RECORD.iter().copied().chain(["items", "old"]).collect();
-        let writing = self.place("[merge]", &names, &["zone", "doc"]);
+        let objects: &[&str] = if merge.read.state.is_some() { &["zone", "doc", "state"] } else { &["zone", "doc"] };
+        let writing = self.place("[merge]", &names, objects);
         let same = match &merge.same {
             Some(same) => self.query(same, "[merge]", RECORD_JQ)?,
             None if matches!(merge.item.kind, RawKind::Text(_)) => {
@@ -167,6 +216,7 @@ impl Loader<'_> {
             read: self.call(&merge.read.call(), &reading)?,
             items: self.query(&merge.read.items, "[merge]", RECORD_JQ)?,
             read_ttl: self.optional_query(merge.read.ttl.as_ref(), "[merge]", RECORD_JQ)?,
+            state: self.optional_query(merge.read.state.as_ref(), "[merge]", RECORD_JQ)?,
             next: self.optional_query(merge.read.next.as_ref(), "[merge]", RECORD_JQ)?,
             write: write(&merge.write)?,
             first: merge.first.as_ref().map(write).transpose()?,

@@ -30,6 +30,8 @@ pub(super) type Variables = BTreeMap<&'static str, Value>;
 const MAX_LENGTH: usize = 2000;
 /// How deep brackets may nest in a query.
 const MAX_NESTING: usize = 32;
+/// How many words and signs a query may have: parser and compiler go deeper with each operator.
+const MAX_TOKENS: usize = 400;
 /// How many outputs a query may have.
 const MAX_OUTPUTS: usize = 20_000;
 
@@ -80,6 +82,9 @@ impl Query {
         }
         if nesting(text) > MAX_NESTING {
             return Err(format!("the query nests deeper than {MAX_NESTING} brackets"));
+        }
+        if tokens(text) > MAX_TOKENS {
+            return Err(format!("the query is longer than {MAX_TOKENS} words and signs"));
         }
         let term = allow::checked(parse(text)?)?;
         let definitions = library::definitions_for(&term);
@@ -173,6 +178,19 @@ fn shorten(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// How many words and signs there are, those in strings included.
+fn tokens(text: &str) -> usize {
+    let mut count = 0;
+    let mut is_word = false;
+    for c in text.chars() {
+        let continues = c.is_alphanumeric() || c == '_';
+        let begins = if continues { !is_word } else { !c.is_whitespace() };
+        count += usize::from(begins);
+        is_word = continues;
+    }
+    count
 }
 
 /// The deepest nesting of brackets, strings included: a bound for the parser's own recursion.

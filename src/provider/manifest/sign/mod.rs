@@ -1,7 +1,12 @@
 //! Named signers: what a template cannot say.
 
 mod aliyun_acs3;
-mod aws_sigv4;
+mod baidu_bce;
+mod edgegrid;
+mod huawei;
+mod oracle;
+pub(super) mod rsa;
+mod sigv4;
 mod tencent_tc3;
 
 use data_encoding::HEXLOWER;
@@ -27,19 +32,26 @@ struct Keys {
 /// # Errors
 /// Where a key has no value.
 pub(super) fn apply(plan: &plan::Sign, context: &Jinja, request: &mut Outgoing, moment: &Moment) -> Result<(), String> {
-    let required = |template: &Template| template.text(context)?.ok_or_else(|| "a key of [sign] has no value".to_owned());
     let optional = |template: Option<&Template>| template.map_or(Ok(None), |template| template.text(context));
     let keys = Keys {
-        access_key: required(&plan.access_key)?,
-        secret_key: required(&plan.secret_key)?,
+        access_key: optional(plan.access_key.as_ref())?.unwrap_or_default(),
+        secret_key: optional(plan.secret_key.as_ref())?.unwrap_or_default(),
         token: optional(plan.token.as_ref())?,
         service: optional(plan.service.as_ref())?.unwrap_or_default(),
         region: optional(plan.region.as_ref())?.unwrap_or_default(),
     };
     match plan.kind {
-        SignKind::AwsSigv4 => aws_sigv4::sign(request, &keys, moment),
+        SignKind::AwsSigv4 => sigv4::aws(request, &keys, moment),
         SignKind::AliyunAcs3 => aliyun_acs3::sign(request, &keys, moment),
         SignKind::TencentTc3 => tencent_tc3::sign(request, &keys, moment),
+        SignKind::Volcengine => sigv4::volcengine(request, &keys, moment),
+        SignKind::Jdcloud => sigv4::jdcloud(request, &keys, moment),
+        SignKind::Huawei => huawei::sign(request, &keys, moment),
+        SignKind::BaiduBce => baidu_bce::sign(request, &keys, moment),
+        SignKind::Edgegrid => edgegrid::sign(request, &keys, moment),
+        SignKind::Oracle => oracle::sign(request, &keys, moment)?,
+        // It stands among the parameters already.
+        SignKind::Parameter => {}
     }
     Ok(())
 }

@@ -3,11 +3,21 @@
 use super::{super::filters, Known};
 use crate::nearest::nearest;
 
-/// What `req` has, in headers.
-const REQUEST_FIELDS: &[&str] = &["method", "url", "path", "query", "body", "ts", "ms", "nonce"];
+/// What `req` has everywhere: when the call is made, in seconds and milliseconds, and 32 random hex digits.
+const MOMENT_FIELDS: &[&str] = &["ts", "ms", "nonce"];
+/// What `req` has where the request is known: in headers and in `[sign]`.
+const REQUEST_FIELDS: &[&str] = &["method", "url", "host", "path", "query", "body", "params", "ts", "ms", "nonce"];
+
+/// How many words and signs one expression may have: minijinja's parser goes one call deeper for each sign in front of a value.
+const MAX_TOKENS: usize = 300;
+/// How many `for` and `if` a template may have.
+const MAX_BLOCKS: usize = 20;
 
 /// Refuses what minijinja would notice only when it runs: unknown filters, tests, methods; and statements other than `for` and `if`.
 pub(super) fn syntax(text: &str) -> Result<(), String> {
+    if text.matches("{%").count() > 3 * MAX_BLOCKS {
+        return Err(format!("the template has more than {MAX_BLOCKS} `for` and `if`"));
+    }
     let mut rest = text;
     while let Some(start) = rest.find("{{").into_iter().chain(rest.find("{%")).chain(rest.find("{#")).min() {
         let kind = &rest[start..start + 2];
@@ -43,6 +53,9 @@ fn end_of(text: &str, close: &str) -> Option<usize> {
 
 fn expression(text: &str, is_statement: bool) -> Result<(), String> {
     let tokens = tokens(text);
+    if tokens.len() > MAX_TOKENS {
+        return Err(format!("the expression is longer than {MAX_TOKENS} words and signs"));
+    }
     if is_statement {
         let word = tokens.iter().find(|token| **token != "-").copied().unwrap_or_default();
         if !matches!(word, "for" | "endfor" | "if" | "elif" | "else" | "endif") {
@@ -64,6 +77,7 @@ fn expression(text: &str, is_statement: bool) -> Result<(), String> {
                 });
             }
             ["is", _] => return Err("tests (`is …`) are not allowed".to_owned()),
+            ["*", _] => return Err("multiplication is not allowed: it could repeat a text without end".to_owned()),
             _ => {}
         }
     }
@@ -104,10 +118,11 @@ pub(super) fn name(name: &str, known: Known<'_>) -> Result<bool, String> {
         };
     }
     if root == "req" && known.objects.contains(&"req") {
-        return if REQUEST_FIELDS.contains(&rest) {
+        let fields = if known.whole_request { REQUEST_FIELDS } else { MOMENT_FIELDS };
+        return if fields.contains(&rest) {
             Ok(false)
         } else {
-            Err(format!("unknown variable `{name}`; `req` has {}", REQUEST_FIELDS.join(", ")))
+            Err(format!("unknown variable `{name}`; `req` has {} here", fields.join(", ")))
         };
     }
     if known.names.contains(&root) {

@@ -1,49 +1,103 @@
 //! Every built-in manifest against its examples.
 
+use std::{fs, path::PathBuf};
+
 use super::{
-    super::{builtin, model::Proof, replay},
+    super::{Manifest, builtin, model::Proof, replay},
     shipped,
 };
+use crate::provider::Capabilities;
 
-/// The examples of each built-in manifest.
-const EXAMPLES: &[(&str, &str)] = &[
-    ("alidns", include_str!("../../../../tests/providers/alidns.toml")),
-    ("cloudflare", include_str!("../../../../tests/providers/cloudflare.toml")),
-    ("desec", include_str!("../../../../tests/providers/desec.toml")),
-    ("digitalocean", include_str!("../../../../tests/providers/digitalocean.toml")),
-    ("gandi", include_str!("../../../../tests/providers/gandi.toml")),
-    ("powerdns", include_str!("../../../../tests/providers/powerdns.toml")),
-    ("route53", include_str!("../../../../tests/providers/route53.toml")),
-    ("tencentcloud", include_str!("../../../../tests/providers/tencentcloud.toml")),
-];
+/// A folder of the project, read when the tests run, so that a manifest is tried without a build.
+fn folder(name: &str) -> PathBuf {
+    let root = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    root.join(name)
+}
 
-/// Without these no manifest is built in.
-const NEEDED: &[&str] = &["create", "second-value", "delete", "not-found", "bad-credentials"];
+/// Id and text of every file `<id>.toml` in a folder of the project.
+fn files(name: &str) -> Vec<(String, String)> {
+    let mut files: Vec<(String, String)> = fs::read_dir(folder(name))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(&path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+fn examples(id: &str) -> String {
+    let path = folder("tests/providers").join(format!("{id}.toml"));
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{id} has no examples: {}: {error}", path.display()))
+}
+
+/// The kinds of example without which no manifest is built in, as far as the service can do it.
+fn needed(can: &Capabilities) -> Vec<&'static str> {
+    let mut kinds = vec!["create", "bad-credentials"];
+    if can.several_values {
+        kinds.push("second-value");
+    }
+    if can.removal {
+        kinds.extend(["delete", "not-found"]);
+    }
+    kinds
+}
 
 #[tokio::test]
-async fn every_built_in_manifest_does_as_its_examples_say() {
+async fn every_manifest_does_as_its_examples_say() {
+    let only = std::env::var("DV_TEST_MANIFEST").unwrap_or_default();
     let mut failures = Vec::new();
-    for (id, _) in builtin() {
-        let manifest = shipped(id);
-        assert_eq!(manifest.id(), *id);
-        let (_, examples) = EXAMPLES.iter().find(|(known, _)| known == id).unwrap_or_else(|| panic!("{id} has no examples"));
-        let outcomes = replay(&manifest, examples, &format!("tests/providers/{id}.toml")).await.unwrap();
-        for outcome in &outcomes {
-            if let Some(why) = &outcome.failure {
-                failures.push(format!("{id}: {}: {why}", outcome.name));
-            }
+    for (id, text) in files("providers").into_iter().filter(|(id, _)| only.is_empty() || only.split(',').any(|one| one == id)) {
+        match Manifest::parse(&text, &format!("providers/{id}.toml"), true) {
+            Ok(manifest) => failures.extend(faults(&id, &text, &manifest).await),
+            Err(error) => failures.push(error.to_string()),
         }
-        for kind in NEEDED {
-            assert!(outcomes.iter().any(|outcome| outcome.kind == *kind), "{id} has no example of kind `{kind}`");
-        }
-        let (_, text) = builtin().iter().find(|(known, _)| known == id).unwrap();
-        if text.contains("\nnext = ") {
-            assert!(outcomes.iter().any(|outcome| outcome.kind == "paging"), "{id} pages, but has no example of it");
-        }
-        let best = outcomes.iter().map(|outcome| outcome.proof.as_str()).max_by_key(|proof| rank(proof)).unwrap();
-        assert_eq!(rank(best), manifest.plan.proof as usize, "{id}: `proof` must be that of its best example, {best}");
     }
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
+}
+
+/// What is wrong with one manifest and its examples.
+async fn faults(id: &str, text: &str, manifest: &Manifest) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut expect = |holds: bool, what: &str| {
+        if !holds {
+            faults.push(format!("{id}: {what}"));
+        }
+    };
+    let outcomes = match replay(manifest, &examples(id), &format!("tests/providers/{id}.toml")).await {
+        Ok(outcomes) => outcomes,
+        Err(error) => return vec![error.to_string()],
+    };
+    for outcome in &outcomes {
+        expect(outcome.failure.is_none(), &format!("{}: {}", outcome.name, outcome.failure.as_deref().unwrap_or_default()));
+    }
+    let has = |kind: &str| outcomes.iter().any(|outcome| outcome.kind == kind);
+    let description = manifest.describe();
+    for kind in needed(&description.capabilities) {
+        expect(has(kind), &format!("no example of kind `{kind}`"));
+    }
+    expect(!text.contains("\nnext = ") || has("paging"), "it pages, but has no example of kind `paging`");
+    let best = outcomes.iter().map(|outcome| outcome.proof.as_str()).max_by_key(|proof| rank(proof)).unwrap_or("derived");
+    expect(rank(best) == manifest.plan.outline.proof as usize, &format!("`proof` must be that of its best example, {best}"));
+
+    expect(manifest.id() == id, "the file has another name than the id");
+    expect(description.docs.is_some(), "`docs` is missing");
+    expect(description.capabilities.usual_delay.is_some(), "`propagation` is missing");
+    expect(description.capabilities.experimental == (best == "derived"), "only derived examples make it experimental");
+    expect(description.credentials.iter().any(|credential| credential.secret), "no credential is a secret");
+    for credential in &description.credentials {
+        expect(credential.help.is_some(), &format!("credential {} has no `help`", credential.name));
+    }
+    faults
+}
+
+#[test]
+fn every_manifest_of_the_folder_is_built_in() {
+    let built_in: Vec<(String, String)> = builtin().iter().map(|(id, text)| ((*id).to_owned(), (*text).to_owned())).collect();
+    assert!(built_in == files("providers"));
+    let with_manifest: Vec<String> = built_in.into_iter().map(|(id, _)| id).collect();
+    let with_examples: Vec<String> = files("tests/providers").into_iter().map(|(id, _)| id).collect();
+    assert_eq!(with_manifest, with_examples);
 }
 
 fn rank(proof: &str) -> usize {
@@ -52,26 +106,10 @@ fn rank(proof: &str) -> usize {
     all.iter().position(|known| *known == proof).unwrap()
 }
 
-#[test]
-fn every_built_in_manifest_says_what_users_need() {
-    for (id, _) in builtin() {
-        let description = shipped(id).describe();
-        assert!(description.docs.is_some(), "{id}: docs");
-        assert_eq!(description.origin, "built-in manifest");
-        for credential in &description.credentials {
-            assert!(credential.help.is_some(), "{id}: help of {}", credential.name);
-            assert!(!credential.familiar.is_empty(), "{id}: familiar variables of {}", credential.name);
-        }
-        assert!(description.credentials.iter().any(|credential| credential.secret), "{id}");
-        assert!(description.capabilities.usual_delay.is_some(), "{id}: propagation");
-        assert_eq!(description.capabilities.experimental, *id == "gandi", "{id}");
-    }
-}
-
 #[tokio::test]
 async fn an_example_that_does_not_fit_is_reported() {
     let manifest = shipped("desec");
-    let (_, examples) = EXAMPLES.iter().find(|(id, _)| *id == "desec").unwrap();
+    let examples = examples("desec");
     for (right, wrong, said) in [
         ("ttl = 3600, records", "ttl = 60, records", "expected was"),
         ("Token desec-token", "Token another", "the header `Authorization` is another"),

@@ -1,6 +1,9 @@
 //! What the engine does around the calls: repeats, sessions, look-ups, waits, pages, places, errors.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use serde_json::{Value, json};
 
@@ -417,4 +420,104 @@ async fn types_are_spelled_as_the_service_wants_and_others_refused() {
     record.record_type = crate::record::RecordType::Cname;
     assert_eq!(engine.publish(&zone, &record).await.unwrap_err().kind(), ErrorKind::Usage);
     assert_eq!(engine.publish(&zone, &txt("_dv.example.org", "v")).await.unwrap_err().kind(), ErrorKind::Usage);
+}
+
+/// A service that takes whole zones only.
+const ZONE_WRITER: &str = r#"
+id = "mine"
+title = "Mine"
+base_url = "https://api.example.com"
+ttl = 60
+scope = "zone"
+[merge]
+item = { name = "{{ name }}", type = "{{ type }}", data = "{{ value }}" }
+same = ".name == $name and .type == $type and .data == $value"
+read = { http = "GET /zone", items = ".records[]" }
+write = { http = "PUT /zone", json = { records = "{{ items }}" } }
+"#;
+
+#[tokio::test]
+async fn a_whole_zone_is_replaced_only_where_that_is_allowed_and_never_without_a_copy() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let copies = folder.path().to_str().unwrap();
+    let held = Arc::new(Mutex::new(json!([{"name": "mail", "type": "MX", "data": "10 mx"}])));
+    let service = || {
+        let held = Arc::clone(&held);
+        server(move |request| {
+            let mut held = held.lock().unwrap();
+            if request.method == "PUT" {
+                *held = serde_json::from_slice::<Value>(&request.body).unwrap()["records"].clone();
+            }
+            reply(200, json!({"records": *held, "serial": 7}).to_string())
+        })
+    };
+    let (zone, record) = (zone("example.com", &[]), txt("_dv.example.com", "abc"));
+    let before = held.lock().unwrap().clone();
+
+    let error = open(&user(ZONE_WRITER), [("zone_copies", copies)], service()).publish(&zone, &record).await.unwrap_err();
+    assert!(
+        error.to_string().contains("as a whole") && error.hint().unwrap().contains("--allow-zone-rewrite example.com"),
+        "{error}"
+    );
+    let other = [("zone_copies", copies), ("allow_zone_rewrite", "example.org")];
+    assert!(open(&user(ZONE_WRITER), other, service()).publish(&zone, &record).await.is_err());
+    let no_folder = [("allow_zone_rewrite", "example.com")];
+    assert!(open(&user(ZONE_WRITER), no_folder, service()).publish(&zone, &record).await.is_err());
+    assert_eq!(*held.lock().unwrap(), before, "nothing was written");
+
+    let allowed = [("zone_copies", copies), ("allow_zone_rewrite", "example.com")];
+    open(&user(ZONE_WRITER), allowed, service()).publish(&zone, &record).await.unwrap();
+    assert_eq!(held.lock().unwrap().as_array().unwrap().len(), 2);
+    let copy = folder.path().join("mine/example.com-20260102T030405Z.json");
+    let kept: Value = serde_json::from_str(&std::fs::read_to_string(&copy).unwrap()).unwrap();
+    assert_eq!(kept, json!({"records": before, "serial": 7}));
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+
+    // Once is enough.
+    open(&user(ZONE_WRITER), [("zone_copies", copies)], service()).withdraw(&zone, &record, None).await.unwrap();
+    assert_eq!(*held.lock().unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_parameter_over_all_parameters_agrees_with_the_sdk_in_query_form_and_json() {
+    let file: Value = serde_json::from_str(include_str!("../../../../tests/data/signers/parameter.json")).unwrap();
+    let vectors = file["vectors"].as_array().unwrap();
+    assert!(vectors.len() >= 2);
+    for vector in vectors {
+        let parameters: BTreeMap<&String, String> = vector["parameters"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name, value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+            .collect();
+        let table: Vec<String> = parameters.iter().map(|(name, value)| format!("{name} = {value:?}")).collect();
+        for (method, place) in [("GET", "query"), ("POST", "form"), ("POST", "json")] {
+            let text = format!(
+                "id = \"mine\"\ntitle = \"Mine\"\nbase_url = \"https://api.example.com\"\nttl = 60\nremoval = false\n\
+                 [credentials]\nkey = {{ secret = true }}\n\
+                 [sign]\nkind = \"parameter\"\nname = \"Signature\"\nvalue = \"{{{{ (req.params | pairs('', '') ~ cred.key) | sha1 }}}}\"\n\
+                 [create]\nhttp = \"{method} /\"\n{place} = {{ {} }}\n",
+                table.join(", ")
+            );
+            let sent = Arc::new(Mutex::new(None));
+            let log = Arc::clone(&sent);
+            let wire = server(move |request| {
+                let pairs = |text: &[u8]| url::form_urlencoded::parse(text).into_owned().collect::<BTreeMap<String, String>>();
+                let all = match (request.url.query(), request.header("content-type")) {
+                    (Some(query), _) => pairs(query.as_bytes()),
+                    (None, Some("application/json")) => serde_json::from_slice(&request.body).unwrap(),
+                    _ => pairs(&request.body),
+                };
+                *log.lock().unwrap() = Some(all);
+                reply(200, "{}")
+            });
+            let engine = open(&user(&text), [("key", vector["private_key"].as_str().unwrap())], wire);
+            engine.publish(&zone("example.com", &[]), &txt("_dv.example.com", "abc")).await.unwrap();
+            let sent = sent.lock().unwrap().take().unwrap();
+            assert_eq!(sent["Signature"], vector["signature"].as_str().unwrap(), "{place}");
+            assert_eq!(sent.len(), parameters.len() + 1);
+        }
+    }
 }

@@ -69,7 +69,7 @@ fn unknown_names_are_refused_everywhere() {
         (".zones[]", "env", "`env` is not allowed"),
         (".zones[]", "def f: f; f", "`def` is not allowed"),
         ("{{ cred.token }}", "{{ session }}", "unknown variable `session`"),
-        ("{{ fqdn }}", "{{ req.ts }}", "unknown variable `req.ts`"),
+        ("{{ fqdn }}", "{{ req.url }}", "unknown variable `req.url`"),
         ("{{ value | quoted }}", "{{ value", "not closed"),
     ] {
         assert!(refused(right, wrong).contains(said), "{wrong}: {}", refused(right, wrong));

@@ -3,6 +3,7 @@
 mod conformance;
 mod engine;
 mod fakes;
+mod hostile;
 mod loading;
 
 use std::{

@@ -1,0 +1,144 @@
+//! The table: each fault with each kind of provider, with one order and with two that share name and value.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use dv_verify::{failpoint::POINTS, sandbox::Service};
+
+use super::{
+    fault::{Broken, Damage, Fault, Silence, Times},
+    scene::{Kind, Scene},
+};
+
+/// What a scene says where this machine does not let a small disk be mounted.
+pub(super) const LEFT_OUT: &str = "left out: no file system can be mounted here";
+
+/// How many combinations run at the same time: most of the time each waits.
+const AT_ONCE: usize = 6;
+
+/// Only combinations with this in their name, to repeat one alone.
+const ONLY: &str = "DV_TEST_CRASH_ONLY";
+
+/// Kills at every point. With two orders the process dies when the second one comes to it, where both do.
+fn kills() -> Vec<(Fault, usize)> {
+    let one = POINTS.iter().map(|point| (Fault::Kill(point, 1), 1));
+    let two = POINTS.iter().map(|point| {
+        // One record for two holders: these are reached by the last one only.
+        // And a record that both want lets the CA issue the second order before that has seen, or written, anything.
+        let only_once = point.starts_with("withdraw.") || point.starts_with("visible.");
+        (Fault::Kill(point, if only_once { 1 } else { 2 }), 2)
+    });
+    one.chain(two).collect()
+}
+
+/// Everything else.
+fn others() -> Vec<(Fault, usize)> {
+    let mut all = Vec::new();
+    for broken in [Broken::Drop, Broken::LostReply, Broken::Error] {
+        for times in [Times::Once, Times::ForEver] {
+            all.push((Fault::Calls(Service::Provider, broken, times), if times == Times::Once { 2 } else { 1 }));
+            all.push((Fault::Calls(Service::Cas, broken, times), 1));
+        }
+    }
+    all.push((Fault::Calls(Service::Cas, Broken::Throttle, Times::Once), 2));
+    all.push((Fault::Calls(Service::Cas, Broken::Garbage, Times::Once), 1));
+    all.push((Fault::Calls(Service::Provider, Broken::Throttle, Times::Once), 1));
+    for point in ["publish.before-intent", "publish.after-write", "deliver.before", "files.place", "withdraw.after-removal"] {
+        all.push((Fault::DiskFull(point), if point.starts_with("publish") { 2 } else { 1 }));
+    }
+    for point in ["publish.before-intent", "publish.after-write", "visible.after", "withdraw.before-release"] {
+        all.push((Fault::Network(point, Silence::Closed), 1));
+    }
+    all.push((Fault::Network("publish.after-intent", Silence::Swallowed), 1));
+    all.push((Fault::Network("visible.before", Silence::Swallowed), 1));
+    for (point, orders) in [("publish.after-intent", 1), ("publish.after-write", 2), ("visible.before", 1), ("deliver.before", 2)]
+    {
+        all.push((Fault::Restart(point), orders));
+    }
+    for (point, seconds) in
+        [("read.after", 86_400), ("publish.after-write", 7_200), ("publish.after-write", -7_200), ("deliver.before", 172_800)]
+    {
+        all.push((Fault::Clock(point, seconds), 1));
+    }
+    all.push((Fault::CasClock(3_600), 1));
+    for (point, damage, orders) in [
+        ("publish.after-handle", Damage::StoreCut, 1),
+        ("publish.after-handle", Damage::StoreRubbish, 2),
+        ("publish.after-write", Damage::StoreRubbish, 1),
+        ("publish.after-intent", Damage::StoreCut, 1),
+        ("visible.before", Damage::LogCut, 1),
+        ("visible.before", Damage::LocksCut, 2),
+        ("deliver.before", Damage::LocksCut, 1),
+        ("files.place", Damage::CertificateCut, 1),
+        ("deliver.after-files", Damage::CertificateCut, 2),
+        ("deliver.after-memory", Damage::LiveDangling, 1),
+        ("deliver.after-memory", Damage::LiveGone, 2),
+        ("withdraw.after-removal", Damage::CertificateCut, 1),
+    ] {
+        all.push((Fault::Cut(point, damage), orders));
+    }
+    all
+}
+
+/// One combination. `Ok(false)`: left out.
+fn combination(kind: Kind, orders: usize, fault: &Fault) -> Result<bool, String> {
+    let mut scene = match Scene::new(kind, orders, matches!(fault, Fault::DiskFull(_))) {
+        Err(why) if why == LEFT_OUT => return Ok(false),
+        scene => scene?,
+    };
+    scene.run_with(fault)?;
+    scene.finish()?;
+    Ok(true)
+}
+
+/// Tries every row, several at a time, and fails with what all those say that fail. A row may say that it was left out (`false`).
+#[expect(clippy::print_stderr, reason = "how much was tried is part of the result")]
+pub(super) fn all_at_once<T: Sync>(rows: &[T], attempt: impl Fn(&T) -> Result<bool, String> + Sync) {
+    let (next, left_out, failures) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(row) = rows.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    match attempt(row) {
+                        Ok(true) => {}
+                        Ok(false) => drop(left_out.fetch_add(1, Ordering::SeqCst)),
+                        Err(why) => failures.lock().unwrap().push(why),
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    eprintln!("{} combinations, {} left out, {} failed", rows.len(), left_out.into_inner(), failures.len());
+    assert!(failures.is_empty(), "{} of {} failed:\n\n{}", failures.len(), rows.len(), failures.join("\n\n"));
+}
+
+/// Goes through all combinations with one kind of provider, and names those that failed with the command that repeats each alone.
+fn all_of(kind: Kind, test: &str) {
+    let only = std::env::var(ONLY).unwrap_or_default();
+    let named = |(fault, orders): (Fault, usize)| (format!("{}/{orders}/{fault}", kind.provider()), fault, orders);
+    let table: Vec<(String, Fault, usize)> =
+        kills().into_iter().chain(others()).map(named).filter(|(name, ..)| name.contains(&only)).collect();
+    all_at_once(&table, |(name, fault, orders)| {
+        let alone = || format!("alone: {ONLY}={name} cargo test --all-features --test main {test}");
+        combination(kind, *orders, fault).map_err(|why| format!("{name}\n{}\n{why}", alone()))
+    });
+    assert!(!only.is_empty() || table.len() >= 80, "the table is complete");
+}
+
+#[test]
+fn one_record_for_each_value() {
+    all_of(Kind::OneRecord, "one_record_for_each_value");
+}
+
+#[test]
+fn whole_sets() {
+    all_of(Kind::Merge, "whole_sets");
+}
+
+#[test]
+fn dns_updates() {
+    all_of(Kind::Rfc2136, "dns_updates");
+}

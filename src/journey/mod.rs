@@ -26,6 +26,7 @@ mod publish;
 mod run;
 mod sight;
 mod trial;
+pub mod watch;
 mod withdraw;
 
 pub use clean::{Cleaned, clean};

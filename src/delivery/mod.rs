@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-pub use self::hook::{Hook, run_hook};
+pub use self::{
+    hook::{Hook, run_hook},
+    inventory::{Certificate, certificates},
+};
 use crate::{
     error::Result,
     failpoint,
@@ -13,6 +16,7 @@ use crate::{
 mod files;
 mod folder;
 mod hook;
+mod inventory;
 mod pair;
 mod pem;
 

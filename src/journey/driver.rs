@@ -1,6 +1,10 @@
 //! The driver of one order: performs what the state machine decides.
 
-use std::{collections::HashSet, sync::Mutex, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Mutex, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::future::{BoxFuture, join_all, try_join_all};
 use tokio::time::Instant;
@@ -36,7 +40,7 @@ pub(super) struct Run<'a> {
     pub(super) options: &'a Options,
     pub(super) stop: &'a Stop,
     /// Provider instances that were warned about.
-    pub(super) warned: Mutex<HashSet<String>>,
+    pub(super) warned: &'a Mutex<HashSet<String>>,
 }
 
 /// Takes one order through its journey.
@@ -326,7 +330,7 @@ impl<'a> Driver<'a> {
 
     /// What a wish to stop means.
     fn stopped(&self) -> machine::Event {
-        if self.run.stop.keeps_records { machine::Event::Drained } else { machine::Event::Stopped }
+        if self.run.stop.keeps_records.load(Ordering::SeqCst) { machine::Event::Drained } else { machine::Event::Stopped }
     }
 
     async fn wait(&mut self, until: Duration, reason: &'static str) -> machine::Event {

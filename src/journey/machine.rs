@@ -149,9 +149,7 @@ impl State {
                 let outcome = if delivered.changed { Outcome::Issued(Box::new(delivered)) } else { Outcome::NothingToDo };
                 Action::WithdrawAndEnd(Ending::Well(outcome))
             }
-            Event::Drained => {
-                Action::End(Ending::Badly(Error::new(ErrorKind::Interrupted, "left for the next start; its records are kept")))
-            }
+            Event::Drained => Action::End(Ending::Well(Outcome::LeftWaiting)),
             Event::Stopped => Action::WithdrawAndEnd(Ending::Badly(Error::new(
                 ErrorKind::Interrupted,
                 "interrupted before the certificate was there",

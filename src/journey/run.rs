@@ -46,7 +46,8 @@ pub async fn run(surroundings: &Surroundings, options: &Options, stop: &Stop) ->
         selected = prepared => selected?,
     };
     let Some(selected) = selected else { return Ok(Summary { interrupted: true, ..Summary::default() }) };
-    let shared = Run { surroundings, options, stop, warned: Mutex::new(HashSet::new()) };
+    let warned = Mutex::default();
+    let shared = Run { surroundings, options, stop, warned: &warned };
     let parallel = if options.parallel == 0 { usize::MAX } else { options.parallel };
     let mut outcomes = BTreeMap::new();
     {
@@ -85,22 +86,28 @@ pub(super) async fn withdraw_leftovers(surroundings: &Surroundings) {
 }
 
 /// The orders of this run: those that are named, else those that wait at the source or are unfinished in the store.
-pub(super) async fn select(surroundings: &Surroundings, options: &Options) -> Result<Vec<OrderId>> {
+async fn select(surroundings: &Surroundings, options: &Options) -> Result<Vec<OrderId>> {
     if !options.orders.is_empty() {
         let mut seen = BTreeSet::new();
         return Ok(options.orders.iter().filter(|id| seen.insert((*id).clone())).cloned().collect());
     }
+    let (orders, unfinished) = waiting(surroundings).await?;
+    Ok(choose(&orders, &unfinished, &options.domains))
+}
+
+/// What the source lists, and what is unfinished in the store.
+pub(super) async fn waiting(surroundings: &Surroundings) -> Result<(Vec<OrderSummary>, Vec<OrderMemory>)> {
     let Listing { orders, unanswered } = surroundings.source.list().await?;
     for (generation, error) in &unanswered {
         let message = format!("orders of `--api {generation}` could not be listed: {error}");
         surroundings.observer.event(&Event::Warning { order: None, message: &message, hint: error.hint() });
     }
     let unfinished = surroundings.store.unfinished(surroundings.source.origin()).await?;
-    Ok(choose(&orders, &unfinished, &options.domains))
+    Ok((orders, unfinished))
 }
 
 /// Listed orders that domain validation can still help, in the order of the list, then what the store knows as unfinished.
-fn choose(listed: &[OrderSummary], unfinished: &[OrderMemory], domains: &[Name]) -> Vec<OrderId> {
+pub(super) fn choose(listed: &[OrderSummary], unfinished: &[OrderMemory], domains: &[Name]) -> Vec<OrderId> {
     let wanted = |of: &[Name]| domains.is_empty() || of.is_empty() || of.iter().any(|domain| domains.contains(domain));
     let listed = listed
         .iter()

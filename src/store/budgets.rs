@@ -45,6 +45,16 @@ impl Store {
         self.try_take_turn(name, interval).await.map_err(|error| self.failed(error))
     }
 
+    /// Puts the next turn off to `interval` from now.
+    pub async fn postpone_turn(&self, name: &str, interval: Duration) -> Result<()> {
+        let postponed = async {
+            let next =
+                self.now().await?.saturating_mul(1000).saturating_add(i64::try_from(interval.as_micros()).unwrap_or(i64::MAX));
+            sql("UPDATE budgets SET next_free = $2 WHERE name = $1").bind(name).bind(next).execute(self.on()).await
+        };
+        postponed.await.map(drop).map_err(|error| self.failed(error))
+    }
+
     async fn try_take_turn(&self, name: &str, interval: Duration) -> sqlx::Result<bool> {
         let now = self.now().await?.saturating_mul(1000);
         let next = now.saturating_add(i64::try_from(interval.as_micros()).unwrap_or(i64::MAX));

@@ -18,7 +18,7 @@ pub use self::{
     lock::{Lock, LockKey},
     notes::Note,
     target::{PostgresUrl, Target},
-    work::{Settled, Work},
+    work::{Backlog, Settled, Work},
 };
 use crate::{
     error::{Error, Result},

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    Store,
+    Lock, LockKey, Store,
     database::{Row, sql},
     fault::undecodable,
+    leases,
 };
 use crate::{error::Result, order::OrderId};
 
@@ -37,9 +38,26 @@ pub enum Settled {
         after: Duration,
         /// Why, for people.
         error: String,
+        /// Whether it counts as a failure of the order; not where a provider, or the account, asks all orders to wait.
+        counts: bool,
     },
     /// Nobody's failure: it is due again after this time.
     Later(Duration),
+}
+
+/// How much there is to carry through, and by how many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Orders that some machine has now.
+    pub claimed: u64,
+    /// Orders that are due, and that nobody has.
+    pub due: u64,
+    /// Orders that are left alone for now, mostly because they failed.
+    pub resting: u64,
+    /// How long from now until the next of those is due; `None` where there is none.
+    pub next: Option<Duration>,
+    /// Machines that watch.
+    pub watchers: u64,
 }
 
 macro_rules! select_work {
@@ -121,19 +139,21 @@ impl Store {
                 done.bind(origin).bind(id.as_str()).bind(self.run()).execute(self.on()).await?;
                 return Ok(());
             }
-            Settled::Failed { after, error } => (after, Some(error.as_str())),
+            Settled::Failed { after, error, counts } => (after, Some((error.as_str(), i64::from(*counts)))),
             Settled::Later(after) => (after, None),
         };
+        let (error, counts) = error.unzip();
         let after = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
         sql("UPDATE work SET claimed_by = NULL, claimed_until = 0, due = $4, last_error = COALESCE($5, last_error),
-             failures = CASE WHEN $5 IS NULL THEN failures ELSE failures + 1 END WHERE origin = $1 AND id = $2 AND claimed_by = $3")
-            .bind(origin)
-            .bind(id.as_str())
-            .bind(self.run())
-            .bind(self.now().await?.saturating_add(after))
-            .bind(error)
-            .execute(self.on())
-            .await?;
+             failures = failures + $6 WHERE origin = $1 AND id = $2 AND claimed_by = $3")
+        .bind(origin)
+        .bind(id.as_str())
+        .bind(self.run())
+        .bind(self.now().await?.saturating_add(after))
+        .bind(error)
+        .bind(counts.unwrap_or(0))
+        .execute(self.on())
+        .await?;
         Ok(())
     }
 
@@ -147,18 +167,67 @@ impl Store {
         listed.await.map_err(|error| self.failed(error))
     }
 
-    /// How long from now until the next order is due that nobody has; `None` where there is none.
-    pub async fn next_due(&self, origin: &str) -> Result<Option<Duration>> {
-        let found = async {
+    /// Orders that this run has claimed and not settled.
+    pub async fn own_claims(&self, origin: &str) -> Result<Vec<Work>> {
+        let listed = async {
             let now = self.now().await?;
-            let row = sql("SELECT CASE WHEN due > claimed_until THEN due ELSE claimed_until END AS at FROM work WHERE origin = $1 ORDER BY at LIMIT 1")
-                .bind(origin)
-                .fetch_optional(self.on())
-                .await?;
-            let at = row.map(|row| row.number("at")).transpose()?;
-            Ok(at.map(|at| Duration::from_millis(u64::try_from(at - now).unwrap_or(0))))
+            let own = sql(select_work!("claimed_by = $2 AND claimed_until > $3")).bind(origin).bind(self.run()).bind(now);
+            own.fetch_all(self.on()).await?.iter().map(|row| work(row, now)).collect::<sqlx::Result<Vec<_>>>()
         };
-        found.await.map_err(|error| self.failed(error))
+        listed.await.map_err(|error| self.failed(error))
+    }
+
+    /// Makes due at once what waits after a failure: somebody has done something about it.
+    pub async fn hurry(&self, origin: &str) -> Result<()> {
+        let hurried = async {
+            sql("UPDATE work SET due = $2 WHERE origin = $1 AND due > $2 AND claimed_until <= $2 AND last_error IS NOT NULL")
+                .bind(origin)
+                .bind(self.now().await?)
+                .execute(self.on())
+                .await
+        };
+        hurried.await.map(drop).map_err(|error| self.failed(error))
+    }
+
+    /// How much there is to do.
+    pub async fn backlog(&self, origin: &str) -> Result<Backlog> {
+        self.try_backlog(origin).await.map_err(|error| self.failed(error))
+    }
+
+    async fn try_backlog(&self, origin: &str) -> sqlx::Result<Backlog> {
+        let now = self.now().await?;
+        let row = sql("SELECT COALESCE(SUM(CASE WHEN claimed_until > $2 THEN 1 ELSE 0 END), 0) AS claimed,
+             COALESCE(SUM(CASE WHEN claimed_until <= $2 AND due <= $2 THEN 1 ELSE 0 END), 0) AS due,
+             COALESCE(SUM(CASE WHEN claimed_until <= $2 AND due > $2 THEN 1 ELSE 0 END), 0) AS resting,
+             COALESCE(MIN(CASE WHEN claimed_until <= $2 AND due > $2 THEN due END), 0) AS next FROM work WHERE origin = $1")
+        .bind(origin)
+        .bind(now)
+        .fetch_one(self.on())
+        .await?;
+        let count = |column: &str| row.number(column).map(|number| u64::try_from(number).unwrap_or(0));
+        let next = row.number("next")?;
+        let watchers = if self.is_shared() {
+            let living =
+                sql(concat!("SELECT count(*) AS count FROM leases WHERE strpos(name, $1) = 1 AND expires > ", leases::now!()));
+            living.bind(LockKey::watchers(origin).as_str()).fetch_one(self.on()).await?.number("count")?
+        } else {
+            1
+        };
+        Ok(Backlog {
+            claimed: count("claimed")?,
+            due: count("due")?,
+            resting: count("resting")?,
+            next: (next > 0).then(|| Duration::from_millis(u64::try_from(next - now).unwrap_or(0))),
+            watchers: u64::try_from(watchers).unwrap_or(1).max(1),
+        })
+    }
+
+    /// Says that this machine watches, for as long as the lock lives, so that others leave it its share.
+    pub async fn attend(&self, origin: &str) -> Result<Option<Lock>> {
+        if !self.is_shared() {
+            return Ok(None);
+        }
+        self.try_lock(&LockKey::Watcher { origin: origin.to_owned(), run: self.run().to_owned() }).await
     }
 }
 

@@ -11,6 +11,8 @@ mod journeys;
 mod overlap;
 mod secrets;
 mod trial;
+mod watch;
+mod watcher;
 
 #[allow(clippy::print_stdout, reason = "what was left out is said")]
 #[path = "../../src/test_postgres.rs"]

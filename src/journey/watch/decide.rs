@@ -5,11 +5,11 @@ use std::time::Duration;
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     journey::event::Outcome,
-    store::Settled,
+    store::{Backlog, Settled},
 };
 
 /// The pause after the first failure of an order; it doubles from there.
-const FIRST_PAUSE: Duration = Duration::from_secs(30);
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The longest pause between two attempts at an order.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
@@ -19,27 +19,45 @@ const LEFT_TO_ANOTHER: Duration = Duration::from_secs(30);
 
 /// How long an order is left alone after `failures` failures in a row. `jitter`, from 0 to 1, spreads orders that failed together over a
 /// quarter of the time.
-pub(super) fn pause(failures: u32, asked: Retry, jitter: f64) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
-    let spread = doubled.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0);
-    match asked {
-        Retry::After(asked) => spread.max(asked),
-        Retry::Never | Retry::Later => spread,
-    }
+pub(super) fn pause(failures: u32, jitter: f64) -> Duration {
+    spread(FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE), jitter)
+}
+
+fn spread(pause: Duration, jitter: f64) -> Duration {
+    pause.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)
+}
+
+/// How many more orders a machine takes up. Machines share what there is evenly; `carried` are those that it has, `at_once` is how many it
+/// has at most.
+pub(super) fn share(backlog: &Backlog, carried: usize, at_once: usize) -> usize {
+    let fair = (backlog.claimed + backlog.due).div_ceil(backlog.watchers.max(1));
+    let fair = usize::try_from(fair).unwrap_or(usize::MAX).min(at_once);
+    fair.saturating_sub(carried).min(usize::try_from(backlog.due).unwrap_or(usize::MAX))
+}
+
+/// How long to wait from one listing to the next. A list of many pages uses up calls that orders need, so it gets a twentieth of the time.
+pub(super) fn listing_pause(interval: Duration, took: Duration) -> Duration {
+    interval.max(took.saturating_mul(20).min(LONGEST_PAUSE))
 }
 
 /// What becomes of an order after an attempt. `failures` are those before it.
 pub(super) fn settled(outcome: &Result<Outcome>, failures: u32, jitter: f64) -> Settled {
     match outcome {
         Ok(Outcome::HeldByAnotherRun) => Settled::Later(LEFT_TO_ANOTHER),
+        Ok(Outcome::LeftWaiting) => Settled::Later(Duration::ZERO),
         Ok(_) => Settled::Done,
-        Err(error) => match error.kind() {
-            ErrorKind::Refused | ErrorKind::UnknownOrder => Settled::Done,
-            ErrorKind::Interrupted => Settled::Later(Duration::ZERO),
-            ErrorKind::Held => Settled::Later(LEFT_TO_ANOTHER),
+        Err(error) => match (error.kind(), error.retry()) {
+            (ErrorKind::Refused | ErrorKind::UnknownOrder, _) => Settled::Done,
+            (ErrorKind::Interrupted, _) => Settled::Later(Duration::ZERO),
+            (ErrorKind::Held, _) => Settled::Later(LEFT_TO_ANOTHER),
             // The CA is at it, and nothing failed: go on.
-            ErrorKind::StillWaiting => Settled::Later(FIRST_PAUSE),
-            _ => Settled::Failed { after: pause(failures, error.retry(), jitter), error: error.to_string() },
+            (ErrorKind::StillWaiting, _) => Settled::Later(FIRST_PAUSE),
+            // All orders are asked to wait: that is no failure of this one, and its own pause does not grow. A service that asks for
+            // short waits again and again meets the breaker.
+            (_, Retry::After(asked)) => {
+                Settled::Failed { after: spread(asked.max(FIRST_PAUSE), jitter), error: error.to_string(), counts: false }
+            }
+            _ => Settled::Failed { after: pause(failures, jitter), error: error.to_string(), counts: true },
         },
     }
 }
@@ -119,19 +137,48 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn pauses_double_to_an_hour_and_the_other_side_may_ask_for_more() {
-        let pauses: Vec<u64> = (0..9).map(|failures| pause(failures, Retry::Later, 0.0).as_secs()).collect();
-        assert_eq!(pauses, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
-        assert_eq!(pause(u32::MAX, Retry::Never, 1.0), Duration::from_secs(4500));
-        assert_eq!(pause(0, Retry::After(SECOND * 300), 0.0), SECOND * 300);
-        assert_eq!(pause(3, Retry::After(SECOND), 0.0), SECOND * 240);
+    fn pauses_double_to_an_hour() {
+        let pauses: Vec<u64> = (0..12).map(|failures| pause(failures, 0.0).as_secs()).collect();
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600]);
+        assert_eq!(pause(u32::MAX, 1.0), Duration::from_secs(4500));
+    }
+
+    #[test]
+    fn machines_share_evenly_and_nobody_waits_for_one_that_is_full() {
+        let backlog = |claimed, due, watchers| Backlog { claimed, due, watchers, ..Backlog::default() };
+        assert_eq!(share(&backlog(0, 100, 1), 0, 200), 100);
+        assert_eq!(share(&backlog(0, 100, 4), 0, 200), 25);
+        assert_eq!(share(&backlog(25, 75, 4), 25, 200), 0, "the rest is for the others");
+        assert_eq!(share(&backlog(100, 0, 4), 25, 200), 0);
+        assert_eq!(share(&backlog(0, 1000, 2), 150, 200), 50);
+        assert_eq!(share(&backlog(0, 3, 4), 0, 200), 1);
+        // The other machine has one and takes no more; this one ends with all of the rest.
+        let (mut due, mut done) = (100, 0);
+        for _ in 0..20 {
+            let more = share(&backlog(1, due, 2), 0, 200) as u64;
+            assert!(more > 0 || due == 0);
+            (due, done) = (due - more, done + more);
+        }
+        assert_eq!((due, done), (0, 100));
+    }
+
+    #[test]
+    fn a_long_list_is_asked_for_less_often() {
+        assert_eq!(listing_pause(SECOND * 60, SECOND), SECOND * 60);
+        assert_eq!(listing_pause(SECOND * 60, SECOND * 20), SECOND * 400);
+        assert_eq!(listing_pause(SECOND * 60, SECOND * 600), SECOND * 3600);
     }
 
     #[test]
     fn failures_are_tried_again_and_ends_are_ends() {
         let failed = |kind| settled(&Err(Error::new(kind, "x")), 1, 0.0);
-        assert_eq!(failed(ErrorKind::Provider), Settled::Failed { after: SECOND * 60, error: "x".into() });
-        assert_eq!(failed(ErrorKind::Store), Settled::Failed { after: SECOND * 60, error: "x".into() });
+        let counted = |after| Settled::Failed { after, error: "x".into(), counts: true };
+        assert_eq!(failed(ErrorKind::Provider), counted(SECOND * 10));
+        assert_eq!(failed(ErrorKind::Store), counted(SECOND * 10));
+        let asked = Error::new(ErrorKind::Provider, "x").with_retry(Retry::After(SECOND * 300));
+        let turned_away = Settled::Failed { after: SECOND * 300, error: "x".into(), counts: false };
+        assert_eq!(settled(&Err(asked), 9, 0.0), turned_away);
+        assert_eq!(settled(&Ok(Outcome::LeftWaiting), 7, 0.0), Settled::Later(Duration::ZERO));
         assert_eq!(failed(ErrorKind::Refused), Settled::Done);
         assert_eq!(failed(ErrorKind::Interrupted), Settled::Later(Duration::ZERO));
         assert_eq!(failed(ErrorKind::Held), Settled::Later(SECOND * 30));

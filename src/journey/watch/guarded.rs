@@ -61,7 +61,7 @@ impl Gate {
         if let Err(wait) = self.breakers.with(&self.about, Breaker::admit) {
             return Err(Error::new(
                 self.kind,
-                format!("{} has failed again and again, and is left alone for {} s", self.about, wait.as_secs()),
+                format!("{} has failed again and again, and is left alone for a while", self.about),
             )
             .with_hint("the warnings before tell why it failed; SIGHUP tries at once")
             .with_retry(Retry::After(wait)));

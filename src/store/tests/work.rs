@@ -16,7 +16,7 @@ async fn orders_are_claimed_once_and_settled() {
         let rest = store.claim("o", 9).await.unwrap();
         assert_eq!(rest.len(), 1, "what is claimed is not claimed again");
         store.settle("o", &claimed[0].id, &Settled::Done).await.unwrap();
-        let failed = Settled::Failed { after: Duration::from_secs(60), error: "no".into() };
+        let failed = Settled::Failed { after: Duration::from_secs(60), error: "no".into(), counts: true };
         store.settle("o", &claimed[1].id, &failed).await.unwrap();
         store.settle("o", &rest[0].id, &Settled::Later(Duration::ZERO)).await.unwrap();
         let again = store.claim("o", 9).await.unwrap();
@@ -24,8 +24,33 @@ async fn orders_are_claimed_once_and_settled() {
         let left = store.work("o").await.unwrap();
         let failed = left.iter().find(|work| work.id == claimed[1].id).unwrap();
         assert_eq!((left.len(), failed.failures, failed.last_error.as_deref()), (2, 1, Some("no")));
-        assert!(store.next_due("o").await.unwrap().unwrap() > Duration::ZERO);
+        let backlog = store.backlog("o").await.unwrap();
+        assert_eq!((backlog.claimed, backlog.due, backlog.resting, backlog.watchers), (1, 0, 1, 1));
+        assert!(backlog.next.unwrap() > Duration::from_secs(30), "{backlog:?}");
+        let own: Vec<OrderId> = store.own_claims("o").await.unwrap().into_iter().map(|work| work.id).collect();
+        assert_eq!(own, [rest[0].id.clone()], "what was claimed without its answer being heard is found again");
+        store.hurry("o").await.unwrap();
+        let hurried = store.claim("o", 9).await.unwrap();
+        assert_eq!((hurried.len(), &hurried[0].id), (1, &failed.id));
+        let turned_away = Settled::Failed { after: Duration::ZERO, error: "wait".into(), counts: false };
+        store.settle("o", &failed.id, &turned_away).await.unwrap();
+        let again = store.claim("o", 9).await.unwrap();
+        assert_eq!((again[0].failures, again[0].last_error.as_deref()), (1, Some("wait")));
     }
+}
+
+#[tokio::test]
+async fn watchers_are_counted_as_long_as_they_live() {
+    let Some(database) = test_postgres::database() else { return };
+    let stores = [open(&database.url()).await, open(&database.url()).await];
+    let first = stores[0].attend("o").await.unwrap();
+    let other_origin = stores[1].attend("other").await.unwrap();
+    assert!(first.is_some() && other_origin.is_some());
+    assert_eq!(stores[0].backlog("o").await.unwrap().watchers, 1);
+    let _second = stores[1].attend("o").await.unwrap();
+    assert_eq!(stores[0].backlog("o").await.unwrap().watchers, 2);
+    database.say("UPDATE dv_verify.leases SET expires = 0 WHERE name LIKE 'watcher of o: %'");
+    assert_eq!(stores[0].backlog("o").await.unwrap().watchers, 1, "a watch counts itself, also when it was silent");
 }
 
 #[tokio::test]

@@ -328,27 +328,26 @@ impl<'a> Driver<'a> {
         })
     }
 
-    /// What a wish to stop means.
     fn stopped(&self) -> machine::Event {
-        if self.run.stop.keeps_records.load(Ordering::SeqCst) { machine::Event::Drained } else { machine::Event::Stopped }
+        stopped(self.run.stop)
     }
 
     async fn wait(&mut self, until: Duration, reason: &'static str) -> machine::Event {
         let waited = self.began.elapsed();
         self.run.surroundings.observer.event(&Event::Waiting { order: self.id, reason, waited });
         let due = tokio::time::sleep_until(self.began + until);
-        let stop = self.run.stop.stop.cancelled();
-        let stopped = self.stopped();
+        let wish = self.run.stop;
+        let stop = wish.stop.cancelled();
         let Some(watch) = &mut self.watch else {
             return tokio::select! {
                 biased;
-                () = stop => stopped,
+                () = stop => stopped(wish),
                 () = due => machine::Event::Due,
             };
         };
         tokio::select! {
             biased;
-            () = stop => stopped,
+            () = stop => stopped(wish),
             settled = watch => {
                 self.watch = None;
                 settled
@@ -492,6 +491,11 @@ impl<'a> Driver<'a> {
     fn warn(&self, message: &str, hint: Option<&str>) {
         self.run.surroundings.observer.event(&Event::Warning { order: Some(self.id), message, hint });
     }
+}
+
+/// What a wish to stop means, now that it is there.
+fn stopped(stop: &Stop) -> machine::Event {
+    if stop.keeps_records.load(Ordering::SeqCst) { machine::Event::Drained } else { machine::Event::Stopped }
 }
 
 fn is_of(entry: &Entry, planned: &Planned) -> bool {

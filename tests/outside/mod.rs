@@ -7,10 +7,13 @@ mod crash;
 mod cron;
 mod fates;
 mod fleet;
+mod fleet_watch;
 mod journeys;
 mod overlap;
+mod proxy;
 mod secrets;
 mod trial;
+mod units;
 mod watch;
 mod watcher;
 

@@ -88,13 +88,13 @@ pub async fn watch(mut setups: Receiver<Arc<Setup>>, stop: &Stop, beat: Duration
     let mut beats = tokio::time::interval(beat);
     let mut stopping = false;
     loop {
-        if stopping && watch.carried.is_empty() {
-            return Ok(());
-        }
         if !stopping {
             watch.start_what_is_due();
         }
         pulse(&watch.pulse(stopping));
+        if stopping && watch.carried.is_empty() {
+            return Ok(());
+        }
         let wake = watch.wakes_at();
         tokio::select! {
             biased;

@@ -96,7 +96,34 @@ fn a_database_that_cannot_be_used_ends_a_run_before_anything_is_written() {
     wrong.env("DV_STORE", database.url_of_port(database.cluster.port, "postgres")).env("PGPASSFILE", &pass);
     let ran = Ran::of(wrong.output().unwrap()).expect(3).says("does not let us in");
     assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    let nowhere = database.url().replace(&database.name, "nowhere");
+    with(nowhere).expect(2).says("createdb");
     assert_eq!(context.writes(), 0);
+}
+
+#[test]
+fn a_database_that_takes_no_writes_or_belongs_to_a_newer_version_is_left_alone() {
+    let Some(database) = postgres::database() else { return };
+    let context = Context::new();
+    let order = context.order(Generation::Api2018, &["www.example.com"]);
+    let run = |command: &str| {
+        let mut asked = context.command(&[command, "--provider", "cloudflare"]);
+        if command == "clean" {
+            asked.arg("--dry-run");
+        }
+        Ran::of(asked.env("DV_STORE", database.url()).output().unwrap())
+    };
+    run("clean").expect(0);
+    let read_only = |what: &str| database.cluster.say("postgres", &format!("ALTER DATABASE {} {what}", database.name));
+    read_only("SET default_transaction_read_only = on");
+    run("watch").expect(1).says("the database is read-only").says("name the primary server");
+    read_only("RESET default_transaction_read_only");
+    database.say("INSERT INTO dv_verify._sqlx_migrations (version, description, success, checksum, execution_time) VALUES (99, 'x', TRUE, '', 0)");
+    run("watch").expect(1).says("newer version");
+    assert_eq!(context.writes(), 0);
+    database.say("DELETE FROM dv_verify._sqlx_migrations WHERE version = 99");
+    Ran::of(machine(&context, &database, &order).output().unwrap()).expect(0);
+    assert_done_once(&context, &database);
 }
 
 #[test]

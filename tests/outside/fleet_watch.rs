@@ -203,7 +203,7 @@ fn late_write(then: impl FnOnce(&mut Watcher)) {
     then(&mut late);
     fleet.context.until_records(0);
     fleet.watchers.push(late);
-    fleet.watchers.retain_mut(|watcher| watcher.is_alive());
+    fleet.watchers.retain_mut(Watcher::is_alive);
     fleet.end();
 }
 

@@ -140,7 +140,7 @@ fn sigterm_keeps_the_records_and_the_next_start_goes_on() {
     assert_eq!(context.records().len(), 1);
     let writes = context.writes();
     let again = Watcher::start(&context, &["--provider", "cloudflare"]);
-    again.until_said("is visible", 1);
+    again.until_said(" waiting ", 1);
     context.change(&order, dv_verify::sandbox::OrderChange::Issue);
     again.until_said("done", 1);
     again.end();

@@ -161,7 +161,9 @@ impl Observer for Human {
                 Some(&format!("apply for its renewal; it lies at `{}`", certificate.live.display())),
             ),
             Event::Failed { order, error } => {
-                order.iter().for_each(|order| self.forget(order));
+                if let Some(order) = order {
+                    self.forget(order);
+                }
                 failure::show(&self.printer, error, order.map(OrderId::as_str));
             }
             Event::Done { order, outcome } => {

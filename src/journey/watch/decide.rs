@@ -90,9 +90,9 @@ impl Breaker {
     pub(super) fn admit(&mut self, now: Duration) -> std::result::Result<(), Duration> {
         match self.open_until {
             None => Ok(()),
-            Some(until) if now < until => Err(until - now),
+            Some(until) if now < until => Err(until.saturating_sub(now)),
             // Where the one call never ended (its order was cancelled), the next may try after another rest.
-            Some(until) if self.is_trying && now < until + self.rest => Err(until + self.rest - now),
+            Some(until) if self.is_trying && now < until + self.rest => Err((until + self.rest).saturating_sub(now)),
             Some(_) => {
                 self.is_trying = true;
                 Ok(())

@@ -32,6 +32,8 @@ pub enum Group {
     Run,
     /// Where certificates go, and who is told.
     Delivery,
+    /// What only `watch` does.
+    Watch,
     /// Where the program remembers.
     Store,
     /// What is shown, and the config file; every command takes these.
@@ -40,13 +42,14 @@ pub enum Group {
 
 impl Group {
     /// All groups, in the order of the help.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Orders,
         Self::Provider,
         Self::Guard,
         Self::Run,
         Self::Propagation,
         Self::Delivery,
+        Self::Watch,
         Self::Source,
         Self::Store,
         Self::Common,
@@ -62,6 +65,7 @@ impl Group {
             Self::Propagation => "Seeing the record",
             Self::Run => "The run",
             Self::Delivery => "Certificates and hooks",
+            Self::Watch => "Watching",
             Self::Store => "Memory",
             Self::Common => "Output and configuration",
         }
@@ -231,6 +235,10 @@ pub const SETTINGS: &[Setting] = &[
     ),
     list('\n', Group::Delivery, "hook-shell", "LINE", "The same for a line of shell; repeatable"),
     value(Group::Delivery, "hook-timeout", "DURATION", "How long a hook may take").default("2m"),
+    value(Group::Watch, "interval", "DURATION", "How often `watch` looks for new orders").default("1m").details(
+        "Machines that share a store take turns. A list of many pages is asked for less often, so that it takes a twentieth of the time at most.",
+    ),
+    value(Group::Watch, "renew-before", "DURATION", "How long before its end a certificate is reported").default("30d"),
     value(Group::Source, "api", "API", "The generation of the API").default("auto").choices(&["auto", "2018", "order", "instance"]),
     value(Group::Source, "region", "REGION", "The region of the orders").default("cn-hangzhou"),
     value(Group::Source, "endpoint", "URL", "The CAS host, for all generations").default("by region"),

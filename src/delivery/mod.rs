@@ -6,6 +6,7 @@ pub use self::{
     access::Access,
     form::{Form, Format},
     hook::{Hook, run_hook},
+    inventory::{Certificate, certificates},
 };
 use crate::{
     error::Result,
@@ -20,6 +21,7 @@ mod folder;
 mod form;
 mod hook;
 mod older;
+mod inventory;
 mod pair;
 mod pem;
 

@@ -8,8 +8,9 @@ use crate::{
     error::{Error, ErrorKind, Result},
     provider::{
         Capabilities,
+        description::{CredentialHelp, Description, Proof},
         manifest::{self, Manifest},
-        registry::{CredentialHelp, Description, Registry},
+        registry::Registry,
         settings::variable,
     },
 };
@@ -55,7 +56,7 @@ fn types(capabilities: &Capabilities) -> String {
 }
 
 fn show(printer: &Printer, description: &Description, aliases: &[&str]) {
-    let Description { id, title, docs, origin, credentials, capabilities } = description;
+    let Description { id, title, docs, origin, credentials, proof, capabilities } = description;
     printer.result(&format!("{title} ({id})"));
     if !aliases.is_empty() {
         printer.result(&format!("  also known as {}", aliases.join(", ")));
@@ -76,7 +77,7 @@ fn show(printer: &Printer, description: &Description, aliases: &[&str]) {
         }
     }
     printer.result("");
-    for line in abilities(capabilities) {
+    for line in abilities(capabilities, *proof) {
         printer.result(&line);
     }
 }
@@ -98,25 +99,22 @@ fn show_credential(printer: &Printer, id: &str, credential: &CredentialHelp) {
     printer.result(&format!("      {}", variables.join(", ")));
 }
 
-fn abilities(capabilities: &Capabilities) -> Vec<String> {
+fn abilities(capabilities: &Capabilities, proof: Option<Proof>) -> Vec<String> {
     let mut lines = vec![format!("Writes {}; TTL at least {} s.", types(capabilities), capabilities.least_ttl)];
     if let Some(delay) = capabilities.usual_delay {
         lines.push(format!("Changes usually reach all name servers within {}.", show_duration(delay)));
     }
-    if !capabilities.several_values {
-        lines.push("Holds one value per name: another value at the name is replaced.".to_owned());
+    if !capabilities.name_servers.is_empty() {
+        lines.push(format!("Its name servers end in {}.", capabilities.name_servers.join(", ")));
     }
-    if !capabilities.removal {
-        lines.push("Cannot remove records.".to_owned());
+    let limits = capabilities.limits();
+    if !limits.is_empty() {
+        lines.push(format!("Limits: {}.", limits.join("; ")));
     }
-    if capabilities.rewrites_zone {
-        lines.push("Every write replaces the whole zone.".to_owned());
-    }
-    if capabilities.by_hand {
-        lines.push("A person writes the records.".to_owned());
-    }
-    if capabilities.experimental {
-        lines.push("Experimental: nothing above derived examples has shown that it works.".to_owned());
+    match proof {
+        Some(Proof::Derived) => lines.push("Experimental: nothing above derived examples has shown that it works.".to_owned()),
+        Some(proof) => lines.push(format!("Proof: its best example is of the origin {proof}.")),
+        None => {}
     }
     lines
 }
@@ -143,6 +141,11 @@ fn json(description: &Description) -> serde_json::Value {
         "docs": description.docs,
         "origin": description.origin,
         "types": description.capabilities.record_types,
+        "proof": description.proof.map(Proof::as_str),
+        "least_ttl_seconds": description.capabilities.least_ttl,
+        "usual_delay_seconds": description.capabilities.usual_delay.map(|delay| delay.as_secs()),
+        "name_servers": description.capabilities.name_servers,
+        "limits": description.capabilities.limits(),
         "experimental": description.capabilities.experimental,
         "credentials": credentials,
     })

@@ -35,7 +35,7 @@ pub use replay::{CaseOutcome, replay};
 use self::{client::Client, clock::Clock, credentials::Credentials, engine::Engine, hosts::Hosts, plan::Plan, wire::Wire};
 use super::{
     DnsProvider,
-    registry::Description,
+    description::Description,
     settings::{Context, Settings},
 };
 use crate::{

@@ -15,7 +15,6 @@ use super::{
     Manifest,
     call::Outgoing,
     clock::Clock,
-    model::Proof,
     source::Source,
     wire::{Failure, Wire},
 };
@@ -24,7 +23,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     http::Reply,
     name::Name,
-    provider::{DnsProvider, Found, Handle, Zone, settings::Settings},
+    provider::{DnsProvider, Found, Handle, Zone, description::Proof, settings::Settings},
     record::{Record, RecordType},
     secret::Redactor,
 };
@@ -36,8 +35,8 @@ pub struct CaseOutcome {
     pub name: String,
     /// What kind of case it is: `create`, `second-value`, `delete`, `not-found`, `bad-credentials`, `paging`, or another word.
     pub kind: String,
-    /// Where its least certain reply comes from: `real-server`, `vendor-specification`, `vendor-sample` or `derived`.
-    pub proof: String,
+    /// Where its least certain reply comes from.
+    pub proof: Proof,
     /// What went otherwise than the case says; `None` where all went as it should.
     pub failure: Option<String>,
 }
@@ -54,7 +53,7 @@ pub async fn replay(manifest: &Manifest, examples: &str, origin: &str) -> Result
         let proof = case.exchange.iter().map(|exchange| exchange.origin.unwrap_or(case.origin)).min().unwrap_or(case.origin);
         let (name, kind) = (case.name.clone(), case.kind.clone());
         let failure = play(manifest, case).await.err();
-        outcomes.push(CaseOutcome { name, kind, proof: word(proof).to_owned(), failure });
+        outcomes.push(CaseOutcome { name, kind, proof, failure });
     }
     Ok(outcomes)
 }
@@ -361,14 +360,4 @@ fn reply_of(exchange: &Exchange) -> Result<Reply, String> {
         .try_into()
         .map_err(|_| "`reply_headers` cannot be headers".to_owned())?;
     Ok(Reply { status, headers, body: Bytes::from(exchange.reply.clone()) })
-}
-
-/// The word for a proof, as in the examples.
-fn word(proof: Proof) -> &'static str {
-    match proof {
-        Proof::Derived => "derived",
-        Proof::VendorSample => "vendor-sample",
-        Proof::VendorSpecification => "vendor-specification",
-        Proof::RealServer => "real-server",
-    }
 }

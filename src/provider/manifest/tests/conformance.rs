@@ -3,19 +3,19 @@
 use std::{fs, path::PathBuf};
 
 use super::{
-    super::{Manifest, builtin, model::Proof, replay},
+    super::{Manifest, builtin, replay},
     shipped,
 };
-use crate::provider::Capabilities;
+use crate::provider::{Capabilities, description::Proof};
 
 /// A folder of the project, read when the tests run, so that a manifest is tried without a build.
-fn folder(name: &str) -> PathBuf {
+pub(super) fn folder(name: &str) -> PathBuf {
     let root = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     root.join(name)
 }
 
 /// Id and text of every file `<id>.toml` in a folder of the project.
-fn files(name: &str) -> Vec<(String, String)> {
+pub(super) fn files(name: &str) -> Vec<(String, String)> {
     let mut files: Vec<(String, String)> = fs::read_dir(folder(name))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -77,13 +77,13 @@ async fn faults(id: &str, text: &str, manifest: &Manifest) -> Vec<String> {
         expect(has(kind), &format!("no example of kind `{kind}`"));
     }
     expect(!text.contains("\nnext = ") || has("paging"), "it pages, but has no example of kind `paging`");
-    let best = outcomes.iter().map(|outcome| outcome.proof.as_str()).max_by_key(|proof| rank(proof)).unwrap_or("derived");
-    expect(rank(best) == manifest.plan.outline.proof as usize, &format!("`proof` must be that of its best example, {best}"));
+    let best = outcomes.iter().map(|outcome| outcome.proof).max().unwrap_or_default();
+    expect(Some(best) == description.proof, &format!("`proof` must be that of its best example, {best}"));
 
     expect(manifest.id() == id, "the file has another name than the id");
     expect(description.docs.is_some(), "`docs` is missing");
     expect(description.capabilities.usual_delay.is_some(), "`propagation` is missing");
-    expect(description.capabilities.experimental == (best == "derived"), "only derived examples make it experimental");
+    expect(description.capabilities.experimental == (best == Proof::Derived), "only derived examples make it experimental");
     expect(description.credentials.iter().any(|credential| credential.secret), "no credential is a secret");
     for credential in &description.credentials {
         expect(credential.help.is_some(), &format!("credential {} has no `help`", credential.name));
@@ -98,12 +98,6 @@ fn every_manifest_of_the_folder_is_built_in() {
     let with_manifest: Vec<String> = built_in.into_iter().map(|(id, _)| id).collect();
     let with_examples: Vec<String> = files("tests/providers").into_iter().map(|(id, _)| id).collect();
     assert_eq!(with_manifest, with_examples);
-}
-
-fn rank(proof: &str) -> usize {
-    let all = ["derived", "vendor-sample", "vendor-specification", "real-server"];
-    assert_eq!(Proof::RealServer as usize, 3);
-    all.iter().position(|known| *known == proof).unwrap()
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod engine;
 mod fakes;
 mod hostile;
 mod loading;
+mod page;
 
 use std::{
     collections::BTreeMap,

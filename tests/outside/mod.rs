@@ -8,5 +8,6 @@ mod cron;
 mod fates;
 mod journeys;
 mod overlap;
+mod providers;
 mod secrets;
 mod trial;

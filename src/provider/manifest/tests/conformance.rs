@@ -69,7 +69,8 @@ async fn faults(id: &str, text: &str, manifest: &Manifest) -> Vec<String> {
         Err(error) => return vec![error.to_string()],
     };
     for outcome in &outcomes {
-        expect(outcome.failure.is_none(), &format!("{}: {}", outcome.name, outcome.failure.as_deref().unwrap_or_default()));
+        let why = outcome.failure.as_ref().map(|failure| failure.why.as_str()).unwrap_or_default();
+        expect(outcome.failure.is_none(), &format!("{}: {why}", outcome.name));
     }
     let has = |kind: &str| outcomes.iter().any(|outcome| outcome.kind == kind);
     let description = manifest.describe();
@@ -113,12 +114,15 @@ async fn an_example_that_does_not_fit_is_reported() {
         ("outcome = \"absent\"", "outcome = \"present\"", "not as Present"),
     ] {
         let outcomes = replay(&manifest, &examples.replace(right, wrong), "x").await.unwrap();
-        let failures: Vec<String> = outcomes.into_iter().filter_map(|outcome| outcome.failure).collect();
+        let failures: Vec<String> =
+            outcomes.into_iter().filter_map(|outcome| outcome.failure).map(|failure| failure.why).collect();
         assert!(failures.iter().any(|why| why.contains(said)), "{wrong}: {failures:?}");
     }
     let unused = format!("{examples}\n[[case.exchange]]\nrequest = \"GET /never\"\n");
     let outcomes = replay(&manifest, &unused, "x").await.unwrap();
-    assert!(outcomes.last().unwrap().failure.as_ref().unwrap().contains("never asked"));
+    let failure = outcomes.last().unwrap().failure.clone().unwrap();
+    assert!(failure.why.contains("never asked"));
+    assert_eq!(failure.difference.unwrap().expected, ["GET /never"]);
     let error = replay(&manifest, &examples.replace("[[case]]\nname", "[[case]]\nnmae"), "x.toml").await.unwrap_err();
     assert!(error.to_string().starts_with("x.toml:4:1: unknown field `nmae`"), "{error}");
 }

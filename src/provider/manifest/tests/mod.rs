@@ -6,6 +6,7 @@ mod fakes;
 mod hostile;
 mod loading;
 mod page;
+mod schema;
 
 use std::{
     collections::BTreeMap,

@@ -8,6 +8,7 @@ mod cron;
 mod fates;
 mod journeys;
 mod overlap;
+mod own_provider;
 mod providers;
 mod secrets;
 mod trial;

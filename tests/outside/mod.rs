@@ -12,6 +12,8 @@ mod fleet_watch;
 mod journeys;
 mod overlap;
 mod proxy;
+mod own_provider;
+mod providers;
 mod secrets;
 mod trial;
 mod units;

@@ -71,6 +71,7 @@ impl Session {
         };
         let (layers, file, chosen, manner) = read().map_err(|error| (printer(early_manner), error))?;
         let printer = printer(manner);
+        chosen.listen.iter().filter_map(|listen| listen.token.as_ref()).for_each(|token| redactor.learn(token));
         logging::start(&printer, &environment);
         Ok(Self { printer, environment, layers, file, chosen, redactor })
     }
@@ -93,6 +94,11 @@ impl Session {
     /// The config file.
     pub(super) fn file(&self) -> &ConfigFile {
         &self.file
+    }
+
+    /// What takes secrets out of texts.
+    pub(super) fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     /// The environment.

@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-pub use self::hook::{Hook, run_hook};
+pub(crate) use self::hook::variables;
+pub use self::{
+    hook::run_hook,
+    inventory::{Held, inventory},
+};
 use crate::{
     error::Result,
     failpoint,
@@ -13,6 +17,7 @@ use crate::{
 mod files;
 mod folder;
 mod hook;
+mod inventory;
 mod pair;
 mod pem;
 

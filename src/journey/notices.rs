@@ -66,10 +66,7 @@ impl Notices {
         self.on_issued.iter().chain(&self.on_failure)
     }
 
-    /// Tells of a failure of the run as a whole.
-    ///
-    /// # Errors
-    /// Of each program that fails; nothing else is to be done about it than to say so.
+    /// Tells of a failure of the run as a whole. Returns what went wrong with that; nothing is to be done about it than to say so.
     pub async fn tell_of_run(
         &self,
         error: &Error,
@@ -158,8 +155,9 @@ pub(super) async fn tell(run: &Run<'_>, id: &OrderId, outcome: &Result<Outcome>)
         }
     };
     for error in failures {
-        let message = error.to_string();
-        surroundings.observer.event(&Event::Warning { order: Some(id), message: &message, hint: error.hint() });
+        // Of no order: this one has ended, and nothing of it comes after its end.
+        let message = format!("notice about order `{id}`: {error}");
+        surroundings.observer.event(&Event::Warning { order: None, message: &message, hint: error.hint() });
     }
 }
 

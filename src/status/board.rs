@@ -1,7 +1,7 @@
 //! The board: what the events of a run come to.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -201,11 +201,12 @@ impl State {
             }
             Event::Failed { order, error } => {
                 *self.counters.errors.entry(error.kind().word()).or_default() += 1;
-                let trouble = self.note(*order, true, text(&error.to_string()), error.hint().map(text), now);
+                let hint = error.hint().map(text);
+                self.note(*order, true, text(error.message()), hint.clone(), now);
                 if let Some(order) = order {
                     self.end(order, now, "failed", |view| {
                         view.fate = Fate::Failed;
-                        view.trouble = Some(trouble);
+                        view.why = Some((text(&error.to_string()), hint));
                     });
                 }
             }
@@ -250,18 +251,19 @@ impl State {
         }
     }
 
-    /// Keeps a trouble; the same one again is counted.
-    fn note(&mut self, order: Option<&OrderId>, failed: bool, message: String, hint: Option<String>, now: Timestamp) -> Trouble {
-        let mut trouble = Trouble { order: order.cloned(), failed, message, hint, last: now, times: 1 };
-        let same = |known: &Trouble| known.order == trouble.order && known.message == trouble.message;
-        if let Some(index) = self.troubles.iter().position(same)
-            && let Some(known) = self.troubles.remove(index)
-        {
-            trouble.times = known.times + 1;
+    /// Keeps a trouble; the same message again is one with it.
+    fn note(&mut self, order: Option<&OrderId>, failed: bool, message: String, hint: Option<String>, now: Timestamp) {
+        let known = self.troubles.iter().position(|known| known.failed == failed && known.message == message);
+        let known = known.and_then(|index| self.troubles.remove(index));
+        let mut trouble = known.unwrap_or(Trouble { orders: BTreeSet::new(), failed, message, hint: None, last: now, times: 0 });
+        trouble.hint = hint;
+        trouble.last = now;
+        trouble.times += 1;
+        if trouble.orders.len() < KEPT_ENDED {
+            trouble.orders.extend(order.cloned());
         }
-        self.troubles.push_front(trouble.clone());
+        self.troubles.push_front(trouble);
         self.troubles.truncate(KEPT_TROUBLES);
-        trouble
     }
 }
 

@@ -1,6 +1,6 @@
 //! One order as the board knows it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 
@@ -40,20 +40,20 @@ pub(super) enum Fate {
     Failed,
 }
 
-/// Something that a person should know.
+/// Something that a person should know: the same message about several orders is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
-    /// The order, where it is about one.
-    pub(super) order: Option<OrderId>,
+    /// The orders that it is about; empty for the run as a whole.
+    pub(super) orders: BTreeSet<OrderId>,
     /// True for a failure, false for a warning.
     pub(super) failed: bool,
-    /// What.
+    /// What, without what is of one call alone (request id).
     pub(super) message: String,
     /// What to do.
     pub(super) hint: Option<String>,
     /// When it happened last.
     pub(super) last: Timestamp,
-    /// How often it happened in a row.
+    /// How often it happened.
     pub(super) times: u64,
 }
 
@@ -87,8 +87,8 @@ pub(super) struct OrderView {
     /// When something happened last.
     pub(super) changed: Timestamp,
     pub(super) records: Vec<RecordView>,
-    /// Why it failed.
-    pub(super) trouble: Option<Trouble>,
+    /// Why it failed, and what to do.
+    pub(super) why: Option<(String, Option<String>)>,
 }
 
 impl OrderView {
@@ -104,7 +104,7 @@ impl OrderView {
             since: now,
             changed: now,
             records: Vec::new(),
-            trouble: None,
+            why: None,
         }
     }
 

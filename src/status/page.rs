@@ -27,7 +27,10 @@ pub(super) const ICON: &str = include_str!("page/icon.svg");
 pub(super) const SHOWN_ORDERS: usize = 500;
 
 /// How many troubles the page shows.
-const SHOWN_TROUBLES: usize = 10;
+const SHOWN_TROUBLES: usize = 5;
+
+/// Of how many orders a trouble shows the ids.
+const SHOWN_CONCERNED: usize = 4;
 
 /// How many certificates the page shows: those that end first.
 const SHOWN_CERTIFICATES: usize = 500;
@@ -60,7 +63,8 @@ struct ShownOrder {
     doing: String,
     steps: Vec<ShownStep>,
     since: String,
-    trouble: Option<ShownTrouble>,
+    why: Option<String>,
+    hint: Option<String>,
     records: Vec<ShownRecord>,
     open: bool,
 }
@@ -74,7 +78,9 @@ struct ShownStep {
 
 #[derive(Serialize)]
 struct ShownTrouble {
-    order: Option<String>,
+    /// Some of the orders.
+    orders: Vec<String>,
+    more_orders: usize,
     failed: bool,
     message: String,
     hint: Option<String>,
@@ -181,6 +187,7 @@ fn environment() -> &'static Environment<'static> {
     static ENVIRONMENT: OnceLock<Environment<'static>> = OnceLock::new();
     ENVIRONMENT.get_or_init(|| {
         let mut environment = Environment::new();
+        environment.add_filter("code", with_code);
         environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
         for (name, text) in [("live.html", include_str!("page/live.html")), ("page.html", include_str!("page/page.html"))] {
             if let Err(error) = environment.add_template(name, text) {
@@ -189,6 +196,19 @@ fn environment() -> &'static Environment<'static> {
         }
         environment
     })
+}
+
+/// A text in which what stands between backticks is code. Escaped.
+fn with_code(text: &str) -> Value {
+    let parts: Vec<&str> = text.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return Value::from(text);
+    }
+    let marked = parts.iter().enumerate().map(|(index, part)| {
+        let escaped = minijinja::HtmlEscape(part);
+        if index % 2 == 1 { format!("<code>{escaped}</code>") } else { escaped.to_string() }
+    });
+    Value::from_safe_string(marked.collect())
 }
 
 fn group_of(view: &OrderView) -> &'static str {
@@ -223,7 +243,8 @@ fn shown_order(view: &OrderView, open: bool) -> ShownOrder {
         },
         steps: steps.collect(),
         since: stamp(if view.fate == Fate::UnderWay { view.since } else { view.changed }),
-        trouble: view.trouble.as_ref().map(shown_trouble),
+        why: view.why.as_ref().map(|(why, _)| why.clone()),
+        hint: view.why.as_ref().and_then(|(_, hint)| hint.clone()),
         records: view.records.iter().map(shown_record).collect(),
         open,
     }
@@ -263,7 +284,8 @@ fn shown_authority(observation: &Observation) -> ShownAuthority {
 
 fn shown_trouble(trouble: &Trouble) -> ShownTrouble {
     ShownTrouble {
-        order: trouble.order.as_ref().map(ToString::to_string),
+        orders: trouble.orders.iter().take(SHOWN_CONCERNED).map(ToString::to_string).collect(),
+        more_orders: trouble.orders.len().saturating_sub(SHOWN_CONCERNED),
         failed: trouble.failed,
         message: trouble.message.clone(),
         hint: trouble.hint.clone(),

@@ -122,17 +122,27 @@ fn two_records_are_visible_when_both_are() {
 }
 
 #[test]
-fn a_failure_is_shown_with_what_to_do_and_the_same_one_again_is_counted() {
-    let order = id("cas-1");
-    let error = Error::new(ErrorKind::Refused, "the CA refused the order").with_hint("apply anew");
-    let failed = || Event::Failed { order: Some(&order), error: &error };
-    let warning = || Event::Warning { order: None, message: "slow", hint: None };
-    let state = state(&[failed(), warning(), failed(), failed()]);
+fn a_failure_is_shown_with_what_to_do_and_the_same_one_again_is_one_with_it() {
+    let ids: Vec<OrderId> = (0..7).map(|number| id(&format!("cas-{number}"))).collect();
+    let error = |number| {
+        let error = Error::new(ErrorKind::Refused, "the CA refused `it`").with_hint("apply `<anew>`");
+        error.with_request_id(format!("request-{number}"))
+    };
+    let errors: Vec<Error> = (0..7).map(error).collect();
+    let mut events: Vec<Event<'_>> =
+        ids.iter().zip(&errors).map(|(order, error)| Event::Failed { order: Some(order), error }).collect();
+    events.push(Event::Warning { order: None, message: "slow", hint: None });
+    events.push(Event::Failed { order: Some(&ids[0]), error: &errors[0] });
+    let state = state(&events);
     assert_eq!(state.troubles.len(), 2);
-    assert_eq!((state.troubles[0].times, state.troubles[0].last), (3, at(4)));
-    assert_eq!(state.counters.errors["refused"], 3);
+    assert_eq!((state.troubles[0].times, state.troubles[0].last, state.troubles[0].orders.len()), (8, at(9), 7));
+    assert_eq!(state.counters.errors["refused"], 8);
     let page = page::live(&state, &[], at(9));
-    assert!(page.contains("the CA refused the order") && page.contains("apply anew") && page.contains("3 times"), "{page}");
+    for shown in
+        ["the CA refused <code>it</code>", "apply <code>&lt;anew&gt;</code>", "8 times", "and 3 more", "request id request-6"]
+    {
+        assert!(page.contains(shown), "{shown} is not in {page}");
+    }
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! The binary from outside, against the sandbox.
 
 mod bad_input;
-mod context;
+pub(crate) mod context;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod cron;
 mod fates;
 mod journeys;
+mod notify;
 mod overlap;
 mod secrets;
 mod trial;

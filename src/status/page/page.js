@@ -9,6 +9,7 @@
   let asked = 0, shown = 0, isBusy = false;
 
   function tick() {
+    document.title = document.getElementById("summary")?.dataset.title ?? "dv-verify";
     for (const time of main.querySelectorAll("time:not([data-kind])")) {
       const moment = Date.parse(time.dateTime);
       const seconds = Math.round((moment - Date.now()) / 1000);

@@ -3,6 +3,7 @@
 pub mod chosen;
 pub mod file;
 pub mod layers;
+mod listen;
 mod parse;
 pub mod paths;
 mod place;

@@ -1,6 +1,6 @@
 //! Where the store is, and how long its leases last.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use super::{layers::Layers, parse};
 use crate::{
@@ -24,19 +24,24 @@ pub(super) fn store(layers: &Layers) -> Result<Option<Target>> {
 }
 
 fn place_in_file(path: &str) -> Result<Target> {
+    let text = private_text(path, "the store's URL")?;
+    Target::parse_private(&text)
+}
+
+/// The text of a file that nobody else may read, without the white space around it. `what` says what it should hold.
+pub(super) fn private_text(path: &str, what: &str) -> Result<String> {
     let wrong = |why: String, hint: String| Error::config(format!("`{path}` {why}")).with_hint(hint);
-    let unreadable = |error: std::io::Error| {
-        wrong(format!("cannot be read: {error}"), "name a file that holds one line: the store's URL".into())
-    };
+    let unreadable =
+        |error: std::io::Error| wrong(format!("cannot be read: {error}"), format!("name a file that holds one line: {what}"));
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0 {
-        return Err(wrong("can be read by others, and holds a password".into(), format!("`chmod 600 {path}`")));
+        return Err(wrong("can be read by others, and holds a secret".into(), format!("`chmod 600 {path}`")));
     }
-    let target = Target::parse_private(&std::fs::read_to_string(path).map_err(unreadable)?)?;
-    if target == Target::File(PathBuf::new()) {
-        return Err(wrong("is empty".into(), "put the store's URL into it".into()));
+    let text = std::fs::read_to_string(path).map_err(unreadable)?.trim().to_owned();
+    if text.is_empty() {
+        return Err(wrong("is empty".into(), format!("put {what} into it")));
     }
-    Ok(target)
+    Ok(text)
 }
 
 /// How long a machine keeps what it has locked without a sign of life.

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::hook::variables;
 pub use self::{
-    hook::{Hook, run_hook},
-    inventory::{Certificate, certificates},
+    hook::run_hook,
+    inventory::{Held, inventory},
 };
 use crate::{
     error::Result,

@@ -24,7 +24,13 @@ use crate::{
 /// Verifies orders. Where the run as a whole fails, the user's programs are told, as they are of each order that does.
 pub(super) async fn run(session: &Session) -> Result<Exit> {
     let outcome = run_told(session, None).await;
-    if let Err(error) = &outcome
+    tell_failure(session, &outcome).await;
+    outcome
+}
+
+/// Tells the user's programs where the run as a whole failed.
+pub(super) async fn tell_failure(session: &Session, outcome: &Result<Exit>) {
+    if let Err(error) = outcome
         && !session.chosen().is_dry_run()
         // Without them nobody knows which variables are secret.
         && let Ok(registry) = session.registry()
@@ -35,7 +41,6 @@ pub(super) async fn run(session: &Session) -> Result<Exit> {
             session.printer().warning(&failure.to_string(), failure.hint());
         }
     }
-    outcome
 }
 
 /// Verifies orders, and tells everything to `listener` before the usual report.
@@ -50,7 +55,7 @@ async fn verify(session: &Session, rooms: &mut Rooms, listener: Option<Arc<dyn O
         rooms.router.open(only)?;
     }
     let stop = Stop::default();
-    let signals = Signals::listen(stop.clone(), session.printer().clone())?;
+    let signals = Signals::listen(stop.clone(), session.printer().clone(), false)?;
     if !splay(session, &stop).await {
         return Ok(signals.exit().unwrap_or(Exit::failure(ErrorKind::Interrupted)));
     }
@@ -91,7 +96,7 @@ async fn splay(session: &Session, stop: &Stop) -> bool {
 }
 
 /// Tells the source which generation answered for an order before, so that it need not try.
-async fn remind(rooms: &Rooms, options: &Options) -> Result<()> {
+pub(super) async fn remind(rooms: &Rooms, options: &Options) -> Result<()> {
     let store = &rooms.surroundings.store;
     let origin = rooms.cas.origin();
     let mut known = store.unfinished(origin).await?;

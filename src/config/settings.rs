@@ -32,6 +32,8 @@ pub enum Group {
     Run,
     /// Where certificates go, and who is told.
     Delivery,
+    /// What only `watch` does.
+    Watch,
     /// Who sees what goes on.
     Status,
     /// Where the program remembers.
@@ -42,13 +44,14 @@ pub enum Group {
 
 impl Group {
     /// All groups, in the order of the help.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Orders,
         Self::Provider,
         Self::Guard,
         Self::Run,
         Self::Propagation,
         Self::Delivery,
+        Self::Watch,
         Self::Status,
         Self::Source,
         Self::Store,
@@ -65,6 +68,7 @@ impl Group {
             Self::Propagation => "Seeing the record",
             Self::Run => "The run",
             Self::Delivery => "Certificates and hooks",
+            Self::Watch => "Watching",
             Self::Status => "Being seen",
             Self::Store => "Memory",
             Self::Common => "Output and configuration",
@@ -232,6 +236,10 @@ pub const SETTINGS: &[Setting] = &[
         "Of an order, or of the run as a whole. DV_MESSAGE says what failed, DV_HINT what to do; docs/notify.md has scripts for chats and mail.",
     ),
     value(Group::Delivery, "hook-timeout", "DURATION", "How long a hook may take").default("2m"),
+    value(Group::Watch, "interval", "DURATION", "How often `watch` looks for new orders").default("1m").details(
+        "Machines that share a store take turns. A list of many pages is asked for less often, so that it takes a twentieth of the time at most.",
+    ),
+    value(Group::Watch, "renew-before", "DURATION", "How long before its end a certificate is reported").default("30d"),
     value(Group::Status, "listen", "ADDR:PORT", "Show what goes on: a page at /, and /metrics, /healthz, /readyz").details(
         "While the program runs. On loopback (127.0.0.1:9123) for everybody on this machine; anywhere else only with a token. It speaks plain HTTP: \
          for other machines put a web server with TLS in front (docs/status.md).",

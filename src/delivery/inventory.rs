@@ -6,7 +6,7 @@ use super::pair;
 use crate::name::Name;
 
 /// The current certificate of a folder below `--out`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Held {
     /// The name of the folder.
     pub folder: String,
@@ -16,6 +16,13 @@ pub struct Held {
     pub not_before: jiff::Timestamp,
     /// The last second of its validity.
     pub not_after: jiff::Timestamp,
+}
+
+impl Held {
+    /// How many whole days it has left; negative where it has expired.
+    pub fn days_left(&self, now: jiff::Timestamp) -> i64 {
+        (self.not_after.as_second() - now.as_second()).div_euclid(24 * 60 * 60)
+    }
 }
 
 /// The current certificates below `out`, the one that ends first in front. What cannot be read is left out. Blocks while it reads.

@@ -1,6 +1,10 @@
 //! The journey of orders: from `checking` to a certificate on disk. The only room that knows orders, providers, propagation, store and delivery.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +31,7 @@ mod publish;
 mod run;
 mod sight;
 mod trial;
+pub mod watch;
 mod withdraw;
 
 pub use clean::{Cleaned, clean};
@@ -177,6 +182,8 @@ pub struct Stop {
     pub leave: CancellationToken,
     /// How long withdrawing may take after `stop`. 30 s for Ctrl-C, 8 s for SIGTERM; set before `stop` is cancelled.
     pub grace: Arc<std::sync::Mutex<Duration>>,
+    /// Whether records are kept after `stop`, and the next start goes on with them: `watch` on SIGTERM. Set before `stop` is cancelled.
+    pub keeps_records: Arc<AtomicBool>,
 }
 
 /// What became of all orders of a run.

@@ -152,7 +152,7 @@ pub(super) fn live(state: &State, certificates: &[Held], now: Timestamp) -> Stri
         Fate::Well(_) => (2, -view.changed.as_millisecond()),
     });
     let count = |group: &str| orders.iter().filter(|view| group_of(view) == group).count();
-    let due = certificates.iter().filter(|held| days_left(held, now) < SOON).count();
+    let due = certificates.iter().filter(|held| held.days_left(now) < SOON).count();
     let values = Live {
         ready: state.not_ready.is_none(),
         not_ready: state.not_ready.as_deref(),
@@ -295,7 +295,7 @@ fn shown_trouble(trouble: &Trouble) -> ShownTrouble {
 }
 
 fn shown_certificate(held: &Held, now: Timestamp) -> ShownCertificate {
-    let days = days_left(held, now);
+    let days = held.days_left(now);
     ShownCertificate {
         folder: held.folder.clone(),
         names: held.names.iter().map(shown_name).collect(),
@@ -308,11 +308,6 @@ fn shown_certificate(held: &Held, now: Timestamp) -> ShownCertificate {
         until: stamp(held.not_after),
         date: held.not_after.strftime("%Y-%m-%d").to_string(),
     }
-}
-
-/// Whole days until a certificate ends; less than 0 where it has.
-pub(super) fn days_left(held: &Held, now: Timestamp) -> i64 {
-    (held.not_after.as_second() - now.as_second()).div_euclid(24 * 60 * 60)
 }
 
 fn shown_name(name: &Name) -> ShownName {

@@ -220,7 +220,9 @@ impl Context {
     }
 }
 
-fn until(is_so: impl Fn() -> bool) {
+/// Waits until it is so, at most 30 s.
+#[track_caller]
+pub(crate) fn until(is_so: impl Fn() -> bool) {
     runtime().block_on(async {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
         while !is_so() {

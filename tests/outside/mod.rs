@@ -6,8 +6,18 @@ pub(crate) mod context;
 mod crash;
 mod cron;
 mod fates;
+mod fleet;
+mod fleet_watch;
 mod journeys;
 mod notify;
 mod overlap;
+mod proxy;
 mod secrets;
 mod trial;
+mod units;
+mod watch;
+mod watcher;
+
+#[allow(clippy::print_stdout, reason = "what was left out is said")]
+#[path = "../../src/test_postgres.rs"]
+mod postgres;

@@ -260,9 +260,9 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// The groups of options that the command at this path takes; an empty path is the main command. `None`: there is no such command.
 pub(super) fn groups(path: &[&str]) -> Option<&'static [Group]> {
-    use Group::{Common, Delivery, Guard, Orders, Propagation, Provider, Run, Source, Store};
+    use Group::{Common, Delivery, Guard, Orders, Propagation, Provider, Run, Source, Status, Store};
     Some(match path {
-        [] => &[Orders, Provider, Guard, Run, Propagation, Delivery, Source, Store, Common],
+        [] => &[Orders, Provider, Guard, Run, Propagation, Delivery, Status, Source, Store, Common],
         ["watch"] | ["config", "check"] => &Group::ALL,
         ["orders"] => &[Source, Common],
         ["check"] => &[Propagation, Common],

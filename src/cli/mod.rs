@@ -20,6 +20,7 @@ mod providers;
 mod record;
 mod report;
 mod sandbox;
+mod seen;
 mod session;
 mod shell;
 mod signals;

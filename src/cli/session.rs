@@ -88,6 +88,7 @@ impl Session {
         };
         let (layers, file, chosen, manner) = read().map_err(|error| (printer(early_manner), error))?;
         let printer = printer(manner);
+        chosen.listen.iter().filter_map(|listen| listen.token.as_ref()).for_each(|token| redactor.learn(token));
         logging::start(&printer, &environment);
         Ok(Self { printer, flags: flags.clone(), environment, layers, file, chosen, redactor })
     }
@@ -110,6 +111,11 @@ impl Session {
     /// The config file.
     pub(super) fn file(&self) -> &ConfigFile {
         &self.file
+    }
+
+    /// What takes secrets out of texts.
+    pub(super) fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     /// The environment.
@@ -218,22 +224,25 @@ impl Session {
         Ok(store)
     }
 
-    /// The rooms of one run. `store` is the one that is open already, where there is one.
+    /// The rooms of one run. `before` are those of the same process whose store is open already, and which count calls.
     ///
     /// # Errors
     /// As those of the rooms.
     pub(super) async fn rooms(
         &self,
         observer: impl FnOnce(&Router) -> Result<Arc<dyn Observer>>,
-        store: Option<Store>,
+        before: Option<(&Store, &Cas)>,
     ) -> Result<Rooms> {
         let http = Http::new()?;
         let router = Arc::new(self.router(&http)?);
         let mut cas = self.cas(&http)?;
         let propagation = self.propagation()?;
         let observer = observer(&router)?;
-        let store = match store {
-            Some(store) => store,
+        let store = match before {
+            Some((store, counting)) => {
+                cas.count_with(counting);
+                store.clone()
+            }
             None => self.open_store().await?,
         };
         if store.is_shared() {

@@ -86,6 +86,9 @@ fn status(pulse: &Pulse) -> String {
     if pulse.draining {
         return format!("ending; {} orders under way", pulse.carried);
     }
+    if let Some(obstacle) = &pulse.obstacle {
+        return format!("{} orders under way, but {obstacle}", pulse.carried);
+    }
     if !pulse.has_listed {
         return "looking for orders".to_owned();
     }
@@ -114,7 +117,7 @@ mod tests {
     #[test]
     fn one_line_says_how_it_is_going() {
         let backlog = Backlog { due: 5, resting: 2, watchers: 3, ..Backlog::default() };
-        let mut pulse = Pulse { carried: 4, backlog, has_listed: false, draining: false };
+        let mut pulse = Pulse { carried: 4, backlog, has_listed: false, obstacle: None, draining: false };
         assert_eq!(status(&pulse), "looking for orders");
         pulse.has_listed = true;
         assert_eq!(status(&pulse), "4 orders under way, 5 due, 2 to be tried again; 3 machines");

@@ -9,11 +9,12 @@ use tokio::{
 
 use super::{
     exit::Exit,
-    report,
+    report::{self, Both},
+    seen,
     session::{Rooms, Session},
     signals::Signals,
     supervisor::Supervisor,
-    verify::remind,
+    verify::{remind, tell_failure},
 };
 use crate::{
     config::{chosen::Chosen, routing::Router, show_duration},
@@ -21,27 +22,39 @@ use crate::{
     error::{Error, ErrorKind, Result},
     journey::{
         Stop,
-        event::{Event, Observer},
-        watch::{self, Setup},
+        event::{Event, Observer, Silent},
+        watch::{self, Pulse, Setup},
     },
+    order::aliyun::Cas,
+    status::Board,
     store::Store,
 };
 
 /// Options that are about one run.
 const OF_ONE_RUN: [&str; 5] = ["order", "name", "dry-run", "no-wait", "splay"];
 
-/// What cannot change while the store is open.
-const FIXED: [&str; 3] = ["store", "store-file", "lease"];
+/// What cannot change while the program runs.
+const FIXED: [&str; 6] = ["store", "store-file", "lease", "listen", "listen-token-file", "listen-host"];
 
 /// Watches.
 pub(super) async fn run(session: &Session) -> Result<Exit> {
-    check(session)?;
-    session.with_rooms(observer(session), async |rooms: &mut Rooms| watch(session, rooms).await).await
+    let outcome = begin(session).await;
+    tell_failure(session, &outcome).await;
+    outcome
 }
 
-/// The reader of events. A status page, and whoever else listens, is put beside the usual report here.
-fn observer(session: &Session) -> impl FnOnce(&Router) -> Result<Arc<dyn Observer>> {
-    |router| Ok(report::observer(session.printer(), router.by_hand()?, HashSet::new()))
+async fn begin(session: &Session) -> Result<Exit> {
+    check(session)?;
+    session.with_rooms(|_| Ok(Arc::new(Silent)), async |rooms: &mut Rooms| watch(session, rooms).await).await
+}
+
+/// The reader of events: the usual report, and the status page where there is one.
+fn observer(session: &Session, router: &Router, board: Option<&Board>) -> Result<Arc<dyn Observer>> {
+    let report = report::observer(session.printer(), router.by_hand()?, HashSet::new());
+    Ok(match board {
+        Some(board) => Arc::new(Both(Arc::new(board.clone()), report)),
+        None => report,
+    })
 }
 
 async fn watch(session: &Session, rooms: &mut Rooms) -> Result<Exit> {
@@ -50,13 +63,23 @@ async fn watch(session: &Session, rooms: &mut Rooms) -> Result<Exit> {
     let mut hangups = signal(SignalKind::hangup()).map_err(failed)?;
     let stop = Stop::default();
     let signals = Signals::listen(stop.clone(), session.printer().clone(), true)?;
-    let (setups, changes) = tokio::sync::watch::channel(Arc::new(setup(session, rooms).await?));
-    let watching = watch::watch(changes, &stop, supervisor.beat(), |pulse| supervisor.pulse(pulse));
-    let store = rooms.surroundings.store.clone();
+    let mut first = setup(session, rooms).await?;
+    let seen = seen::show(session, rooms, &first.options.out).await?;
+    let board = seen.as_ref().map(|seen| &seen.board);
+    first.surroundings.observer = observer(session, &rooms.router, board)?;
+    let (setups, changes) = tokio::sync::watch::channel(Arc::new(first));
+    let mut obstacle = Some(String::new());
+    let watching = watch::watch(changes, &stop, supervisor.beat(), |pulse| {
+        supervisor.pulse(pulse);
+        if let Some(board) = board {
+            tell_readiness(board, pulse, &mut obstacle);
+        }
+    });
+    let (store, cas) = (rooms.surroundings.store.clone(), Arc::clone(&rooms.cas));
     let reloading = async {
         while hangups.recv().await.is_some() {
             supervisor.reloading();
-            reload(session, &setups, &store).await;
+            reload(session, &setups, board, (&store, &cas)).await;
             supervisor.ready();
         }
     };
@@ -71,16 +94,31 @@ async fn watch(session: &Session, rooms: &mut Rooms) -> Result<Exit> {
     Ok(signals.exit().unwrap_or(Exit::DONE))
 }
 
+/// Tells the status page whether the watch does its work. `said` is what was told last.
+fn tell_readiness(board: &Board, pulse: &Pulse, said: &mut Option<String>) {
+    let obstacle = match &pulse.obstacle {
+        _ if pulse.draining => Some(Error::new(ErrorKind::Interrupted, "the watch is about to end")),
+        Some(why) => Some(Error::new(ErrorKind::Unexpected, why.to_string())),
+        None if !pulse.has_listed => Some(Error::new(ErrorKind::StillWaiting, "orders were not looked for yet")),
+        None => None,
+    };
+    let text = obstacle.as_ref().map(Error::to_string);
+    if *said != text {
+        board.set_ready(obstacle.as_ref());
+        *said = text;
+    }
+}
+
 /// Reads the configuration again. One that is wrong changes nothing.
-async fn reload(session: &Session, setups: &Sender<Arc<Setup>>, store: &Store) {
-    let observer = setups.borrow().surroundings.observer.clone();
-    match read_again(session, store).await {
+async fn reload(session: &Session, setups: &Sender<Arc<Setup>>, board: Option<&Board>, before: (&Store, &Cas)) {
+    let told = setups.borrow().surroundings.observer.clone();
+    match read_again(session, board, before).await {
         Ok(setup) => {
             // Nobody receives it only where the watch is about to end.
             let _ = setups.send(Arc::new(setup));
             session.printer().note("the configuration was read again, and is in force");
         }
-        Err(error) => observer.event(&Event::Warning {
+        Err(error) => told.event(&Event::Warning {
             order: None,
             message: &format!("the new configuration is wrong, and the one before stays in force: {error}"),
             hint: error.hint(),
@@ -88,7 +126,7 @@ async fn reload(session: &Session, setups: &Sender<Arc<Setup>>, store: &Store) {
     }
 }
 
-async fn read_again(session: &Session, store: &Store) -> Result<Setup> {
+async fn read_again(session: &Session, board: Option<&Board>, before: (&Store, &Cas)) -> Result<Setup> {
     let again = session.again()?;
     check(&again)?;
     for name in FIXED {
@@ -97,7 +135,7 @@ async fn read_again(session: &Session, store: &Store) -> Result<Setup> {
             return Err(Error::config(format!("`{name}` cannot change while the program runs")).with_hint("restart it"));
         }
     }
-    let rooms = again.rooms(observer(&again), Some(store.clone())).await?;
+    let rooms = again.rooms(|router| observer(&again, router, board), Some(before)).await?;
     setup(&again, &rooms).await
 }
 

@@ -1,29 +1,26 @@
 //! What the user chose, typed and checked.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     file::ConfigFile,
     form,
     layers::{Layers, Origin, number},
-    parse,
+    listen, parse,
     paths::Places,
     place,
 };
 use crate::{
-    delivery::Hook,
     error::{Error, Result},
-    journey::{self, Patience, Permission},
+    hook::Hook,
+    journey::{self, Notices, Patience, Permission},
     name::Name,
     order::{
         Generation, OrderId,
         aliyun::{CasOptions, Signature},
     },
     propagation::{self, ResolverAddress, Vantage},
+    status::Listen,
     store::Target,
 };
 
@@ -118,6 +115,8 @@ pub struct Chosen {
     pub interval: Duration,
     /// `--renew-before`.
     pub renew_before: Duration,
+    /// `--listen` and its companions.
+    pub listen: Option<Listen>,
     /// `--splay`: the longest random wait before a run.
     pub splay: Option<Duration>,
     store: Option<Target>,
@@ -158,6 +157,7 @@ impl Chosen {
             lease: place::lease(layers)?,
             interval: layers.one("interval", |text| at_least(text, LEAST_INTERVAL))?.unwrap_or(INTERVAL),
             renew_before: layers.one("renew-before", parse::duration)?.unwrap_or(RENEW_BEFORE),
+            listen: listen::listen(layers)?,
             splay: layers.one("splay", parse::duration)?,
             store: place::store(layers)?,
             out: path("out")?,
@@ -177,6 +177,7 @@ impl Chosen {
                 name: layers.one("name", parse::folder_name)?,
                 form: form::form(layers)?,
                 hooks: hooks(layers)?,
+                notices: Arc::new(Notices::new(programs(layers, "on-issued")?, programs(layers, "on-failure")?)),
                 hook_timeout: layers.one("hook-timeout", parse::duration)?.unwrap_or(HOOK_TIMEOUT),
                 hidden_variables: Vec::new(),
                 parallel: layers.one("parallel", |text| number(text, 0))?.unwrap_or(0),
@@ -195,10 +196,14 @@ impl Chosen {
             return Err(Error::usage("`--name` is the folder of one certificate, but not exactly one `--order` is given")
                 .with_hint("add `--order ID`, or leave `--name` out: folders are named after the certificates then"));
         }
-        for hook in &options.hooks {
-            check_hook(hook)?;
-        }
+        // What cannot run is found before anything is published, not after the certificate is there.
+        options.hooks.iter().chain(options.notices.hooks()).try_for_each(Hook::check)?;
         Ok(options)
+    }
+
+    /// Whom to tell, and how long that may take.
+    pub fn notices(&self) -> (&Notices, Duration) {
+        (&self.journey.notices, self.journey.hook_timeout)
     }
 
     /// What may be written.
@@ -361,36 +366,20 @@ fn at_least(text: &str, least: Duration) -> Result<Duration> {
     Ok(duration)
 }
 
+fn programs(layers: &Layers, name: &str) -> Result<Vec<Hook>> {
+    layers.all(name, |text| Ok(Hook::Program(PathBuf::from(text))))
+}
+
 fn hooks(layers: &Layers) -> Result<Vec<Hook>> {
-    let mut hooks = layers.all("hook", |text| Ok(Hook::Program(PathBuf::from(text))))?;
+    let mut hooks = programs(layers, "hook")?;
     hooks.extend(layers.all("hook-shell", |text| Ok(Hook::Shell(text.to_owned())))?);
     Ok(hooks)
 }
 
-/// A hook that cannot run is found before anything is published, not after the certificate is there. A bare name is left to the PATH.
-fn check_hook(hook: &Hook) -> Result<()> {
-    let Hook::Program(path) = hook else { return Ok(()) };
-    if path.components().count() < 2 {
-        return Ok(());
-    }
-    let wrong = |why: &str, hint: String| Err(Error::config(format!("the hook `{}` {why}", path.display())).with_hint(hint));
-    match std::fs::metadata(path) {
-        Err(error) => wrong(
-            &format!("cannot be read: {error}"),
-            "`--hook` names one program; a line with arguments goes to `--hook-shell`".into(),
-        ),
-        Ok(metadata) if !metadata.is_file() => wrong("is not a program", "`--hook` names one program".into()),
-        Ok(metadata) if !is_executable(&metadata) => wrong("is not executable", format!("`chmod +x {}`", Path::display(path))),
-        Ok(_) => Ok(()),
-    }
-}
-
-fn is_executable(metadata: &std::fs::Metadata) -> bool {
-    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 != 0
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::{config::layers::Flags, environment::Environment, propagation::Policy};
 

@@ -4,6 +4,7 @@ pub mod chosen;
 pub mod file;
 mod form;
 pub mod layers;
+mod listen;
 mod parse;
 pub mod paths;
 mod place;

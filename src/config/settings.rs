@@ -34,6 +34,8 @@ pub enum Group {
     Delivery,
     /// What only `watch` does.
     Watch,
+    /// Who sees what goes on.
+    Status,
     /// Where the program remembers.
     Store,
     /// What is shown, and the config file; every command takes these.
@@ -42,7 +44,7 @@ pub enum Group {
 
 impl Group {
     /// All groups, in the order of the help.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Orders,
         Self::Provider,
         Self::Guard,
@@ -50,6 +52,7 @@ impl Group {
         Self::Propagation,
         Self::Delivery,
         Self::Watch,
+        Self::Status,
         Self::Source,
         Self::Store,
         Self::Common,
@@ -66,6 +69,7 @@ impl Group {
             Self::Run => "The run",
             Self::Delivery => "Certificates and hooks",
             Self::Watch => "Watching",
+            Self::Status => "Being seen",
             Self::Store => "Memory",
             Self::Common => "Output and configuration",
         }
@@ -234,11 +238,29 @@ pub const SETTINGS: &[Setting] = &[
          DV_ORDER_ID. Credentials are taken out of the environment.",
     ),
     list('\n', Group::Delivery, "hook-shell", "LINE", "The same for a line of shell; repeatable"),
+    list('\n', Group::Delivery, "on-issued", "PROGRAM", "Tell somebody of a new certificate; repeatable").details(
+        "A notice: where it fails, that is a warning, and it is not tried again. What it finds in its environment, and scripts for chats and mail, are \
+         in docs/notify.md.",
+    ),
+    list('\n', Group::Delivery, "on-failure", "PROGRAM", "Tell somebody of a failure; repeatable").details(
+        "Of an order, or of the run as a whole. DV_MESSAGE says what failed, DV_HINT what to do; docs/notify.md has scripts for chats and mail.",
+    ),
     value(Group::Delivery, "hook-timeout", "DURATION", "How long a hook may take").default("2m"),
     value(Group::Watch, "interval", "DURATION", "How often `watch` looks for new orders").default("1m").details(
         "Machines that share a store take turns. A list of many pages is asked for less often, so that it takes a twentieth of the time at most.",
     ),
     value(Group::Watch, "renew-before", "DURATION", "How long before its end a certificate is reported").default("30d"),
+    value(Group::Status, "listen", "ADDR:PORT", "Show what goes on: a page at /, and /metrics, /healthz, /readyz").details(
+        "While the program runs. On loopback (127.0.0.1:9123) for everybody on this machine; anywhere else only with a token. It speaks plain HTTP: \
+         for other machines put a web server with TLS in front (docs/status.md).",
+    ),
+    value(Group::Status, "listen-token-file", "FILE", "A file with the token that readers must show").details(
+        "As `Authorization: Bearer TOKEN`, or as the password that a browser asks for, with any user name. At least 16 characters; the file must not \
+         be readable by others. /healthz and /readyz do without.",
+    ),
+    list(',', Group::Status, "listen-host", "NAME", "A name by which readers come; repeatable").details(
+        "Beside `localhost` and addresses. Requests that come by other names are refused, since a web page elsewhere may have sent them.",
+    ),
     value(Group::Source, "api", "API", "The generation of the API").default("auto").choices(&["auto", "2018", "order", "instance"]),
     value(Group::Source, "region", "REGION", "The region of the orders").default("cn-hangzhou"),
     value(Group::Source, "endpoint", "URL", "The CAS host, for all generations").default("by region"),

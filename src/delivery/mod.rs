@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::hook::variables;
 pub use self::{
     access::Access,
     form::{Form, Format},
-    hook::{Hook, run_hook},
-    inventory::{Certificate, certificates},
+    hook::run_hook,
+    inventory::{Held, inventory},
 };
 use crate::{
     error::Result,

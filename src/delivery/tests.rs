@@ -337,12 +337,12 @@ fn the_certificates_on_disk_are_found_and_the_first_to_expire_comes_first() {
     }
     fs::create_dir_all(out.path().join("damaged/live")).unwrap();
     fs::write(out.path().join("damaged/live/cert.pem"), "no certificate").unwrap();
-    let found = certificates(out.path());
-    let lives: Vec<_> = found.iter().map(|certificate| certificate.live.strip_prefix(out.path()).unwrap().to_owned()).collect();
-    assert_eq!(lives, [Path::new("b.example/live"), Path::new("a.example/live")]);
+    let found = inventory(out.path());
+    let folders: Vec<&str> = found.iter().map(|held| held.folder.as_str()).collect();
+    assert_eq!(folders, ["b.example", "a.example"]);
     assert_eq!(found[0].names, [name("b.example")]);
     let day = jiff::SignedDuration::from_hours(24);
     assert_eq!(found[0].days_left(found[0].not_after - day * 3), 3);
     assert_eq!(found[0].days_left(found[0].not_after + day / 2), -1);
-    assert_eq!(certificates(&out.path().join("nowhere")), []);
+    assert_eq!(inventory(&out.path().join("nowhere")), []);
 }

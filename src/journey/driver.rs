@@ -13,6 +13,7 @@ use super::{
     Options, Stop, Surroundings,
     event::{Event, Outcome},
     machine::{self, Action, Ending, State, Terms},
+    notices,
     publish::{self, Planned},
     sight, withdraw,
 };
@@ -50,6 +51,8 @@ pub(super) async fn drive(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Ou
         Ok(outcome) => run.surroundings.observer.event(&Event::Done { order: id, outcome }),
         Err(error) => run.surroundings.observer.event(&Event::Failed { order: Some(id), error }),
     }
+    // Nobody waits for them: the order is given back, its record withdrawn.
+    notices::tell(run, id, &outcome).await;
     outcome
 }
 

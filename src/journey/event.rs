@@ -1,9 +1,9 @@
 //! What a run tells while it goes on. The human report and the NDJSON stream are two readers of the same events.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use crate::{
-    delivery::{Certificate, Delivered},
+    delivery::{Delivered, Held},
     error::Error,
     name::Name,
     order::OrderId,
@@ -126,7 +126,9 @@ pub enum Event<'a> {
     /// `watch`: a certificate on disk expires soon. Sent once a day until a newer one takes its place.
     RenewalDue {
         /// The certificate.
-        certificate: &'a Certificate,
+        held: &'a Held,
+        /// Where it is.
+        live: &'a Path,
         /// How many whole days it has left; negative where it has expired.
         days: i64,
     },

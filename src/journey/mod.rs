@@ -9,9 +9,10 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    delivery::{self, Hook},
+    delivery,
     environment::Environment,
     error::Result,
+    hook::Hook,
     name::Name,
     order::{OrderId, OrderSource},
     propagation::Propagation,
@@ -25,6 +26,7 @@ mod driver;
 pub mod event;
 mod guard;
 mod machine;
+mod notices;
 mod person;
 mod publish;
 mod run;
@@ -35,6 +37,7 @@ mod withdraw;
 
 pub use clean::{Cleaned, clean};
 use event::{Observer, Outcome};
+pub use notices::Notices;
 pub use person::{add_record, remove_record};
 pub use run::run;
 pub use trial::{Step, Trial, trial};
@@ -163,7 +166,9 @@ pub struct Options {
     pub form: delivery::Form,
     /// What runs after a delivery.
     pub hooks: Vec<Hook>,
-    /// How long a hook may take.
+    /// Whom to tell how orders ended.
+    pub notices: Arc<Notices>,
+    /// How long a hook, or a notice, may take.
     pub hook_timeout: Duration,
     /// Variables that hooks must not see.
     pub hidden_variables: Vec<String>,

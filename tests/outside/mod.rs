@@ -1,7 +1,7 @@
 //! The binary from outside, against the sandbox.
 
 mod bad_input;
-mod context;
+pub(crate) mod context;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod cron;
@@ -10,6 +10,7 @@ mod fates;
 mod fleet;
 mod fleet_watch;
 mod journeys;
+mod notify;
 mod overlap;
 mod proxy;
 mod own_provider;

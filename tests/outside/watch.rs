@@ -1,6 +1,12 @@
 //! `watch`, driven as a service manager drives it.
 
-use std::{fs, os::unix::net::UnixDatagram, time::Duration};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::net::UnixDatagram,
+    time::Duration,
+};
 
 use dv_verify::{
     order::{Generation, OrderId},
@@ -9,7 +15,7 @@ use dv_verify::{
 use rustix::process::Signal;
 
 use super::{
-    context::{API_TOKEN, Context},
+    context::{API_TOKEN, Context, until},
     watcher::Watcher,
 };
 
@@ -201,6 +207,45 @@ fn a_service_manager_hears_how_it_is_going() {
     watcher.signal(Signal::TERM);
     until_heard("STOPPING=1");
     watcher.ends_with(0);
+}
+
+/// What the status page of a watch answers to a request for `path`.
+fn get(watcher: &Watcher, path: &str) -> String {
+    let said = watcher.said();
+    let address =
+        said.lines().find_map(|line| line.strip_prefix("status page: http://")).unwrap().trim_end_matches('/').to_owned();
+    let mut stream = TcpStream::connect(&address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// The calls to CAS that the metrics count.
+fn calls(metrics: &str) -> u64 {
+    let lines = metrics.lines().filter(|line| line.starts_with("dv_verify_source_calls_total"));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+#[test]
+fn the_status_page_shows_a_watch_and_goes_on_when_the_config_is_read_again() {
+    let context = Context::new();
+    let watcher = Watcher::start(&context, &["--provider", "cloudflare", "--listen", "127.0.0.1:0"]);
+    until(|| get(&watcher, "/readyz").starts_with("HTTP/1.1 200"));
+    let order = context.order(Generation::Api2018, &["www.example.com"]);
+    watcher.until_said("done", 1);
+    assert!(get(&watcher, "/").contains(order.as_str()));
+    let before = calls(&get(&watcher, "/metrics"));
+    assert!(before > 0);
+    watcher.signal(Signal::HUP);
+    watcher.until_said("the configuration was read again", 1);
+    context.order(Generation::Api2018, &["w2.example.com"]);
+    watcher.until_said("done", 2);
+    assert!(calls(&get(&watcher, "/metrics")) > before, "the numbers go on");
+    let answer = Answer::Error { status: 500, code: "ServiceUnavailable".into(), message: "out of order".into() };
+    context.sandbox.fault(Fault::Calls { service: Service::Cas, action: None, times: None, answer }).unwrap();
+    until(|| get(&watcher, "/readyz").starts_with("HTTP/1.1 503"));
+    watcher.end();
 }
 
 #[test]

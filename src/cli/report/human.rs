@@ -156,9 +156,9 @@ impl Observer for Human {
                 let pause = show_duration(Duration::from_secs(pause.as_secs()));
                 self.line(Some(order), &format!("tried again in {pause}"));
             }
-            Event::RenewalDue { certificate, days } => self.printer.warning(
-                &format!("the certificate for {} {}", list(&certificate.names), expiry(*days)),
-                Some(&format!("apply for its renewal; it lies at `{}`", certificate.live.display())),
+            Event::RenewalDue { held, live, days } => self.printer.warning(
+                &format!("the certificate for {} {}", list(&held.names), expiry(*days)),
+                Some(&format!("apply for its renewal; it lies at `{}`", live.display())),
             ),
             Event::Failed { order, error } => {
                 if let Some(order) = order {

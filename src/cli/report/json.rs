@@ -90,10 +90,10 @@ fn parts<'a>(event: &Event<'a>) -> (&'static str, Option<&'a OrderId>, Value) {
         Event::Postponed { order, pause, failures } => {
             ("postponed", Some(*order), json!({"pause": pause.as_secs_f64(), "failures": failures}))
         }
-        Event::RenewalDue { certificate, days } => (
+        Event::RenewalDue { held, live, days } => (
             "renewal_due",
             None,
-            json!({"name": first(&certificate.names), "names": certificate.names, "live": certificate.live, "not_after": certificate.not_after, "days": days}),
+            json!({"name": first(&held.names), "names": held.names, "live": live, "not_after": held.not_after, "days": days}),
         ),
         Event::Done { order, outcome } => ("done", Some(*order), ending(outcome)),
     }

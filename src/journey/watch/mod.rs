@@ -18,7 +18,7 @@ use self::{
 };
 use super::{Options, Stop, Surroundings, event::Event};
 use crate::{
-    delivery::Certificate,
+    delivery::Held,
     error::{Error, Result},
     failpoint,
     order::OrderId,
@@ -70,6 +70,8 @@ pub struct Pulse {
     pub backlog: Backlog,
     /// Whether the source was listed at least once, by this machine or another: the watch works.
     pub has_listed: bool,
+    /// Why the source cannot be listed, or the store not be asked; `None` where all is well.
+    pub obstacle: Option<Arc<str>>,
     /// Whether it only ends what it has.
     pub draining: bool,
 }
@@ -131,6 +133,9 @@ struct Watch {
     carried: HashSet<OrderId>,
     backlog: Backlog,
     has_listed: bool,
+    /// Why the last list failed, and why the last claim did.
+    list_failed: Option<Arc<str>>,
+    claim_failed: Option<Arc<str>>,
     /// When what is done next, and `None` while it is under way.
     next_listing: Option<Instant>,
     next_claim: Option<Instant>,
@@ -143,7 +148,7 @@ struct Watch {
     words: HashMap<OrderId, String>,
     idle: HashMap<OrderId, String>,
     /// When the renewal of which certificate was reported.
-    reported: HashMap<Certificate, Instant>,
+    reported: HashMap<Held, Instant>,
     /// Tells the other machines that this one is there.
     presence: Option<Lock>,
 }
@@ -164,6 +169,8 @@ impl Watch {
             carried: HashSet::new(),
             backlog: Backlog::default(),
             has_listed: false,
+            list_failed: None,
+            claim_failed: None,
             next_listing: now,
             next_claim: now,
             next_inventory: now,
@@ -177,7 +184,8 @@ impl Watch {
     }
 
     fn pulse(&self, draining: bool) -> Pulse {
-        Pulse { carried: self.carried.len(), backlog: self.backlog, has_listed: self.has_listed, draining }
+        let obstacle = self.claim_failed.as_ref().or(self.list_failed.as_ref()).cloned();
+        Pulse { carried: self.carried.len(), backlog: self.backlog, has_listed: self.has_listed, obstacle, draining }
     }
 
     fn wakes_at(&self) -> Instant {
@@ -250,6 +258,9 @@ impl Watch {
 
     fn listed(&mut self, listed: Result<Listed>, now: Instant) {
         let interval = self.installed.setup.interval;
+        if matches!(listed, Ok(Listed::Here { .. })) {
+            self.list_failed = None;
+        }
         let pause = match listed {
             Ok(Listed::NotOurTurn) => {
                 self.has_listed = true;
@@ -270,7 +281,7 @@ impl Watch {
                 return;
             }
             Err(error) => {
-                self.warn(&error);
+                self.list_failed = Some(self.warn(&error));
                 interval
             }
         };
@@ -281,7 +292,7 @@ impl Watch {
         self.presence = claimed.presence;
         let pause = match claimed.outcome {
             Ok((backlog, works)) => {
-                self.backlog = backlog;
+                (self.backlog, self.claim_failed) = (backlog, None);
                 for work in works {
                     // On the way out the order is given back, like everything that is claimed, when the store is closed.
                     if !stopping && self.carried.insert(work.id.clone()) {
@@ -291,7 +302,7 @@ impl Watch {
                 backlog.next.unwrap_or(LONGEST_LOOK).clamp(SHORTEST_LOOK, LONGEST_LOOK.min(self.installed.setup.interval))
             }
             Err(error) => {
-                self.warn(&error);
+                self.claim_failed = Some(self.warn(&error));
                 (self.claims_unsure, self.hurry) = (true, claimed.hurry);
                 LONGEST_LOOK
             }
@@ -299,24 +310,26 @@ impl Watch {
         self.next_claim = Some(now + pause);
     }
 
-    fn report(&mut self, certificates: &[Certificate], now: Instant) {
+    fn report(&mut self, certificates: &[Held], now: Instant) {
         let setup = &self.installed.setup;
         let today = failpoint::now();
-        self.reported.retain(|certificate, at| *at + REPORTED > now && certificates.contains(certificate));
-        for certificate in certificates {
-            let left = certificate.not_after.as_second().saturating_sub(today.as_second());
-            if left > i64::try_from(setup.renew_before.as_secs()).unwrap_or(i64::MAX) || self.reported.contains_key(certificate) {
+        self.reported.retain(|held, at| *at + REPORTED > now && certificates.contains(held));
+        for held in certificates {
+            let left = held.not_after.as_second().saturating_sub(today.as_second());
+            if left > i64::try_from(setup.renew_before.as_secs()).unwrap_or(i64::MAX) || self.reported.contains_key(held) {
                 continue;
             }
-            self.reported.insert(certificate.clone(), now);
-            let days = certificate.days_left(today);
-            setup.surroundings.observer.event(&Event::RenewalDue { certificate, days });
+            self.reported.insert(held.clone(), now);
+            let (days, live) = (held.days_left(today), setup.options.out.join(&held.folder).join("live"));
+            setup.surroundings.observer.event(&Event::RenewalDue { held, live: &live, days });
         }
     }
 
-    fn warn(&self, error: &Error) {
+    /// Says it, and returns what was said.
+    fn warn(&self, error: &Error) -> Arc<str> {
         let message = error.to_string();
         self.installed.setup.surroundings.observer.event(&Event::Warning { order: None, message: &message, hint: error.hint() });
+        message.into()
     }
 }
 

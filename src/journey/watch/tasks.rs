@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Installed, decide};
 use crate::{
-    delivery::{self, Certificate},
+    delivery::{self, Held},
     error::Result,
     journey::{
         Stop, Surroundings,
@@ -37,7 +37,7 @@ pub(super) enum Done {
     /// An order, and whether there was nothing to do for it.
     Carried { order: OrderId, had_nothing: bool },
     /// A look through the certificates on disk.
-    Inventory(Vec<Certificate>),
+    Inventory(Vec<Held>),
 }
 
 /// What a look for new orders came to.
@@ -175,5 +175,5 @@ async fn settle(surroundings: &Surroundings, work: &Work, settled: &Settled, sto
 pub(super) async fn take_inventory(installed: Arc<Installed>) -> Done {
     let out = installed.setup.options.out.clone();
     // It broke off only where it panicked; the next one comes.
-    Done::Inventory(tokio::task::spawn_blocking(move || delivery::certificates(&out)).await.unwrap_or_default())
+    Done::Inventory(tokio::task::spawn_blocking(move || delivery::inventory(&out)).await.unwrap_or_default())
 }

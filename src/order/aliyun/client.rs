@@ -129,7 +129,7 @@ pub(super) struct Client {
     pub(super) surroundings: Surroundings,
     pub(super) pace: Pace,
     /// Attempts sent, by action.
-    pub(super) sent: Mutex<BTreeMap<&'static str, u64>>,
+    pub(super) sent: Arc<Mutex<BTreeMap<&'static str, u64>>>,
     /// Where the credentials of the last call came from.
     pub(super) origin: Mutex<Option<String>>,
 }

@@ -6,7 +6,6 @@ use super::{layers::Layers, place::private_file};
 use crate::{
     error::{Error, Result},
     name::Name,
-    secret::Secret,
     status::Listen,
 };
 

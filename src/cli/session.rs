@@ -90,6 +90,11 @@ impl Session {
         &self.layers
     }
 
+    /// What is never shown.
+    pub(super) fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
     /// The config file.
     pub(super) fn file(&self) -> &ConfigFile {
         &self.file

@@ -178,9 +178,21 @@ impl Chosen {
     /// `ErrorKind::Config` where there is no place for certificates; `ErrorKind::Usage` for `--name` without exactly one `--order`;
     /// `ErrorKind::Config` for a hook that is not there.
     pub fn journey(&self, hidden_variables: Vec<String>) -> Result<journey::Options> {
-        let options = journey::Options { out: self.out()?, hidden_variables, ..self.journey.clone() };
+        self.checked(journey::Options { hidden_variables, ..self.journey.clone() })
+    }
+
+    /// What a run is to do with these orders, whatever `--order` and `--domain` say.
+    ///
+    /// # Errors
+    /// As [`Chosen::journey`].
+    pub fn journey_of(&self, hidden_variables: Vec<String>, orders: Vec<OrderId>) -> Result<journey::Options> {
+        self.checked(journey::Options { hidden_variables, orders, domains: Vec::new(), ..self.journey.clone() })
+    }
+
+    fn checked(&self, options: journey::Options) -> Result<journey::Options> {
+        let options = journey::Options { out: self.out()?, ..options };
         if options.name.is_some() && options.orders.len() != 1 {
-            return Err(Error::usage("`--name` is the folder of one certificate, but not exactly one `--order` is given")
+            return Err(Error::usage("`--name` is the folder of one certificate, but not exactly one order is named")
                 .with_hint("add `--order ID`, or leave `--name` out: folders are named after the certificates then"));
         }
         for hook in &options.hooks {
@@ -237,12 +249,24 @@ impl Chosen {
     /// # Errors
     /// As [`Chosen::store`].
     pub fn zone_copies(&self) -> Result<PathBuf> {
+        self.beside_store("zones")
+    }
+
+    /// The folder for accounts and orders at ACME CAs, with their keys: beside the store, and on this machine alone.
+    ///
+    /// # Errors
+    /// As [`Chosen::store`].
+    pub fn acme_folder(&self) -> Result<PathBuf> {
+        self.beside_store("acme")
+    }
+
+    fn beside_store(&self, name: &str) -> Result<PathBuf> {
         let store = match self.store()? {
             Target::File(path) => path,
             // The copies are this machine's, for a person to look at.
             Target::Postgres(_) => self.places.store()?,
         };
-        Ok(store.with_file_name("zones"))
+        Ok(store.with_file_name(name))
     }
 
     /// The folder of all certificates.

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-pub use self::hook::{Hook, run_hook};
+pub use self::{
+    current::{Current, current},
+    hook::{Hook, run_hook},
+};
 use crate::{
     error::Result,
     failpoint,
@@ -10,6 +13,7 @@ use crate::{
     order::{Bundle, OrderId},
 };
 
+mod current;
 mod files;
 mod folder;
 mod hook;

@@ -10,3 +10,5 @@ mod journeys;
 mod overlap;
 mod secrets;
 mod trial;
+
+pub(crate) use context::Ran;

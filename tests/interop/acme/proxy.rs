@@ -12,6 +12,7 @@ use axum::{
     http::{StatusCode, header},
     response::Response,
 };
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::json;
 
 use super::{Scene, run};
@@ -59,8 +60,9 @@ impl Proxy {
         let listener = runtime().block_on(tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
         let address = listener.local_addr().unwrap();
         let service = Router::new().fallback(answer).with_state(proxy.clone());
+        let listener = Tls { listener, acceptor: acceptor(scene) };
         runtime().spawn(async move { axum::serve(listener, service).await });
-        (proxy, format!("http://{address}/dir"))
+        (proxy, format!("https://{address}/dir"))
     }
 
     fn calls(&self, path: &str) -> usize {
@@ -72,6 +74,38 @@ impl Proxy {
         let fault = faults.iter_mut().find(|fault| fault.times > 0 && path.contains(fault.path))?;
         fault.times -= 1;
         Some(fault.clone())
+    }
+}
+
+/// TLS with Pebble's own certificate: its URLs are https, and it compares them with those that are signed.
+struct Tls {
+    listener: tokio::net::TcpListener,
+    acceptor: tokio_rustls::TlsAcceptor,
+}
+
+fn acceptor(scene: &Scene) -> tokio_rustls::TlsAcceptor {
+    let folder = scene.pebble.ca_file().parent().unwrap().to_owned();
+    let chain = CertificateDer::pem_file_iter(folder.join("server.pem")).unwrap().map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(folder.join("server.key")).unwrap();
+    let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    Arc::new(config).into()
+}
+
+impl axum::serve::Listener for Tls {
+    type Io = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let Ok((stream, peer)) = self.listener.accept().await else { continue };
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, peer);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
     }
 }
 
@@ -88,8 +122,8 @@ async fn answer(State(proxy): State<Proxy>, request: Request) -> Response {
     }
     let body = to_bytes(body, 1 << 20).await.unwrap();
     let mut forwarded = proxy.client.request(parts.method, format!("{}{path}", proxy.pebble)).body(body);
-    // Pebble makes its URLs of these.
-    forwarded = forwarded.header(header::HOST, parts.headers[header::HOST].clone()).header("x-forwarded-proto", "http");
+    // Pebble makes its URLs of this.
+    forwarded = forwarded.header(header::HOST, parts.headers[header::HOST].clone());
     if let Some(kind) = parts.headers.get(header::CONTENT_TYPE) {
         forwarded = forwarded.header(header::CONTENT_TYPE, kind);
     }
@@ -128,7 +162,7 @@ fn problem(path: &'static str, times: usize, status: u16, kind: &str, detail: &s
 }
 
 fn apply(scene: &Scene, directory: &str, arguments: &[&str]) -> crate::outside::Ran {
-    run(scene.command(arguments).env("DV_CA", directory).env_remove("DV_CA_FILE"))
+    run(scene.command(arguments).env("DV_CA", directory))
 }
 
 #[test]

@@ -51,6 +51,15 @@ async fn account(scene: &Scene) -> Account {
     Account::builder_with_http(Box::new(Client(client))).from_credentials(credentials).await.unwrap()
 }
 
+/// Makes a file when it is dropped.
+struct Go(std::path::PathBuf);
+
+impl Drop for Go {
+    fn drop(&mut self) {
+        let _ = std::fs::write(&self.0, "");
+    }
+}
+
 /// Runs until the failpoint, lets `meanwhile` happen, and returns how the run ended.
 async fn paused(scene: &Scene, point: &str, name: &str, meanwhile: impl AsyncFnOnce()) -> crate::outside::Ran {
     let folder = scene.home().join("pause");
@@ -64,8 +73,10 @@ async fn paused(scene: &Scene, point: &str, name: &str, meanwhile: impl AsyncFnO
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
+    // However it ends, the run goes on.
+    let go = Go(folder.join("go"));
     meanwhile().await;
-    std::fs::write(folder.join("go"), "").unwrap();
+    drop(go);
     child.await.unwrap()
 }
 

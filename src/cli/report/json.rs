@@ -87,6 +87,14 @@ fn parts<'a>(event: &Event<'a>) -> (&'static str, Option<&'a OrderId>, Value) {
         }
         Event::Warning { order, message, hint } => ("warning", *order, json!({"message": message, "hint": hint})),
         Event::Failed { order, error } => ("failed", *order, failure(error)),
+        Event::Postponed { order, pause, failures } => {
+            ("postponed", Some(*order), json!({"pause": pause.as_secs_f64(), "failures": failures}))
+        }
+        Event::RenewalDue { certificate, days } => (
+            "renewal_due",
+            None,
+            json!({"name": first(&certificate.names), "names": certificate.names, "live": certificate.live, "not_after": certificate.not_after, "days": days}),
+        ),
         Event::Done { order, outcome } => ("done", Some(*order), ending(outcome)),
     }
 }

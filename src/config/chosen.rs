@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     file::ConfigFile,
+    form,
     layers::{Layers, Origin, number},
     listen, parse,
     paths::Places,
@@ -174,6 +175,7 @@ impl Chosen {
                 keep_record: layers.flag("keep-record")?,
                 out: PathBuf::new(),
                 name: layers.one("name", parse::folder_name)?,
+                form: form::form(layers)?,
                 hooks: hooks(layers)?,
                 notices: Arc::new(Notices::new(programs(layers, "on-issued")?, programs(layers, "on-failure")?)),
                 hook_timeout: layers.one("hook-timeout", parse::duration)?.unwrap_or(HOOK_TIMEOUT),

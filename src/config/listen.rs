@@ -2,17 +2,16 @@
 
 use std::net::SocketAddr;
 
-use super::{layers::Layers, place::private_text};
+use super::{layers::Layers, place::private_file};
 use crate::{
     error::{Error, Result},
     name::Name,
-    secret::Secret,
     status::Listen,
 };
 
 /// `--listen` with its companions, where it is given.
 pub(super) fn listen(layers: &Layers) -> Result<Option<Listen>> {
-    let token = layers.one("listen-token-file", |path| private_text(path, "the token").map(Secret::new))?;
+    let token = layers.one("listen-token-file", |path| private_file(path, "the token"))?;
     let hosts = layers.all("listen-host", Name::parse)?;
     let Some(address) = layers.one("listen", address)? else { return Ok(None) };
     let listen = Listen { address, token, hosts };

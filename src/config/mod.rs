@@ -2,6 +2,7 @@
 
 pub mod chosen;
 pub mod file;
+mod form;
 pub mod layers;
 mod listen;
 mod parse;

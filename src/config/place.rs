@@ -1,10 +1,13 @@
-//! Where the store is, and how long its leases last.
+//! Where the store is, how long its leases last, and files that hold a secret.
 
 use std::time::Duration;
+
+use zeroize::Zeroizing;
 
 use super::{layers::Layers, parse};
 use crate::{
     error::{Error, Result},
+    secret::Secret,
     store::{self, Target},
 };
 
@@ -24,24 +27,24 @@ pub(super) fn store(layers: &Layers) -> Result<Option<Target>> {
 }
 
 fn place_in_file(path: &str) -> Result<Target> {
-    let text = private_text(path, "the store's URL")?;
-    Target::parse_private(&text)
+    Target::parse_private(private_file(path, "the store's URL")?.expose())
 }
 
-/// The text of a file that nobody else may read, without the white space around it. `what` says what it should hold.
-pub(super) fn private_text(path: &str, what: &str) -> Result<String> {
+/// The one line of a file that nobody else may read.
+pub(super) fn private_file(path: &str, content: &str) -> Result<Secret> {
     let wrong = |why: String, hint: String| Error::config(format!("`{path}` {why}")).with_hint(hint);
     let unreadable =
-        |error: std::io::Error| wrong(format!("cannot be read: {error}"), format!("name a file that holds one line: {what}"));
+        |error: std::io::Error| wrong(format!("cannot be read: {error}"), format!("name a file that holds one line: {content}"));
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0 {
         return Err(wrong("can be read by others, and holds a secret".into(), format!("`chmod 600 {path}`")));
     }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?.trim().to_owned();
-    if text.is_empty() {
-        return Err(wrong("is empty".into(), format!("put {what} into it")));
+    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
+    let line = text.trim_end_matches(['\r', '\n']);
+    if line.trim().is_empty() {
+        return Err(wrong("is empty".into(), format!("put into it {content}")));
     }
-    Ok(text)
+    Ok(Secret::new(line))
 }
 
 /// How long a machine keeps what it has locked without a sign of life.

@@ -223,6 +223,16 @@ pub const SETTINGS: &[Setting] = &[
     flag(Group::Propagation, "wait-negative", "Wait until no resolver remembers that the record was not there"),
     value(Group::Delivery, "out", "FOLDER", "The folder of all certificates").default("`certificates` in the state folder"),
     value(Group::Delivery, "name", "NAME", "The folder of the one order in it").default("the first name of the certificate"),
+    list(',', Group::Delivery, "format", "FORMAT", "Certificate files beside the PEM ones; repeatable").default("pem").details(
+        "pkcs12: `cert.p12` for Java and Windows. combined: `combined.pem` with the key, for HAProxy. der: `cert.der` and `privkey.der`. The PEM files \
+         are always there.",
+    ),
+    value(Group::Delivery, "pkcs12-password-file", "FILE", "A file that holds the password of `cert.p12`")
+        .details("The file must not be readable by others."),
+    value(Group::Delivery, "key-mode", "MODE", "The mode of files that hold the private key").default("0600"),
+    value(Group::Delivery, "file-owner", "USER", "Who owns the certificate files: a name or a number").default("this user"),
+    value(Group::Delivery, "file-group", "GROUP", "The group of the certificate files: a name or a number").default("this user's"),
+    value(Group::Delivery, "keep", "N", "Older certificates of the same names that stay; the others are removed").default("all"),
     list('\n', Group::Delivery, "hook", "PROGRAM", "Run this after a new certificate; repeatable").details(
         "It finds the paths in its environment: DV_CERT, DV_CHAIN, DV_FULLCHAIN, DV_PRIVKEY, DV_LIVE, DV_FOLDER, DV_NAMES, DV_SERIAL, DV_NOT_AFTER, \
          DV_ORDER_ID. Credentials are taken out of the environment.",

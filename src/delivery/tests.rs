@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{error::ErrorKind, secret::Secret, test_disk};
 
+mod forms;
 mod hooks;
 mod pairs;
 
@@ -66,6 +67,7 @@ fn target(out: &Path, order: &str, domains: &[&str]) -> Target {
         name: None,
         order: OrderId::parse(order).unwrap(),
         domains: domains.iter().map(|domain| name(domain)).collect(),
+        form: Form::default(),
     }
 }
 

@@ -364,7 +364,13 @@ impl<'a> Driver<'a> {
         let options = self.run.options;
         let domains = self.order.as_ref().map(|order| order.domains.clone()).unwrap_or_default();
         self.run.surroundings.observer.event(&Event::Issued { order: self.id, domains: &domains });
-        let target = delivery::Target { out: options.out.clone(), name: options.name.clone(), order: self.id.clone(), domains };
+        let target = delivery::Target {
+            out: options.out.clone(),
+            name: options.name.clone(),
+            order: self.id.clone(),
+            domains,
+            form: options.form.clone(),
+        };
         // Before the files: whoever dies right after them leaves a hook to run.
         let has_hooks = !options.hooks.is_empty();
         let was_due = self.memory.as_ref().is_some_and(|memory| memory.hook_pending);

@@ -9,6 +9,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    delivery,
     environment::Environment,
     error::Result,
     hook::Hook,
@@ -161,6 +162,8 @@ pub struct Options {
     pub out: PathBuf,
     /// `--name`: the folder name of the one order.
     pub name: Option<String>,
+    /// Which certificate files, and for whom.
+    pub form: delivery::Form,
     /// What runs after a delivery.
     pub hooks: Vec<Hook>,
     /// Whom to tell how orders ended.

@@ -5,6 +5,7 @@ pub(crate) mod context;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod cron;
+mod deploy;
 mod fates;
 mod fleet;
 mod fleet_watch;
@@ -12,6 +13,8 @@ mod journeys;
 mod notify;
 mod overlap;
 mod proxy;
+mod own_provider;
+mod providers;
 mod secrets;
 mod trial;
 mod units;

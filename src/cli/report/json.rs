@@ -9,7 +9,7 @@ use crate::{
     journey::event::{Event, Observer, Outcome, PlannedRecord},
     name::Name,
     order::OrderId,
-    propagation::{ResolverReport, Round},
+    propagation::{Authority, ResolverReport, Round, Serial},
     record::Record,
 };
 
@@ -140,6 +140,18 @@ pub(in crate::cli) fn look(round: &Round, resolvers: &[ResolverReport]) -> Value
             "resolvers": resolvers,
         }),
     )
+}
+
+/// Puts the serials of the zone into a [`look`].
+pub(in crate::cli) fn with_serials(mut look: Value, serials: &[Serial]) -> Value {
+    for authority in look["authorities"].as_array_mut().into_iter().flatten() {
+        let is_it =
+            |known: &Authority| json!(known.address) == authority["address"] && json!(known.server) == authority["server"];
+        if let Some(known) = serials.iter().find(|known| is_it(&known.authority)) {
+            authority["serial"] = json!(known.serial);
+        }
+    }
+    look
 }
 
 fn resolver(report: &ResolverReport) -> Value {

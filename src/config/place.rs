@@ -30,7 +30,7 @@ fn place_in_file(path: &str) -> Result<Target> {
     Target::parse_private(private_file(path, "the store's URL")?.expose())
 }
 
-/// The one line of a file that nobody else may read.
+/// The text of a file that nobody else may read, without the white space around it. `content` says what it should hold.
 pub(super) fn private_file(path: &str, content: &str) -> Result<Secret> {
     let wrong = |why: String, hint: String| Error::config(format!("`{path}` {why}")).with_hint(hint);
     let unreadable =
@@ -40,9 +40,9 @@ pub(super) fn private_file(path: &str, content: &str) -> Result<Secret> {
         return Err(wrong("can be read by others, and holds a secret".into(), format!("`chmod 600 {path}`")));
     }
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
-    let line = text.trim_end_matches(['\r', '\n']);
-    if line.trim().is_empty() {
-        return Err(wrong("is empty".into(), format!("put into it {content}")));
+    let line = text.trim();
+    if line.is_empty() {
+        return Err(wrong("is empty".into(), format!("put {content} into it")));
     }
     Ok(Secret::new(line))
 }

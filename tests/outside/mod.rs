@@ -1,7 +1,7 @@
 //! The binary from outside, against the sandbox.
 
 mod bad_input;
-mod context;
+pub(crate) mod context;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod cron;

@@ -72,6 +72,11 @@ pub(super) enum Command {
     /// Show DNS providers and what they need.
     #[command(subcommand)]
     Providers(ProvidersAction),
+    /// Keep going: look for orders that wait for validation, and carry them through.
+    #[command(
+        after_help = "SIGHUP reads the config again. SIGTERM ends in order and keeps the records for the next start; Ctrl-C removes them.\nUnits for systemd are in dist/systemd; several machines share one PostgreSQL (--store)."
+    )]
+    Watch,
     /// Remove records that no order needs any more.
     Clean {
         /// Remove also what was kept on request.
@@ -255,9 +260,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// The groups of options that the command at this path takes; an empty path is the main command. `None`: there is no such command.
 pub(super) fn groups(path: &[&str]) -> Option<&'static [Group]> {
-    use Group::{Common, Guard, Propagation, Provider, Source, Store};
+    use Group::{Common, Delivery, Guard, Orders, Propagation, Provider, Run, Source, Status, Store};
     Some(match path {
-        [] | ["config", "check"] => &Group::ALL,
+        [] => &[Orders, Provider, Guard, Run, Propagation, Delivery, Status, Source, Store, Common],
+        ["watch"] | ["config", "check"] => &Group::ALL,
         ["orders"] => &[Source, Common],
         ["check"] => &[Propagation, Common],
         ["explain"] => &[Provider, Propagation, Source, Common],

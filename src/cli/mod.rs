@@ -20,12 +20,15 @@ mod providers;
 mod record;
 mod report;
 mod sandbox;
+mod seen;
 mod session;
 mod shell;
 mod signals;
+mod supervisor;
 mod table;
 mod test;
 mod verify;
+mod watch;
 
 use arguments::Parsed;
 use command::{Command, ConfigCommand};
@@ -67,6 +70,7 @@ fn dispatch(command: Command, session: &Session) -> crate::error::Result<Exit> {
         Command::Record(action) => Session::block_on(record::run(session, &action)),
         Command::Test => Session::block_on(test::run(session)),
         Command::Providers(action) => providers::run(session, &action),
+        Command::Watch => Session::block_on(watch::run(session)),
         Command::Clean { all, dry_run } => Session::block_on(clean::run(session, all, dry_run)),
         Command::Config(ConfigCommand::Check) => config_check::run(session),
         Command::Demo => Session::block_on(demo::run(session)),

@@ -2,7 +2,9 @@
 
 pub mod chosen;
 pub mod file;
+mod form;
 pub mod layers;
+mod listen;
 mod parse;
 pub mod paths;
 mod place;

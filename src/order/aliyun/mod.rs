@@ -138,7 +138,7 @@ impl Cas {
             redactor,
             surroundings,
             pace,
-            sent: Mutex::default(),
+            sent: std::sync::Arc::default(),
             origin: Mutex::default(),
         };
         Ok(Self {
@@ -149,6 +149,16 @@ impl Cas {
             memory: Mutex::default(),
             looking_up: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// Shares the account's budget of calls with other machines.
+    pub fn share_budget(&mut self, budget: std::sync::Arc<dyn crate::order::Budget>) {
+        self.client.pace.share(budget);
+    }
+
+    /// Counts calls where another client of the same process does, so that the numbers go on when the configuration changes.
+    pub fn count_with(&mut self, other: &Self) {
+        self.client.sent = std::sync::Arc::clone(&other.client.sent);
     }
 
     /// How many calls were sent so far, by action, every attempt counted; for `-v` and the benchmarks.

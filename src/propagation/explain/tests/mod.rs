@@ -18,6 +18,8 @@ use crate::propagation::{
     testing::{Act, Asked, PATIENCE, Server, Zone, cname, holding, name, propagation, record, resolving, send, stated, txt},
 };
 
+mod networks;
+
 /// A server of `example.test` that shows these values.
 pub(super) fn server(called: &str, address: &str, serial: u32, values: &[&str]) -> ServerFacts {
     ServerFacts {
@@ -43,6 +45,7 @@ pub(super) fn facts() -> Facts {
             glued: Vec::new(),
             left_out: Vec::new(),
         }),
+        beside_alias: Vec::new(),
         wildcard_values: Vec::new(),
         doubled: None,
         caa: Ok(None),
@@ -262,6 +265,7 @@ async fn a_cname_is_followed_to_where_the_record_is_missing() {
     let found = said(&explanation);
     assert!(found.iter().any(|found| found.1.contains("is a CNAME that leads to x.hub.example.test")), "{found:?}");
     assert_eq!(explanation.target, name("x.hub.example.test"));
+    assert!(!found.iter().any(|found| found.1.contains("both a CNAME")), "{found:?}");
     assert!(explanation.steps.iter().any(|step| step == "CNAME: _dnsauth.example.test -> x.hub.example.test."));
     assert!(!world.resolver_heard_of_the_name() && !world.resolver.heard().iter().any(|heard| heard.contains("hub")));
     let wild = world
@@ -279,6 +283,16 @@ async fn a_cname_is_followed_to_where_the_record_is_missing() {
                 && found.1.contains("A wildcard answers for every name below wild.example.test")),
         "{wild:?}"
     );
+}
+
+#[tokio::test]
+async fn a_cname_and_a_txt_at_one_name_are_explained() {
+    let world = World::both(zone().with(NAME, cname("x.hub.example.test")).with(NAME, txt("v"))).await;
+    let explanation = world.explain(Some("v"), &ExplainContext::default()).await;
+    let found = said(&explanation);
+    let both = found.iter().find(|found| found.1.contains("has both a CNAME and TXT records (\"v\")"));
+    assert!(both.is_some_and(|both| both.0 == Severity::Blocks) && !explanation.visible, "{found:?}");
+    assert!(!world.resolver_heard_of_the_name());
 }
 
 #[tokio::test]
@@ -319,76 +333,4 @@ async fn a_resolver_that_remembers_the_absence_is_named_with_the_time() {
     let expected = format!("The resolver {} still remembers that the record is missing, until ", world.resolver.address);
     assert!(found.len() == 1 && found[0].1.starts_with(&expected), "{found:?}");
     assert!(explanation.visible);
-}
-
-#[tokio::test]
-async fn an_interceptor_is_noticed_only_where_the_probe_is_allowed() {
-    // A server where, for this test, none may be.
-    let interceptor = Server::start(holding(vec![zone()])).await;
-    let server = Server::start(holding(vec![zone().with(NAME, txt("v"))])).await;
-    let asking = |probe: Option<std::net::SocketAddr>| {
-        propagation(Options { interceptor_probes: probe.into_iter().collect(), ..stated(&[&server]) })
-    };
-    let explain = async |probe| asking(probe).explain(&name(NAME), Some(&record(NAME, "v")), &ExplainContext::default()).await;
-    let explanation = explain(Some(interceptor.address)).await;
-    assert!(said(&explanation)[0].1.starts_with("This network answers DNS in the name of others"), "{explanation:?}");
-    assert!(!interceptor.heard().iter().any(|heard| heard.contains('_')));
-    for probe in [Some(([127, 0, 0, 1], 9).into()), None] {
-        assert!(!said(&explain(probe).await).iter().any(|found| found.1.contains("in the name of others")));
-    }
-}
-
-#[tokio::test]
-async fn a_blocked_port_is_told_from_a_dead_zone_over_https() {
-    let pki = Pki::new(&["127.0.0.1"]);
-    let zones = vec![
-        zone().with("example.test", RData::SOA(SOA::new(name("h.test").to_wire(), name("h.test").to_wire(), 1, 1, 1, 1, 1))),
-    ];
-    let https = Private::start(&pki, true, resolving(zones)).await;
-    let url = ResolverAddress::parse(&format!("https://127.0.0.1:{}/dns-query", https.port)).unwrap();
-    let closed = ([127, 0, 0, 1], 9).into();
-    let options = Options {
-        resolver: Some(closed),
-        stated: vec![(name("example.test"), vec![closed])],
-        over_https: vec![url.clone()],
-        tls: Some(std::sync::Arc::clone(&pki.client)),
-        query_timeout: PATIENCE,
-        ..Options::default()
-    };
-    for (options, start) in [
-        (options.clone(), "Port 53 seems to be blocked here"),
-        (Options { over_https: Vec::new(), ..options }, "No server of example.test answers"),
-    ] {
-        let explanation = propagation(options).explain(&name(NAME), Some(&record(NAME, "v")), &ExplainContext::default()).await;
-        assert!(explanation.is_blocked() && said(&explanation).iter().any(|found| found.1.starts_with(start)), "{explanation:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_domain_that_is_not_delegated_and_a_silent_network_are_told() {
-    let world = World::both(zone()).await;
-    let lost = world.propagation.explain(&name("_dnsauth.nowhere.test"), None, &ExplainContext::default()).await;
-    assert!(said(&lost)[0].1.starts_with("nowhere.test is not delegated"), "{lost:?}");
-    let nobody = Options { resolver: Some(([127, 0, 0, 1], 9).into()), query_timeout: PATIENCE, ..Options::default() };
-    let lost = propagation(nobody).explain(&name(NAME), None, &ExplainContext::default()).await;
-    assert!(lost.is_blocked() && lost.zone.is_none(), "{lost:?}");
-    assert_eq!(lost.findings.len(), 1, "{lost:?}");
-}
-
-#[tokio::test]
-async fn an_explanation_is_there_at_its_deadline_however_silent_everybody_is() {
-    let silent = Server::start(|_: &Asked| vec![Act::Hang]).await;
-    let options = Options {
-        resolver: Some(silent.address),
-        query_timeout: std::time::Duration::from_secs(60),
-        interceptor_probes: vec![silent.address],
-        ..stated(&[&silent])
-    };
-    let begun = tokio::time::Instant::now();
-    let context = ExplainContext { deadline: Some(begun + std::time::Duration::from_millis(400)), ..ExplainContext::default() };
-    let explanation = propagation(options).explain(&name(NAME), Some(&record(NAME, "v")), &context).await;
-    // Questions have a minute here; the slack is for a busy machine.
-    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
-    assert!(explanation.is_blocked() && !explanation.visible, "{explanation:?}");
-    assert!(said(&explanation).iter().any(|found| found.1.contains("the time was up before it was known")), "{explanation:?}");
 }

@@ -12,6 +12,7 @@ use super::{
     Access, Capabilities, DnsProvider, Found, Handle, Zone,
     description::{CredentialHelp, Description},
     manual::zone_above,
+    program::only_txt,
     registry::Registry,
     settings::{Context, Setting, Settings},
 };
@@ -173,13 +174,13 @@ impl DnsProvider for HttpReq {
     }
 
     async fn publish(&self, _zone: &Zone, record: &Record) -> Result<Handle> {
-        super::exec::only_txt("httpreq", record)?;
+        only_txt("httpreq", record)?;
         self.call("present", record).await?;
         Ok(Handle(serde_json::Value::Object(serde_json::Map::new())))
     }
 
     async fn withdraw(&self, _zone: &Zone, record: &Record, _handle: Option<&Handle>) -> Result<()> {
-        super::exec::only_txt("httpreq", record)?;
+        only_txt("httpreq", record)?;
         self.call("cleanup", record).await
     }
 

@@ -11,11 +11,13 @@ use crate::{
     record::{Record, RecordType},
 };
 
+mod bridge;
 pub mod description;
 mod exec;
 mod httpreq;
 pub mod manifest;
 mod manual;
+mod program;
 pub mod registry;
 mod rfc2136;
 pub mod settings;

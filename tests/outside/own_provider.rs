@@ -220,8 +220,10 @@ fn who_follows_the_page_has_a_provider_that_works() {
             }
             "sh" => {
                 let ran = shell(&context, &url, &format!("{before}{text}")).expect(0);
-                before +=
-                    &text.lines().filter(|line| line.starts_with("export ")).map(|line| format!("{line}\n")).collect::<String>();
+                for export in text.lines().filter(|line| line.starts_with("export ")) {
+                    before.push_str(export);
+                    before.push('\n');
+                }
                 output = ran.stdout;
             }
             "text" => {

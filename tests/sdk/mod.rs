@@ -1,6 +1,6 @@
 //! Libraries of others, from PyPI, against what is ours: the official SDKs of Alibaba Cloud against the sandbox, the JSON schemas against every manifest.
 
-use std::{path::Path, process::Command};
+use std::{io::Write as _, path::Path, process::Command};
 
 use dv_verify::sandbox::{Sandbox, SandboxOptions};
 
@@ -15,7 +15,7 @@ fn interpreter(what: &str) -> Option<String> {
     let interpreter = std::env::var(INTERPRETER).ok();
     if interpreter.is_none() {
         assert_ne!(std::env::var(REQUIRE).as_deref(), Ok("1"), "{INTERPRETER} is not set");
-        println!("left out: {what} ({INTERPRETER} is not set)");
+        let _ = writeln!(std::io::stderr(), "left out: {what} ({INTERPRETER} is not set)");
     }
     interpreter
 }

@@ -1,6 +1,6 @@
 //! `docs/providers.md`, made from the manifests, the providers in Rust, and the list of what is left out.
 
-use std::fs;
+use std::{fmt::Write as _, fs};
 
 use serde::Deserialize;
 
@@ -105,8 +105,9 @@ fn page() -> String {
     let rows = rows();
     let count = |proof| rows.iter().filter(|row| row.description.proof == proof).count();
     let mut page = HEAD.to_owned();
-    page += &format!(
-        "{} providers: {} shown by a real server, {} by a specification, {} by samples, {} experimental, {} protocols without a vendor.\n\n",
+    let _ = writeln!(
+        page,
+        "{} providers: {} shown by a real server, {} by a specification, {} by samples, {} experimental, {} protocols without a vendor.\n",
         rows.len(),
         count(Some(Proof::RealServer)),
         count(Some(Proof::VendorSpecification)),
@@ -122,10 +123,10 @@ fn page() -> String {
     page += "stand in brackets.\n\n## Left out\n\n| provider | title | reason |\n|---|---|---|\n";
     for LeftOut { id, title, reason, source } in left_out() {
         let source = source.map(|source| format!(" ([source]({source}))")).unwrap_or_default();
-        page += &format!("| {id} | {} | {}{source} |\n", cell(&title), cell(&reason));
+        let _ = writeln!(page, "| {id} | {} | {}{source} |", cell(&title), cell(&reason));
     }
     page += "\n## How this page is made\n\nAfter a change of a manifest, from the folder of the project:\n\n";
-    page += &format!("    {WRITE}=1 cargo test --lib the_page_of_providers_is_current\n");
+    let _ = writeln!(page, "    {WRITE}=1 cargo test --lib the_page_of_providers_is_current");
     page
 }
 

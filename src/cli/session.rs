@@ -1,6 +1,8 @@
 //! What every command needs: options, config, output, and the rooms that it works with, each made when it is needed.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
 
 use super::{
     logging,
@@ -19,7 +21,10 @@ use crate::{
     http::Http,
     journey::{Surroundings, event::Observer},
     name::Name,
-    order::aliyun::{Cas, credentials::CredentialChain},
+    order::{
+        Budget, OrderSource as _,
+        aliyun::{Cas, credentials::CredentialChain},
+    },
     propagation::Propagation,
     provider::{
         registry::Registry,
@@ -32,6 +37,7 @@ use crate::{
 /// The options of one call of the program, and how it speaks.
 pub(super) struct Session {
     printer: Printer,
+    flags: Flags,
     environment: Environment,
     layers: Layers,
     file: ConfigFile,
@@ -55,7 +61,18 @@ impl Session {
     /// # Errors
     /// With the printer that shows the error as the user asked for.
     pub(super) fn new(flags: &Flags, environment: Environment) -> std::result::Result<Self, (Printer, Error)> {
-        let redactor = Redactor::default();
+        Self::with_redactor(flags, environment, Redactor::default())
+    }
+
+    /// Reads the config file again.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub(super) fn again(&self) -> Result<Self> {
+        Self::with_redactor(&self.flags, self.environment.clone(), self.redactor.clone()).map_err(|(_, error)| error)
+    }
+
+    fn with_redactor(flags: &Flags, environment: Environment, redactor: Redactor) -> std::result::Result<Self, (Printer, Error)> {
         let printer = |manner: Manner| Printer::new(manner, &environment, Terminals::of_process(), redactor.clone());
         let places = Places::of_process(&environment);
         let early = Layers::resolve(flags, &environment, &ConfigFile::default());
@@ -72,7 +89,7 @@ impl Session {
         let (layers, file, chosen, manner) = read().map_err(|error| (printer(early_manner), error))?;
         let printer = printer(manner);
         logging::start(&printer, &environment);
-        Ok(Self { printer, environment, layers, file, chosen, redactor })
+        Ok(Self { printer, flags: flags.clone(), environment, layers, file, chosen, redactor })
     }
 
     /// How the program speaks.
@@ -188,18 +205,13 @@ impl Session {
         observer: impl FnOnce(&Router) -> Result<Arc<dyn Observer>>,
         work: impl AsyncFnOnce(&mut Rooms) -> Result<T>,
     ) -> Result<T> {
-        let mut rooms = self.rooms(observer).await?;
+        let mut rooms = self.rooms(observer, None).await?;
         let outcome = work(&mut rooms).await;
         rooms.surroundings.store.close().await;
         outcome
     }
 
-    async fn rooms(&self, observer: impl FnOnce(&Router) -> Result<Arc<dyn Observer>>) -> Result<Rooms> {
-        let http = Http::new()?;
-        let router = Arc::new(self.router(&http)?);
-        let cas = Arc::new(self.cas(&http)?);
-        let propagation = self.propagation()?;
-        let observer = observer(&router)?;
+    async fn open_store(&self) -> Result<Store> {
         let target = self.chosen.store()?;
         if let Target::Postgres(url) = &target {
             url.password().iter().for_each(|password| self.redactor.learn(password));
@@ -208,6 +220,31 @@ impl Session {
         if let Some(notice) = store.notice() {
             self.printer.warning(notice, None);
         }
+        Ok(store)
+    }
+
+    /// The rooms of one run. `store` is the one that is open already, where there is one.
+    ///
+    /// # Errors
+    /// As those of the rooms.
+    pub(super) async fn rooms(
+        &self,
+        observer: impl FnOnce(&Router) -> Result<Arc<dyn Observer>>,
+        store: Option<Store>,
+    ) -> Result<Rooms> {
+        let http = Http::new()?;
+        let router = Arc::new(self.router(&http)?);
+        let mut cas = self.cas(&http)?;
+        let propagation = self.propagation()?;
+        let observer = observer(&router)?;
+        let store = match store {
+            Some(store) => store,
+            None => self.open_store().await?,
+        };
+        if store.is_shared() {
+            cas.share_budget(Arc::new(SharedBudget::new(&cas, self.chosen.cas.calls_per_second, store.clone())));
+        }
+        let cas = Arc::new(cas);
         let surroundings = Surroundings {
             source: cas.clone(),
             routing: router.clone(),
@@ -217,6 +254,29 @@ impl Session {
             environment: self.environment.clone(),
         };
         Ok(Rooms { surroundings, cas, router })
+    }
+}
+
+/// The account's budget of calls, in the store that the machines share. One store serves one account (docs/fleet.md).
+struct SharedBudget {
+    store: Store,
+    name: String,
+    period: Duration,
+}
+
+impl SharedBudget {
+    fn new(cas: &Cas, calls_per_second: u32, store: Store) -> Self {
+        // 2 % below the limit, as on one machine.
+        let period = Duration::from_millis(1020) / calls_per_second.max(1);
+        Self { store, name: format!("calls of {}", cas.origin()), period }
+    }
+}
+
+#[async_trait]
+impl Budget for SharedBudget {
+    async fn turn(&self) -> Result<()> {
+        tokio::time::sleep(self.store.reserve(&self.name, self.period).await?).await;
+        Ok(())
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) async fn take(
         rooms.router.open(only)?;
     }
     let stop = Stop::default();
-    let signals = Signals::listen(stop.clone(), session.printer().clone())?;
+    let signals = Signals::listen(stop.clone(), session.printer().clone(), false)?;
     if !splay(session, &stop).await {
         return Ok(signals.exit().unwrap_or(Exit::failure(ErrorKind::Interrupted)));
     }
@@ -89,7 +89,7 @@ async fn splay(session: &Session, stop: &Stop) -> bool {
 }
 
 /// Tells the source which generation answered for an order before, so that it need not try.
-async fn remind(rooms: &Rooms, options: &Options) -> Result<()> {
+pub(super) async fn remind(rooms: &Rooms, options: &Options) -> Result<()> {
     let store = &rooms.surroundings.store;
     let origin = rooms.cas.origin();
     let mut known = store.unfinished(origin).await?;

@@ -9,6 +9,7 @@ use std::{
 use super::{
     acme,
     file::ConfigFile,
+    form,
     layers::{Layers, Origin, number},
     parse,
     paths::Places,
@@ -36,6 +37,15 @@ pub const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// The least `--poll-interval`: below it, one order would use up the account's request budget.
 const LEAST_POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often `watch` looks for new orders where the user does not say.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// The least `--interval`.
+const LEAST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long before its end the renewal of a certificate is due where the user does not say.
+const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// For whom results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,6 +118,10 @@ pub struct Chosen {
     pub detailed_exit_code: bool,
     /// `--lease`.
     pub lease: Duration,
+    /// `--interval`: how often `watch` looks for new orders.
+    pub interval: Duration,
+    /// `--renew-before`.
+    pub renew_before: Duration,
     /// `--splay`: the longest random wait before a run.
     pub splay: Option<Duration>,
     store: Option<Target>,
@@ -147,6 +161,8 @@ impl Chosen {
             },
             detailed_exit_code: layers.flag("detailed-exit-code")?,
             lease: place::lease(layers)?,
+            interval: layers.one("interval", |text| at_least(text, LEAST_INTERVAL))?.unwrap_or(INTERVAL),
+            renew_before: layers.one("renew-before", parse::duration)?.unwrap_or(RENEW_BEFORE),
             splay: layers.one("splay", parse::duration)?,
             store: place::store(layers)?,
             out: path("out")?,
@@ -164,6 +180,7 @@ impl Chosen {
                 keep_record: layers.flag("keep-record")?,
                 out: PathBuf::new(),
                 name: layers.one("name", parse::folder_name)?,
+                form: form::form(layers)?,
                 hooks: hooks(layers)?,
                 hook_timeout: layers.one("hook-timeout", parse::duration)?.unwrap_or(HOOK_TIMEOUT),
                 hidden_variables: Vec::new(),
@@ -355,19 +372,22 @@ fn permission(layers: &Layers, file: &ConfigFile) -> Result<Permission> {
 
 fn patience(layers: &Layers) -> Result<Patience> {
     let defaults = Patience::default();
-    let poll_interval = |text: &str| {
-        let interval = parse::duration(text)?;
-        if interval < LEAST_POLL_INTERVAL {
-            return Err(Error::config(format!("`{text}` is too short: at least {}ms", LEAST_POLL_INTERVAL.as_millis())));
-        }
-        Ok(interval)
-    };
+    let poll_interval = |text: &str| at_least(text, LEAST_POLL_INTERVAL);
     Ok(Patience {
         challenge: layers.one("challenge-timeout", parse::duration)?.unwrap_or(defaults.challenge),
         propagation: layers.one("propagation-timeout", parse::duration)?,
         order: layers.one("timeout", parse::duration)?.unwrap_or(defaults.order),
         poll_interval: layers.one("poll-interval", poll_interval)?.unwrap_or(defaults.poll_interval),
     })
+}
+
+/// A duration that must not be shorter.
+fn at_least(text: &str, least: Duration) -> Result<Duration> {
+    let duration = parse::duration(text)?;
+    if duration < least {
+        return Err(Error::config(format!("`{text}` is too short: at least {}", parse::show_duration(least))));
+    }
+    Ok(duration)
 }
 
 fn hooks(layers: &Layers) -> Result<Vec<Hook>> {

@@ -3,6 +3,7 @@
 mod acme;
 pub mod chosen;
 pub mod file;
+mod form;
 pub mod layers;
 mod parse;
 pub mod paths;

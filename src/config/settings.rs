@@ -34,6 +34,8 @@ pub enum Group {
     Run,
     /// Where certificates go, and who is told.
     Delivery,
+    /// What only `watch` does.
+    Watch,
     /// Where the program remembers.
     Store,
     /// What is shown, and the config file; every command takes these.
@@ -42,13 +44,14 @@ pub enum Group {
 
 impl Group {
     /// All groups, in the order of the help.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Orders,
         Self::Provider,
         Self::Guard,
         Self::Run,
         Self::Propagation,
         Self::Delivery,
+        Self::Watch,
         Self::Source,
         Self::Acme,
         Self::Store,
@@ -66,6 +69,7 @@ impl Group {
             Self::Propagation => "Seeing the record",
             Self::Run => "The run",
             Self::Delivery => "Certificates and hooks",
+            Self::Watch => "Watching",
             Self::Store => "Memory",
             Self::Common => "Output and configuration",
         }
@@ -219,12 +223,26 @@ pub const SETTINGS: &[Setting] = &[
     flag(Group::Propagation, "wait-negative", "Wait until no resolver remembers that the record was not there"),
     value(Group::Delivery, "out", "FOLDER", "The folder of all certificates").default("`certificates` in the state folder"),
     value(Group::Delivery, "name", "NAME", "The folder of the one order in it").default("the first name of the certificate"),
+    list(',', Group::Delivery, "format", "FORMAT", "Certificate files beside the PEM ones; repeatable").default("pem").details(
+        "pkcs12: `cert.p12` for Java and Windows. combined: `combined.pem` with the key, for HAProxy. der: `cert.der` and `privkey.der`. The PEM files \
+         are always there.",
+    ),
+    value(Group::Delivery, "pkcs12-password-file", "FILE", "A file that holds the password of `cert.p12`")
+        .details("The file must not be readable by others."),
+    value(Group::Delivery, "key-mode", "MODE", "The mode of files that hold the private key").default("0600"),
+    value(Group::Delivery, "file-owner", "USER", "Who owns the certificate files: a name or a number").default("this user"),
+    value(Group::Delivery, "file-group", "GROUP", "The group of the certificate files: a name or a number").default("this user's"),
+    value(Group::Delivery, "keep", "N", "Older certificates of the same names that stay; the others are removed").default("all"),
     list('\n', Group::Delivery, "hook", "PROGRAM", "Run this after a new certificate; repeatable").details(
         "It finds the paths in its environment: DV_CERT, DV_CHAIN, DV_FULLCHAIN, DV_PRIVKEY, DV_LIVE, DV_FOLDER, DV_NAMES, DV_SERIAL, DV_NOT_AFTER, \
          DV_ORDER_ID. Credentials are taken out of the environment.",
     ),
     list('\n', Group::Delivery, "hook-shell", "LINE", "The same for a line of shell; repeatable"),
     value(Group::Delivery, "hook-timeout", "DURATION", "How long a hook may take").default("2m"),
+    value(Group::Watch, "interval", "DURATION", "How often `watch` looks for new orders").default("1m").details(
+        "Machines that share a store take turns. A list of many pages is asked for less often, so that it takes a twentieth of the time at most.",
+    ),
+    value(Group::Watch, "renew-before", "DURATION", "How long before its end a certificate is reported").default("30d"),
     value(Group::Source, "api", "API", "The generation of the API").default("auto").choices(&["auto", "2018", "order", "instance"]),
     value(Group::Source, "region", "REGION", "The region of the orders").default("cn-hangzhou"),
     value(Group::Source, "endpoint", "URL", "The CAS host, for all generations").default("by region"),

@@ -1,6 +1,10 @@
 //! The driver of one order: performs what the state machine decides.
 
-use std::{collections::HashSet, sync::Mutex, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Mutex, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::future::{BoxFuture, join_all, try_join_all};
 use tokio::time::Instant;
@@ -36,7 +40,7 @@ pub(super) struct Run<'a> {
     pub(super) options: &'a Options,
     pub(super) stop: &'a Stop,
     /// Provider instances that were warned about.
-    pub(super) warned: Mutex<HashSet<String>>,
+    pub(super) warned: &'a Mutex<HashSet<String>>,
 }
 
 /// Takes one order through its journey.
@@ -157,7 +161,7 @@ impl<'a> Driver<'a> {
         let deadline = self.time_is_up().max(Instant::now() + LEAST_READ);
         tokio::select! {
             biased;
-            () = self.run.stop.stop.cancelled() => Ok(machine::Event::Stopped),
+            () = self.run.stop.stop.cancelled() => Ok(self.stopped()),
             read = source.read(self.id) => Ok(match read {
                 Ok(order) => machine::Event::Read(order),
                 Err(error) => machine::Event::ReadFailed(error),
@@ -241,7 +245,7 @@ impl<'a> Driver<'a> {
         let too_late = self.time_is_up().max(Instant::now() + LEAST_READ);
         let planned = tokio::select! {
             biased;
-            () = self.run.stop.stop.cancelled() => return Ok(machine::Event::Stopped),
+            () = self.run.stop.stop.cancelled() => return Ok(self.stopped()),
             planned = try_join_all(plans) => planned,
             () = tokio::time::sleep_until(too_late) => Err(Error::provider("the provider did not answer in time")),
         };
@@ -257,7 +261,7 @@ impl<'a> Driver<'a> {
         }
         match self.write(&planned).await {
             Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(machine::Event::Stopped),
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(self.stopped()),
             Err(error) => return Ok(machine::Event::PublishFailed(error)),
         }
         self.withdraw_stale(&planned).await;
@@ -350,21 +354,26 @@ impl<'a> Driver<'a> {
         })
     }
 
+    fn stopped(&self) -> machine::Event {
+        stopped(self.run.stop)
+    }
+
     async fn wait(&mut self, until: Duration, reason: &'static str) -> machine::Event {
         let waited = self.began.elapsed();
         self.run.surroundings.observer.event(&Event::Waiting { order: self.id, reason, waited });
         let due = tokio::time::sleep_until(self.began + until);
-        let stop = self.run.stop.stop.cancelled();
+        let wish = self.run.stop;
+        let stop = wish.stop.cancelled();
         let Some(watch) = &mut self.watch else {
             return tokio::select! {
                 biased;
-                () = stop => machine::Event::Stopped,
+                () = stop => stopped(wish),
                 () = due => machine::Event::Due,
             };
         };
         tokio::select! {
             biased;
-            () = stop => machine::Event::Stopped,
+            () = stop => stopped(wish),
             settled = watch => {
                 self.watch = None;
                 settled
@@ -378,7 +387,13 @@ impl<'a> Driver<'a> {
         let options = self.run.options;
         let domains = self.order.as_ref().map(|order| order.domains.clone()).unwrap_or_default();
         self.run.surroundings.observer.event(&Event::Issued { order: self.id, domains: &domains });
-        let target = delivery::Target { out: options.out.clone(), name: options.name.clone(), order: self.id.clone(), domains };
+        let target = delivery::Target {
+            out: options.out.clone(),
+            name: options.name.clone(),
+            order: self.id.clone(),
+            domains,
+            form: options.form.clone(),
+        };
         // Before the files: whoever dies right after them leaves a hook to run.
         let has_hooks = !options.hooks.is_empty();
         let was_due = self.memory.as_ref().is_some_and(|memory| memory.hook_pending);
@@ -509,6 +524,11 @@ impl<'a> Driver<'a> {
     fn warn(&self, message: &str, hint: Option<&str>) {
         self.run.surroundings.observer.event(&Event::Warning { order: Some(self.id), message, hint });
     }
+}
+
+/// What a wish to stop means, now that it is there.
+fn stopped(stop: &Stop) -> machine::Event {
+    if stop.keeps_records.load(Ordering::SeqCst) { machine::Event::Drained } else { machine::Event::Stopped }
 }
 
 fn is_of(entry: &Entry, planned: &Planned) -> bool {

@@ -1,11 +1,15 @@
 //! The journey of orders: from `checking` to a certificate on disk. The only room that knows orders, providers, propagation, store and delivery.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    delivery::Hook,
+    delivery::{self, Hook},
     environment::Environment,
     error::Result,
     name::Name,
@@ -26,6 +30,7 @@ mod publish;
 mod run;
 mod sight;
 mod trial;
+pub mod watch;
 mod withdraw;
 
 pub use clean::{Cleaned, clean};
@@ -154,6 +159,8 @@ pub struct Options {
     pub out: PathBuf,
     /// `--name`: the folder name of the one order.
     pub name: Option<String>,
+    /// Which certificate files, and for whom.
+    pub form: delivery::Form,
     /// What runs after a delivery.
     pub hooks: Vec<Hook>,
     /// How long a hook may take.
@@ -173,6 +180,8 @@ pub struct Stop {
     pub leave: CancellationToken,
     /// How long withdrawing may take after `stop`. 30 s for Ctrl-C, 8 s for SIGTERM; set before `stop` is cancelled.
     pub grace: Arc<std::sync::Mutex<Duration>>,
+    /// Whether records are kept after `stop`, and the next start goes on with them: `watch` on SIGTERM. Set before `stop` is cancelled.
+    pub keeps_records: Arc<AtomicBool>,
 }
 
 /// What became of all orders of a run.

@@ -7,8 +7,9 @@ use tokio::{process::Command, sync::Mutex};
 
 use super::{
     Access, Capabilities, DnsProvider, Found, Handle, Zone,
+    description::{CredentialHelp, Description},
     manual::zone_above,
-    registry::{CredentialHelp, Description, Registry},
+    registry::Registry,
     settings::{Context, Settings},
 };
 use crate::{
@@ -48,6 +49,7 @@ pub(super) fn describe() -> Description {
         title: "A program of your own, in the protocol of lego's exec".to_owned(),
         docs: Some("https://go-acme.github.io/lego/dns/exec/".to_owned()),
         origin: "built-in".to_owned(),
+        proof: None,
         credentials: vec![
             setting(
                 "path",

@@ -10,8 +10,9 @@ use url::Url;
 
 use super::{
     Access, Capabilities, DnsProvider, Found, Handle, Zone,
+    description::{CredentialHelp, Description},
     manual::zone_above,
-    registry::{CredentialHelp, Description, Registry},
+    registry::Registry,
     settings::{Context, Setting, Settings},
 };
 use crate::{
@@ -43,6 +44,7 @@ pub(super) fn describe() -> Description {
         title: "Webhook in the protocol of lego's httpreq".to_owned(),
         docs: Some("https://go-acme.github.io/lego/dns/httpreq/".to_owned()),
         origin: "built-in".to_owned(),
+        proof: None,
         credentials: vec![
             setting("endpoint", false, false, "URL under which `/present` and `/cleanup` are"),
             setting("username", false, true, "for Basic authentication, together with the password"),

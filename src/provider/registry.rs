@@ -8,7 +8,9 @@ use std::{
 };
 
 use super::{
-    DnsProvider, exec, httpreq,
+    DnsProvider,
+    description::Description,
+    exec, httpreq,
     manifest::{self, Manifest},
     manual, rfc2136,
     settings::{Context, Settings},
@@ -21,38 +23,6 @@ use crate::{
 
 /// The largest manifest that is read, in bytes: the longest real ones have 2 kB.
 const MAX_MANIFEST: u64 = 1024 * 1024;
-
-/// One credential or setting that a provider takes, for `providers show` and for errors.
-#[derive(Clone, Debug)]
-pub struct CredentialHelp {
-    /// Its name: `api_token`, set with `DV_<ID>_API_TOKEN`.
-    pub name: String,
-    /// Whether it is a secret.
-    pub secret: bool,
-    /// Whether it may be left out.
-    pub optional: bool,
-    /// What it is and which rights it needs.
-    pub help: Option<String>,
-    /// Variables of other tools that work too.
-    pub familiar: Vec<String>,
-}
-
-/// What is known about a provider without credentials.
-#[derive(Clone, Debug)]
-pub struct Description {
-    /// Its id.
-    pub id: String,
-    /// Its name for people.
-    pub title: String,
-    /// The page of its API documentation.
-    pub docs: Option<String>,
-    /// Where it comes from: "built-in", "built-in manifest", or the path of a user's manifest.
-    pub origin: String,
-    /// What it takes.
-    pub credentials: Vec<CredentialHelp>,
-    /// What it can do.
-    pub capabilities: super::Capabilities,
-}
 
 /// The providers that there are. Cheap to clone.
 #[derive(Clone)]

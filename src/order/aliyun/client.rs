@@ -30,7 +30,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     http::Http,
-    order::OrderId,
+    order::{Budget, OrderId},
     secret::{Redactor, Secret},
 };
 
@@ -165,7 +165,7 @@ impl Client {
     async fn attempt(&self, call: &Call) -> Result<Fields> {
         let credentials = self.credentials.resolve()?;
         self.note_origin(&credentials);
-        self.pace.turn().await;
+        self.pace.turn().await?;
         // Stamped after the turn was waited for, so that the time is that of sending.
         let stamp = (self.surroundings.stamp)();
         let (request, sent) = self.request(call, &credentials, stamp)?;
@@ -312,6 +312,8 @@ fn pause_before_next(retry: Retry, usual: Duration) -> Duration {
 pub(super) struct Pace {
     limiter: DefaultDirectRateLimiter,
     queue: tokio::sync::Mutex<()>,
+    /// What is shared with other machines, where there are any.
+    shared: Option<Arc<dyn Budget>>,
 }
 
 impl Pace {
@@ -320,14 +322,28 @@ impl Pace {
         let period = Duration::from_millis(1020) / calls.get();
         // The period is zero only for billions of calls per second, where no pace is meant.
         let quota = Quota::with_period(period).unwrap_or_else(|| Quota::per_second(calls));
-        Self { limiter: RateLimiter::direct(quota.allow_burst(NonZeroU32::MIN)), queue: tokio::sync::Mutex::new(()) }
+        Self {
+            limiter: RateLimiter::direct(quota.allow_burst(NonZeroU32::MIN)),
+            queue: tokio::sync::Mutex::new(()),
+            shared: None,
+        }
     }
 
-    async fn turn(&self) {
+    /// Shares the budget with other machines.
+    pub(super) fn share(&mut self, budget: Arc<dyn Budget>) {
+        self.shared = Some(budget);
+    }
+
+    async fn turn(&self) -> Result<()> {
         // Tokio's mutex is fair, so callers get their turn first come, first served, and only one of them sleeps on the limiter.
         let _turn = self.queue.lock().await;
         while let Err(early) = self.limiter.check() {
             tokio::time::sleep(early.wait_time_from(DefaultClock::default().now())).await;
+        }
+        // Also one at a time, so that a machine with many orders stands in the common queue once, like the others.
+        match &self.shared {
+            Some(shared) => shared.turn().await,
+            None => Ok(()),
         }
     }
 }

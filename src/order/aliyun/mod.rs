@@ -151,6 +151,11 @@ impl Cas {
         })
     }
 
+    /// Shares the account's budget of calls with other machines.
+    pub fn share_budget(&mut self, budget: std::sync::Arc<dyn crate::order::Budget>) {
+        self.client.pace.share(budget);
+    }
+
     /// How many calls were sent so far, by action, every attempt counted; for `-v` and the benchmarks.
     pub fn calls(&self) -> Vec<(String, u64)> {
         self.client.calls()

@@ -30,12 +30,12 @@ mod zones;
 
 use std::sync::Arc;
 
-pub use replay::{CaseOutcome, replay};
+pub use replay::{CaseFailure, CaseOutcome, Difference, replay};
 
 use self::{client::Client, clock::Clock, credentials::Credentials, engine::Engine, hosts::Hosts, plan::Plan, wire::Wire};
 use super::{
     DnsProvider,
-    registry::Description,
+    description::Description,
     settings::{Context, Settings},
 };
 use crate::{

@@ -116,11 +116,15 @@ class Laboratory:
         self.folder = folder
         self.told, self.requests, self.servers = {}, 0, []
         self.relay = Relay()
-        for address in (PRIMARY, SECOND, THIRD):
-            self.start_name_server(address)
-        self.start_resolver()
-        self.start_ca()
-        self.start_counters()
+        try:
+            for address in (PRIMARY, SECOND, THIRD):
+                self.start_name_server(address)
+            self.start_resolver()
+            self.start_ca()
+            self.start_counters()
+        except BaseException:
+            self.stop()
+            raise
 
     def start_name_server(self, address):
         place = self.folder / address
@@ -147,13 +151,15 @@ class Laboratory:
         self.servers.append(Server([shutil.which("unbound"), "-d", "-c", self.folder / "unbound.conf"], "start of service"))
 
     def start_ca(self):
-        certificate, key = self.folder / "ca.pem", self.folder / "ca.key"
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", key]
-            + ["-out", certificate, "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-            check=True,
-            capture_output=True,
-        )
+        certificate, key = self.folder / "server.pem", self.folder / "server.key"
+        ca, ca_key = self.folder / "ca.pem", self.folder / "ca.key"
+        make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+        names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+        for line in (
+            [*make, "-subj", "/CN=the laboratory", "-keyout", ca_key, "-out", ca],
+            [*make, "-subj", "/CN=localhost", "-keyout", key, "-out", certificate, "-CA", ca, "-CAkey", ca_key, *names],
+        ):
+            subprocess.run(line, check=True, capture_output=True)
         pebble = {
             "listenAddress": f"127.0.0.1:{CA_PORT}", "managementListenAddress": "127.0.0.1:15000", "certificate": str(certificate),
             "privateKey": str(key), "httpPort": 5002, "tlsPort": 5001, "ocspResponderURL": "", "externalAccountBindingRequired": False,
@@ -170,7 +176,7 @@ class Laboratory:
 
     def start_counters(self):
         rules = (
-            "table inet bench { counter dns_udp {} counter dns_tcp {} counter ca {}\n chain out { type filter hook output priority 0;\n"
+            "table inet bench {\n counter dns_udp { }\n counter dns_tcp { }\n counter ca { }\n chain out {\n  type filter hook output priority 0;\n"
             f"  meta skuid {USER} udp dport 53 counter name dns_udp\n"
             f"  meta skuid {USER} tcp dport 53 tcp flags & (syn | ack) == syn counter name dns_tcp\n"
             f"  meta skuid {USER} tcp dport {CA_PORT} tcp flags & (syn | ack) == syn counter name ca\n }}\n}}\n"

@@ -65,7 +65,19 @@ impl Http {
     /// # Errors
     /// `ErrorKind::Config` where no TLS client can be made, as in an image without CA certificates.
     pub fn new() -> Result<Self> {
-        let client = reqwest::Client::builder()
+        Self::of_builder(reqwest::Client::builder())
+    }
+
+    /// A client that uses no proxy: for services of this machine itself.
+    ///
+    /// # Errors
+    /// As [`Http::new`].
+    pub fn direct() -> Result<Self> {
+        Self::of_builder(reqwest::Client::builder().no_proxy())
+    }
+
+    fn of_builder(builder: reqwest::ClientBuilder) -> Result<Self> {
+        let client = builder
             .user_agent(concat!("dv-verify/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)

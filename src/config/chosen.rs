@@ -287,9 +287,7 @@ fn cas(layers: &Layers) -> Result<CasOptions> {
         generations: layers.one("api", generations)?.unwrap_or_default(),
         endpoint: layers.one("endpoint", parse::endpoint)?,
         region: layers.one("region", region)?,
-        signature: layers
-            .one("signature", |text| Ok(if text == "v3" { Signature::V3 } else { Signature::V1 }))?
-            .unwrap_or(defaults.signature),
+        signature: layers.one("signature", |text| Ok(if text == "v3" { Signature::V3 } else { Signature::V1 }))?,
         lang: layers.one("lang", text)?,
         source_ip: layers.one("source-ip", source_ip)?,
         calls_per_second: layers.one("rate", |text| number(text, 1))?.unwrap_or(defaults.calls_per_second),

@@ -224,7 +224,7 @@ pub const SETTINGS: &[Setting] = &[
     value(Group::Source, "api", "API", "The generation of the API").default("auto").choices(&["auto", "2018", "order", "instance"]),
     value(Group::Source, "region", "REGION", "The region of the orders").default("cn-hangzhou"),
     value(Group::Source, "endpoint", "URL", "The CAS host, for all generations").default("by region"),
-    value(Group::Source, "signature", "VERSION", "The signature of requests").default("v1").choices(&["v1", "v3"]),
+    value(Group::Source, "signature", "VERSION", "The signature of requests").default("v3, for 2018 v1").choices(&["v1", "v3"]),
     value(Group::Source, "lang", "LANG", "The language of messages of the 2018 API").choices(&["zh", "en"]),
     value(Group::Source, "source-ip", "ADDR", "The parameter SourceIp of the 2018 API"),
     value(Group::Source, "rate", "N", "Calls per second, over all orders").default("10"),

@@ -13,7 +13,7 @@ use crate::{
     record::RecordType,
 };
 
-const VERSION: &str = "2018-07-13";
+pub(super) const VERSION: &str = "2018-07-13";
 const READ: &str = "DescribeDVOrderResult";
 const LIST: &str = "DescribeOrderInstanceList";
 

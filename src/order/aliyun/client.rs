@@ -123,7 +123,7 @@ pub(super) struct Client {
     pub(super) http: Http,
     pub(super) endpoint: Url,
     pub(super) site: Site,
-    pub(super) signature: Signature,
+    pub(super) signature: Option<Signature>,
     pub(super) credentials: CredentialChain,
     pub(super) redactor: Redactor,
     pub(super) surroundings: Surroundings,
@@ -163,7 +163,7 @@ impl Client {
     }
 
     async fn attempt(&self, call: &Call) -> Result<Fields> {
-        let credentials = self.credentials.resolve()?;
+        let credentials = self.credentials.resolve().await?;
         self.note_origin(&credentials);
         self.pace.turn().await;
         // Stamped after the turn was waited for, so that the time is that of sending.
@@ -173,10 +173,17 @@ impl Client {
         let reply =
             self.http.execute(request, ErrorKind::OrderSource, call.action).await.map_err(|error| self.unreached(error))?;
         tracing::debug!(action = call.action, status = reply.status.as_u16(), bytes = reply.body.len(), "reply");
-        match parse(&reply) {
+        let outcome = match parse(&reply) {
             Ok(parsed) if reply.status.is_success() && !parsed.is_error => Ok(parsed.fields),
             Ok(parsed) => Err(failure::of_reply(call, &self.site, &reply, &parsed.fields, &sent, &self.redactor)),
             Err(instead) => Err(failure::of_unreadable(call, &self.site, &reply, &instead)),
+        };
+        match outcome {
+            // Temporary credentials that ended early: others are fetched for the next attempt.
+            Err(error) if failure::is_expired_token(&error) && self.credentials.forget(&credentials).await => {
+                Err(error.with_retry(Retry::Later))
+            }
+            outcome => outcome,
         }
     }
 
@@ -212,7 +219,7 @@ impl Client {
         let timestamp = stamp.timestamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let mut url = self.endpoint.clone();
         url.set_path("/");
-        let (headers, sent) = match self.signature {
+        let (headers, sent) = match self.signature.unwrap_or_else(|| Signature::usual(call.version)) {
             Signature::V1 => {
                 let mut parameters = call.parameters.clone();
                 let mut set = |name: &str, value: &str| parameters.insert(name.to_owned(), value.to_owned());

@@ -68,6 +68,15 @@ pub(super) fn is_not_served(error: &Error) -> bool {
     Class::of(error.code(), true) == Class::NotServed
 }
 
+/// Whether the token of temporary credentials is over.
+pub(super) fn is_expired_token(error: &Error) -> bool {
+    error.code().is_some_and(is_expired)
+}
+
+fn is_expired(code: &str) -> bool {
+    code.to_ascii_lowercase().starts_with("invalidsecuritytoken.expired")
+}
+
 /// What a code means for the user. The lists of the vendor are incomplete, so whatever is not known is [`Class::Other`].
 #[derive(Debug, PartialEq, Eq)]
 enum Class {
@@ -120,7 +129,7 @@ impl Class {
 
 /// Whether a reading call may succeed later. `x-acs-retry-after` (milliseconds) on an error means throttling whatever the code says;
 /// `Retry-After` (seconds) tells the time where the failure is temporary anyway.
-fn retry(reply: &Reply, code: Option<&str>) -> Retry {
+pub(super) fn retry(reply: &Reply, code: Option<&str>) -> Retry {
     let milliseconds = reply.headers.get("x-acs-retry-after").and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
     if let Some(milliseconds) = milliseconds.filter(|milliseconds| *milliseconds > 0) {
         return Retry::After(Duration::from_millis(milliseconds));
@@ -148,6 +157,11 @@ fn hint(
     redactor: &Redactor,
 ) -> Option<String> {
     match class {
+        Class::Credentials if fields.text("Code").as_deref().is_some_and(is_expired) => Some(
+            "the temporary credentials are over: put new ones where these come from (run with -v to see where), or let this program fetch them \
+             itself from a role, a program or a URL (docs/credentials.md); then run again: it resumes"
+                .to_owned(),
+        ),
         Class::Credentials => Some("check the AccessKeyId, its secret and, for temporary credentials, the token".to_owned()),
         Class::Signature => {
             // Redacted before they are cut into excerpts, in which half a secret would no longer be known.
@@ -206,7 +220,7 @@ fn duration(seconds: u64) -> String {
 }
 
 /// One line of at most 300 characters.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(300) {
         Some((end, _)) => format!("{}…", &line[..end]),

@@ -16,7 +16,6 @@ use self::{
 };
 use super::{ChallengeKind, Generation, Listing, Order, OrderId, OrderSource, OrderState, OrderSummary};
 use crate::{
-    environment::Environment,
     error::{Error, ErrorKind, Result, Retry},
     http::Http,
     name::Name,
@@ -36,13 +35,20 @@ mod signing;
 mod words;
 
 /// Which signature requests carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signature {
     /// RPC signature, HMAC-SHA1.
-    #[default]
     V1,
     /// ACS3-HMAC-SHA256.
     V3,
+}
+
+impl Signature {
+    /// The one that calls of this version carry where the user chose none: V3 for 2020-04-07, as the current SDKs send it; V1 for 2018-07-13,
+    /// which is older than V3.
+    fn usual(version: &str) -> Self {
+        if version == api_2018::VERSION { Self::V1 } else { Self::V3 }
+    }
 }
 
 /// How CAS is reached.
@@ -54,8 +60,8 @@ pub struct CasOptions {
     pub endpoint: Option<Url>,
     /// The region (`--region`): `cn-hangzhou`, `ap-southeast-1`.
     pub region: Option<String>,
-    /// The signature.
-    pub signature: Signature,
+    /// The signature of all requests; `None`: V3 for 2020-04-07, V1 for 2018-07-13.
+    pub signature: Option<Signature>,
     /// `Lang` of 2018 requests (`zh`, `en`).
     pub lang: Option<String>,
     /// `SourceIp` of 2018 requests.
@@ -70,7 +76,7 @@ impl Default for CasOptions {
             generations: Vec::new(),
             endpoint: None,
             region: None,
-            signature: Signature::V1,
+            signature: None,
             lang: None,
             source_ip: None,
             calls_per_second: 10,
@@ -102,18 +108,18 @@ struct Memory {
 }
 
 impl Cas {
-    /// Prepares the client; calls nothing yet. Credentials are resolved for each call from `environment` and the files of the official tools.
+    /// Prepares the client; calls nothing yet. Credentials are resolved for each call.
     ///
     /// # Errors
     /// `ErrorKind::Config` for an endpoint that is not https (or http to loopback) or has a path, for what is no region, and for a
     /// pace of no calls per second.
-    pub fn new(options: CasOptions, environment: Environment, http: Http, redactor: Redactor) -> Result<Self> {
-        Self::with_surroundings(options, environment, http, redactor, Surroundings::default())
+    pub fn new(options: CasOptions, credentials: CredentialChain, http: Http, redactor: Redactor) -> Result<Self> {
+        Self::with_surroundings(options, credentials, http, redactor, Surroundings::default())
     }
 
     fn with_surroundings(
         options: CasOptions,
-        environment: Environment,
+        credentials: CredentialChain,
         http: Http,
         redactor: Redactor,
         surroundings: Surroundings,
@@ -134,7 +140,7 @@ impl Cas {
             endpoint,
             site: Site { host: host.clone(), region, is_explicit, is_china },
             signature: options.signature,
-            credentials: CredentialChain::new(environment, redactor.clone()),
+            credentials,
             redactor,
             surroundings,
             pace,

@@ -40,6 +40,11 @@ pub(super) fn parse(reply: &Reply) -> Result<Parsed, String> {
     }
 }
 
+/// Reads a JSON object that came some other way than as a reply.
+pub(super) fn parse_text(text: &str) -> Option<Fields> {
+    serde_json::from_str(text.trim_start_matches('\u{feff}').trim()).ok().map(Fields)
+}
+
 /// The media type of a reply without its parameters.
 fn content_type(reply: &Reply) -> Option<String> {
     let value = reply.headers.get("content-type")?.to_str().ok()?;

@@ -191,6 +191,7 @@ async fn play(manifest: &Manifest, case: Case) -> Result<(), String> {
         environment: Environment::default(),
         allow_http: true,
         fallback: BTreeMap::new(),
+        renewed: None,
     };
     let wire: Arc<dyn Wire> = Arc::clone(&script) as _;
     let engine = manifest.engine(&settings, wire, Clock::fixed(now, &case.given.nonce), &Redactor::default());

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    acme,
     file::ConfigFile,
     layers::{Layers, Origin, number},
     parse,
@@ -20,6 +21,7 @@ use crate::{
     name::Name,
     order::{
         Generation, OrderId,
+        acme::AcmeOptions,
         aliyun::{CasOptions, Signature},
     },
     propagation::{self, ResolverAddress, Vantage},
@@ -98,6 +100,8 @@ pub struct Chosen {
     pub allow_zone_rewrite: Vec<Name>,
     /// How CAS is reached.
     pub cas: CasOptions,
+    /// Which ACME CA, and as whom.
+    pub acme: AcmeOptions,
     /// How records are seen.
     pub propagation: propagation::Options,
     /// `--detailed-exit-code`.
@@ -131,6 +135,7 @@ impl Chosen {
             default_provider,
             allow_zone_rewrite: layers.all("allow-zone-rewrite", Name::parse)?,
             cas: cas(layers)?,
+            acme: acme::acme(layers)?,
             propagation: propagation::Options {
                 over_https: over_https(layers)?,
                 interceptor_probes: interceptor_probes(&resolvers, &stated),

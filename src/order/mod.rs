@@ -12,6 +12,7 @@ use crate::{
     secret::Secret,
 };
 
+pub mod acme;
 pub mod aliyun;
 pub mod challenge_name;
 

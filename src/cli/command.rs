@@ -52,8 +52,9 @@ pub(super) enum Command {
     Apply(super::apply::Arguments),
     /// Renew the certificates that near their end.
     Renew(super::renew::Arguments),
-    /// List the account's orders and their states.
-    Orders,
+    /// List the account's orders: states, challenges, ages, ends.
+    #[command(after_help = "Example:\n  dv-verify orders --regions cn-hangzhou,ap-southeast-1")]
+    Orders(super::orders::Arguments),
     /// Show what every name server of the zone says about a record.
     #[command(after_help = "Exit code 0 where the record is visible, 5 where it is not.")]
     Check(Asked),

@@ -25,7 +25,7 @@ use crate::{
     http::Http,
     journey::{Surroundings, event::Observer},
     name::Name,
-    order::aliyun::{Cas, credentials::CredentialChain},
+    order::aliyun::{Cas, CasOptions, credentials::CredentialChain},
     propagation::Propagation,
     provider::{
         registry::Registry,
@@ -170,6 +170,15 @@ impl Session {
     /// As [`Cas::new`].
     pub(super) fn cas(&self, http: &Http) -> Result<Cas> {
         Cas::new(self.chosen.cas.clone(), self.alibaba(http), http.clone(), self.redactor.clone())
+    }
+
+    /// The order source of another region than the one that was chosen.
+    ///
+    /// # Errors
+    /// As [`Cas::new`].
+    pub(super) fn cas_of_region(&self, http: &Http, region: &str) -> Result<Cas> {
+        let options = CasOptions { region: Some(region.to_owned()), ..self.chosen.cas.clone() };
+        Cas::new(options, self.alibaba(http), http.clone(), self.redactor.clone())
     }
 
     /// Alibaba Cloud's credentials. Whoever asks shares what was fetched.

@@ -9,15 +9,16 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    applications::ApplicationMemory,
+    lock::{Lock, LockKey},
+    notes::Note,
+    target::{PostgresUrl, Target},
+};
 use self::{
     database::{Database, sql},
     fault::Place,
     leases::Leases,
-};
-pub use self::{
-    lock::{Lock, LockKey},
-    notes::Note,
-    target::{PostgresUrl, Target},
 };
 use crate::{
     error::{Error, Result},
@@ -27,6 +28,7 @@ use crate::{
     record::Record,
 };
 
+mod applications;
 mod database;
 mod delays;
 mod fault;

@@ -68,6 +68,16 @@ pub(super) fn is_not_served(error: &Error) -> bool {
     Class::of(error.code(), true) == Class::NotServed
 }
 
+/// Whether the server may have done what it was asked for although the call failed: there was no reply, none that can be read, or one that says that
+/// something broke. What throttling and overload turn away is not begun.
+pub(super) fn is_outcome_unknown(error: &Error) -> bool {
+    let code = error.code().unwrap_or_default().to_ascii_lowercase();
+    if error.kind() != ErrorKind::OrderSource || code.contains("throttling") || code.starts_with("serviceunavailable") {
+        return false;
+    }
+    error.http_status().is_none_or(|status| status >= 500 || matches!(status, 408 | 200..=299))
+}
+
 /// Whether the token of temporary credentials is over.
 pub(super) fn is_expired_token(error: &Error) -> bool {
     error.code().is_some_and(is_expired)

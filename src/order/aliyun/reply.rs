@@ -127,6 +127,15 @@ impl Fields {
         }
     }
 
+    /// How many values a list has, of whatever kind.
+    pub(super) fn length(&self, name: &str) -> usize {
+        match self.get(name) {
+            Some(Value::Array(values)) => values.len(),
+            Some(Value::Null) | None => 0,
+            Some(_) => 1,
+        }
+    }
+
     /// An object within this one.
     pub(super) fn object(&self, name: &str) -> Option<Self> {
         self.get(name)?.as_object().cloned().map(Self)

@@ -39,7 +39,7 @@ const TOOL_CONFIG: (&str, &str) = (
 {"name":"default","mode":"AK","access_key_id":"default-id","access_key_secret":"default-secret"},
 {"name":"work","mode":"AK","access_key_id":"work-id","access_key_secret":"work-secret"},
 {"name":"sts","mode":"StsToken","access_key_id":"STS.sts-id","access_key_secret":"sts-secret","sts_token":"sts-token"},
-{"name":"role","mode":"RamRoleArn","access_key_id":"base-id","access_key_secret":"base-secret","ram_role_arn":"acs:ram::1:role/one","ram_session_name":"mine","policy":"{\"Version\":\"1\"}","external_id":"e x/t*","expired_seconds":1800,"sts_region":"cn-beijing","enable_vpc":true},
+{"name":"role","mode":"RamRoleArn","access_key_id":"base-id","access_key_secret":"base-secret","ram_role_arn":"acs:ram::1:role/one","ram_session_name":"mine","policy":"{\"Version\":\"1\"}","external_id":"e/t*","expired_seconds":1800,"sts_region":"cn-beijing","enable_vpc":true},
 {"name":"short","mode":"RamRoleArn","access_key_id":"base-id","access_key_secret":"base-secret","ram_role_arn":"acs:ram::1:role/one","expired_seconds":600},
 {"name":"bare","mode":"RamRoleArn","access_key_id":"base-id","access_key_secret":"base-secret"},
 {"name":"ecs","mode":"EcsRamRole","ram_role_name":"web"},
@@ -287,7 +287,11 @@ async fn ours(variables: &BTreeMap<String, String>, server: &Server) -> Found {
 
 /// What was asked, without what differs from call to call, and without the method: the package sends STS its calls with GET.
 fn essence(asked: &[Asked]) -> Vec<(String, BTreeMap<String, String>, Option<String>)> {
-    let essence = asked.iter().map(|asked| {
+    // The package asks for a new token of the metadata service before each of its calls.
+    let tokens = |asked: &Asked| asked.path == "/latest/api/token";
+    let first_token = asked.iter().position(tokens);
+    let told = asked.iter().enumerate().filter(|(index, asked)| !tokens(asked) || Some(*index) == first_token);
+    let essence = told.map(|(_, asked)| {
         let mut parameters = asked.parameters.clone();
         for varying in ["Signature", "SignatureNonce", "Timestamp"] {
             parameters.remove(varying);

@@ -55,6 +55,12 @@ pub(super) enum Command {
     /// List the account's orders: states, challenges, ages, ends.
     #[command(after_help = "Example:\n  dv-verify orders --regions cn-hangzhou,ap-southeast-1")]
     Orders(super::orders::Arguments),
+    /// Withdraw the application of an order at CAS, and its records.
+    Cancel(super::ending::CancelArguments),
+    /// Revoke the certificate of an order at CAS.
+    Revoke(super::ending::Arguments),
+    /// Delete an order at CAS that is over.
+    Delete(super::ending::DeleteArguments),
     /// Show what every name server of the zone says about a record.
     #[command(after_help = "Exit code 0 where the record is visible, 5 where it is not.")]
     Check(Asked),
@@ -224,11 +230,11 @@ pub(super) fn groups(path: &[&str]) -> Option<&'static [Group]> {
     Some(match path {
         ["config", "check"] | ["apply" | "renew"] => &Group::ALL,
         [] => &[Orders, Provider, Guard, Run, Propagation, Delivery, Source, Store, Common],
-        ["orders"] => &[Source, Common],
+        ["orders" | "revoke" | "delete"] => &[Source, Common],
         ["check"] => &[Propagation, Common],
         ["explain"] => &[Provider, Propagation, Source, Common],
         ["test"] | ["record", "add" | "remove"] => &[Provider, Guard, Propagation, Store, Common],
-        ["clean"] => &[Provider, Propagation, Source, Store, Common],
+        ["clean" | "cancel"] => &[Provider, Propagation, Source, Store, Common],
         ["providers", "list" | "show" | "new" | "replay"] | ["demo" | "sandbox"] => &[Common],
         ["completions" | "man" | "record" | "providers" | "config"] => &[],
         _ => return None,

@@ -25,7 +25,7 @@ use crate::{
     http::Http,
     journey::{Surroundings, event::Observer},
     name::Name,
-    order::aliyun::{Cas, CasOptions, credentials::CredentialChain},
+    order::aliyun::{Cas, CasOptions, KeyFolder, credentials::CredentialChain},
     propagation::Propagation,
     provider::{
         registry::Registry,
@@ -95,6 +95,11 @@ impl Session {
     /// Where each value came from.
     pub(super) fn layers(&self) -> &Layers {
         &self.layers
+    }
+
+    /// What is never shown.
+    pub(super) fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     /// The config file.
@@ -169,7 +174,12 @@ impl Session {
     /// # Errors
     /// As [`Cas::new`].
     pub(super) fn cas(&self, http: &Http) -> Result<Cas> {
-        Cas::new(self.chosen.cas.clone(), self.alibaba(http), http.clone(), self.redactor.clone())
+        let cas = Cas::new(self.chosen.cas.clone(), self.alibaba(http), http.clone(), self.redactor.clone())?;
+        // Without a state folder no key was made here.
+        Ok(match self.chosen.key_folder() {
+            Ok(folder) => cas.with_keys(KeyFolder::new(folder)),
+            Err(_) => cas,
+        })
     }
 
     /// The order source of another region than the one that was chosen.

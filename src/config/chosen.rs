@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    acme,
+    acme, applicant,
     file::ConfigFile,
     layers::{Layers, Origin, number},
     parse,
@@ -22,7 +22,7 @@ use crate::{
     order::{
         Generation, OrderId,
         acme::AcmeOptions,
-        aliyun::{CasOptions, Signature},
+        aliyun::{CasOptions, Signature, applying::Applicant},
     },
     propagation::{self, ResolverAddress, Vantage},
     store::Target,
@@ -102,6 +102,10 @@ pub struct Chosen {
     pub cas: CasOptions,
     /// Which ACME CA, and as whom.
     pub acme: AcmeOptions,
+    /// Who applies at CAS.
+    pub applicant: Applicant,
+    /// `--contact-id`: the contacts of an instance that has none.
+    pub contact_ids: Vec<u64>,
     /// How records are seen.
     pub propagation: propagation::Options,
     /// `--detailed-exit-code`.
@@ -130,12 +134,15 @@ impl Chosen {
         let resolvers = layers.all("resolver", ResolverAddress::parse)?;
         let stated = layers.all("authority", parse::authorities)?;
         let path = |name| layers.one(name, |text| Ok(PathBuf::from(text)));
+        let (applicant, contact_ids) = applicant::applicant(layers)?;
         Ok(Self {
             provider,
             default_provider,
             allow_zone_rewrite: layers.all("allow-zone-rewrite", Name::parse)?,
             cas: cas(layers)?,
             acme: acme::acme(layers)?,
+            applicant,
+            contact_ids,
             propagation: propagation::Options {
                 over_https: over_https(layers)?,
                 interceptor_probes: interceptor_probes(&resolvers, &stated),
@@ -178,9 +185,21 @@ impl Chosen {
     /// `ErrorKind::Config` where there is no place for certificates; `ErrorKind::Usage` for `--name` without exactly one `--order`;
     /// `ErrorKind::Config` for a hook that is not there.
     pub fn journey(&self, hidden_variables: Vec<String>) -> Result<journey::Options> {
-        let options = journey::Options { out: self.out()?, hidden_variables, ..self.journey.clone() };
+        self.checked(journey::Options { hidden_variables, ..self.journey.clone() })
+    }
+
+    /// What a run is to do with these orders, whatever `--order` and `--domain` say.
+    ///
+    /// # Errors
+    /// As [`Chosen::journey`].
+    pub fn journey_of(&self, hidden_variables: Vec<String>, orders: Vec<OrderId>) -> Result<journey::Options> {
+        self.checked(journey::Options { hidden_variables, orders, domains: Vec::new(), ..self.journey.clone() })
+    }
+
+    fn checked(&self, options: journey::Options) -> Result<journey::Options> {
+        let options = journey::Options { out: self.out()?, ..options };
         if options.name.is_some() && options.orders.len() != 1 {
-            return Err(Error::usage("`--name` is the folder of one certificate, but not exactly one `--order` is given")
+            return Err(Error::usage("`--name` is the folder of one certificate, but not exactly one order is named")
                 .with_hint("add `--order ID`, or leave `--name` out: folders are named after the certificates then"));
         }
         for hook in &options.hooks {
@@ -237,12 +256,32 @@ impl Chosen {
     /// # Errors
     /// As [`Chosen::store`].
     pub fn zone_copies(&self) -> Result<PathBuf> {
+        self.beside_store("zones")
+    }
+
+    /// The folder for private keys that were made here, until their certificates are there: beside the store, and on this machine alone.
+    ///
+    /// # Errors
+    /// As [`Chosen::store`].
+    pub fn key_folder(&self) -> Result<PathBuf> {
+        self.beside_store("keys")
+    }
+
+    /// The folder for accounts and orders at ACME CAs, with their keys: beside the store, and on this machine alone.
+    ///
+    /// # Errors
+    /// As [`Chosen::store`].
+    pub fn acme_folder(&self) -> Result<PathBuf> {
+        self.beside_store("acme")
+    }
+
+    fn beside_store(&self, name: &str) -> Result<PathBuf> {
         let store = match self.store()? {
             Target::File(path) => path,
             // The copies are this machine's, for a person to look at.
             Target::Postgres(_) => self.places.store()?,
         };
-        Ok(store.with_file_name("zones"))
+        Ok(store.with_file_name(name))
     }
 
     /// The folder of all certificates.

@@ -24,6 +24,8 @@ pub enum Group {
     Source,
     /// Which ACME CA, and as whom.
     Acme,
+    /// Who applies at CAS.
+    Applicant,
     /// Who writes records.
     Provider,
     /// What may be written.
@@ -42,7 +44,7 @@ pub enum Group {
 
 impl Group {
     /// All groups, in the order of the help.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Orders,
         Self::Provider,
         Self::Guard,
@@ -51,6 +53,7 @@ impl Group {
         Self::Delivery,
         Self::Source,
         Self::Acme,
+        Self::Applicant,
         Self::Store,
         Self::Common,
     ];
@@ -61,6 +64,7 @@ impl Group {
             Self::Orders => "Which orders",
             Self::Source => "Alibaba Cloud",
             Self::Acme => "ACME",
+            Self::Applicant => "The applicant, at CAS",
             Self::Provider => "DNS provider",
             Self::Guard => "What may be written",
             Self::Propagation => "Seeing the record",
@@ -246,6 +250,12 @@ pub const SETTINGS: &[Setting] = &[
     value(Group::Acme, "key-type", "TYPE", "The key of a new certificate").default("p256").choices(&["p256", "p384"]).details(
         "Made here, and kept by the state folder until it is delivered. For RSA or a key of your own: `--csr`.",
     ),
+    value(Group::Applicant, "applicant-name", "NAME", "Who applies: packages and the 2018 API want to know"),
+    value(Group::Applicant, "applicant-email", "EMAIL", "The mail address of the applicant"),
+    value(Group::Applicant, "applicant-phone", "NUMBER", "The telephone number of the applicant"),
+    value(Group::Applicant, "applicant-province", "PLACE", "The province of the applicant, in pinyin; 2018 only"),
+    value(Group::Applicant, "applicant-city", "PLACE", "The city of the applicant, in pinyin; 2018 only"),
+    list(',', Group::Applicant, "contact-id", "N", "A contact for an instance that has none; repeatable"),
     value(Group::Acme, "profile", "NAME", "The CA's profile, such as `tlsserver` or `shortlived`"),
     value(Group::Store, "store", "PLACE", "The journal of records and what is known of orders")
         .default("`store.db` in the state folder")

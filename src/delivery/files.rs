@@ -39,7 +39,7 @@ pub(super) struct About {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An error of the file system: which path, and why.
-fn failed(path: &Path, what: &str, error: io::Error) -> Error {
+pub(super) fn failed(path: &Path, what: &str, error: io::Error) -> Error {
     let hint = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "make room on that disk, or choose another folder with `--out`"

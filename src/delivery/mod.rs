@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-pub use self::hook::{Hook, run_hook};
+pub use self::{
+    current::{Current, current},
+    hook::{Hook, run_hook},
+    prune::prune,
+};
 use crate::{
     error::Result,
     failpoint,
@@ -10,11 +14,13 @@ use crate::{
     order::{Bundle, OrderId},
 };
 
+mod current;
 mod files;
 mod folder;
 mod hook;
 mod pair;
 mod pem;
+mod prune;
 
 /// Where a certificate goes.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use crate::{
     failpoint,
     name::Name,
     order::{
-        OrderId, OrderSource as _, OrderState,
+        Bundle, OrderId, OrderSource as _, OrderState,
         aliyun::{
             Cas,
             applying::{Application, Choice, NotSubmitted, Way},
@@ -49,7 +49,8 @@ impl Applied {
 }
 
 /// Applies for a certificate, or finds the order that is under way already. `application` is completed by `prepare` where a new order is made, so
-/// that a key is made only then; `anew`: an order of an earlier run that is issued does not count.
+/// that a key is made only then. `has` says whether a certificate is on this disk already: the issued order of an earlier run counts as long
+/// as its certificate is not.
 ///
 /// # Errors
 /// Of the service; `ErrorKind::StillWaiting` where it is not known yet whether an order was made: the next run looks again.
@@ -58,7 +59,7 @@ pub async fn apply(
     cas: &Cas,
     application: Application,
     choice: &Choice,
-    anew: bool,
+    has: impl Fn(&Bundle) -> bool,
     prepare: impl FnOnce(Application) -> Result<Application>,
 ) -> Result<Applied> {
     let (origin, subject) = (cas.origin().to_owned(), subject(&application.names));
@@ -69,7 +70,7 @@ pub async fn apply(
         let known = serde_json::from_value::<Way>(earlier.way.clone()).ok();
         match (&earlier.order, known) {
             (Some(order), _) => {
-                if is_under_way(cas, order, anew).await? {
+                if is_under_way(cas, order, has).await? {
                     return Ok(Applied::Found(order.clone()));
                 }
             }
@@ -129,10 +130,10 @@ async fn look_for(cas: &Cas, application: &Application, way: &Way) -> Result<Opt
 }
 
 /// Whether an order of an earlier run is to be carried on.
-async fn is_under_way(cas: &Cas, order: &OrderId, anew: bool) -> Result<bool> {
+async fn is_under_way(cas: &Cas, order: &OrderId, has: impl Fn(&Bundle) -> bool) -> Result<bool> {
     match cas.read(order).await {
         Ok(order) => Ok(match order.state {
-            OrderState::Issued(_) => !anew,
+            OrderState::Issued(bundle) => !has(&bundle),
             OrderState::NotSubmitted | OrderState::Failed { .. } => false,
             _ => true,
         }),

@@ -61,7 +61,13 @@ async fn drive_held(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome>
         return Ok(Outcome::HeldByAnotherRun);
     };
     let memory = surroundings.store.recall(&origin, id).await?;
-    let terms = Terms { named, no_wait: run.options.no_wait, patience: run.options.patience.clone() };
+    let terms = Terms {
+        named,
+        no_wait: run.options.no_wait,
+        patience: run.options.patience.clone(),
+        looks_by_itself: surroundings.source.looks_by_itself(),
+        first_interval: surroundings.source.first_interval(),
+    };
     let (was_pending, baseline) = memory
         .as_ref()
         .map(|memory| (memory.was_pending && !memory.finished, memory.baseline_certificate.clone()))
@@ -127,6 +133,9 @@ impl<'a> Driver<'a> {
                 && let Some(outcome) = self.look_at(order).await?
             {
                 return Ok(outcome);
+            }
+            if matches!(event, machine::Event::Read(_)) {
+                self.state.pause = self.run.surroundings.source.pause(self.id).await;
             }
             action = self.state.next(event, self.began.elapsed());
         }
@@ -374,6 +383,7 @@ impl<'a> Driver<'a> {
         })
         .await?;
         failpoint::reach("deliver.after-memory");
+        self.run.surroundings.source.delivered(self.id).await?;
         self.run.surroundings.observer.event(&Event::Delivered { order: self.id, delivered: &delivered });
         self.delivered = Some(delivered.clone());
         Ok(machine::Event::Delivered(delivered))

@@ -10,8 +10,8 @@ use crate::{
     name::Name,
 };
 
-mod acme;
-mod cas;
+pub(super) mod acme;
+pub(super) mod cas;
 
 /// What to apply for.
 #[derive(Debug, Args)]
@@ -33,14 +33,14 @@ pub(super) struct Arguments {
     cas: cas::Arguments,
 }
 
-/// Applies at the ACME CA that `--ca` names, else at CAS.
+/// Applies at the ACME CA that `--ca` names, else at CAS. The certificates of the config are those of ACME CAs.
 pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit> {
-    if arguments.names.is_empty() && arguments.list.is_none() && arguments.csr.is_none() {
+    let certificates = &session.file().certificates;
+    let names_nothing = arguments.names.is_empty() && arguments.list.is_none() && arguments.csr.is_none();
+    if names_nothing && certificates.is_empty() {
         return Err(Error::usage("no name is given")
             .with_hint("say what the certificate is for: `dv-verify apply --ca letsencrypt example.com '*.example.com'`"));
     }
-    match session.chosen().acme.ca {
-        Some(_) => acme::run(session, arguments).await,
-        None => cas::run(session, arguments).await,
-    }
+    let is_acme = session.chosen().acme.ca.is_some() || names_nothing;
+    if is_acme { acme::run(session, arguments).await } else { cas::run(session, arguments).await }
 }

@@ -24,8 +24,8 @@ pub(super) struct Arguments {
 
 /// Renews what is due: certificates of ACME CAs, and orders of CAS.
 pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit> {
-    match session.chosen().acme.ca {
-        Some(_) => acme::run(session, arguments).await,
-        None => cas::run(session, arguments).await,
+    if session.chosen().acme.ca.is_some() || acme::has_any(session)? {
+        return acme::run(session, arguments).await;
     }
+    cas::run(session, arguments).await
 }

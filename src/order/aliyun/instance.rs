@@ -82,6 +82,22 @@ pub(super) async fn read_state(client: &Client, id: &OrderId) -> Result<Order> {
     })
 }
 
+/// How the key of an instance is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySettings {
+    /// The certificate request, where the user gave one.
+    pub csr: Option<String>,
+    /// The algorithm of the key that the service makes.
+    pub key_algorithm: Option<String>,
+}
+
+/// How the key of an instance was made last.
+pub(super) async fn key_settings(client: &Client, id: &OrderId) -> Result<KeySettings> {
+    let detail = client.call(&Call::new(READ, VERSION).about(id).with("InstanceId", id)).await?;
+    let is_uploaded = detail.text("GenerateCsrMethod").is_some_and(|method| words::normalized(&method) == "upload");
+    Ok(KeySettings { csr: detail.text("Csr").filter(|_| is_uploaded), key_algorithm: detail.text("KeyAlgorithm") })
+}
+
 /// The challenges of an instance, without its certificate.
 pub(super) async fn challenges(client: &Client, id: &OrderId) -> Result<Vec<Challenge>> {
     let detail = client.call(&Call::new(READ, VERSION).about(id).with("InstanceId", id)).await?;

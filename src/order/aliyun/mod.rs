@@ -16,7 +16,7 @@ use self::{
     credentials::CredentialChain,
     polling::{Look, Waiting},
 };
-pub use self::{keys::KeyFolder, listed::Listed};
+pub use self::{instance::KeySettings, keys::KeyFolder, listed::Listed};
 use super::{Challenge, ChallengeKind, Generation, Listing, Order, OrderId, OrderSource, OrderState};
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
@@ -117,6 +117,8 @@ struct Memory {
     generations: HashMap<OrderId, Generation>,
     /// The names of orders by OrderId, which only the list tells. Empty where the list does not have the order.
     domains: HashMap<OrderId, Vec<Name>>,
+    /// The certificates of orders whose keys were made here.
+    own_keys: HashMap<OrderId, String>,
 }
 
 impl Cas {
@@ -218,6 +220,7 @@ impl Cas {
     async fn read_with(&self, generation: Generation, id: &OrderId) -> Result<Order> {
         match generation {
             Generation::Instance => instance::read(&self.client, id).await,
+            Generation::Acme => Err(Error::new(ErrorKind::UnknownOrder, format!("`{id}` is no order of CAS"))),
             Generation::Api2018 => api_2018::read(&self.client, id, &self.extras).await,
             Generation::Order => {
                 let known = self.memory().domains.get(id).cloned();
@@ -256,8 +259,10 @@ impl Cas {
     fn add_key(&self, order: &mut Order) {
         if let (OrderState::Issued(bundle), Some(keys)) = (&mut order.state, &self.keys)
             && bundle.private_key.is_none()
+            && let Some(key) = keys.of_certificate(&bundle.certificate)
         {
-            bundle.private_key = keys.of_certificate(&bundle.certificate);
+            bundle.private_key = Some(key);
+            self.memory().own_keys.insert(order.id.clone(), bundle.certificate.clone());
         }
     }
 
@@ -265,6 +270,7 @@ impl Cas {
     async fn list_with(&self, generation: Generation, seen: &mut HashSet<OrderId>) -> Result<(Vec<Listed>, Option<Error>)> {
         match generation {
             Generation::Instance => Ok((instance::list(&self.client, None).await?.0, None)),
+            Generation::Acme => Ok((Vec::new(), None)),
             Generation::Api2018 => Ok((api_2018::list(&self.client, &self.extras).await?, None)),
             Generation::Order => {
                 let (rows, failed) = order_2020::list(&self.client).await?;
@@ -305,6 +311,14 @@ impl OrderSource for Cas {
     }
 
     async fn in_place(&self, _order: &Order) -> Result<()> {
+        Ok(())
+    }
+
+    async fn delivered(&self, id: &OrderId) -> Result<()> {
+        // The key lies beside its certificate now.
+        if let (Some(keys), Some(certificate)) = (&self.keys, self.memory().own_keys.remove(id)) {
+            keys.forget(&certificate);
+        }
         Ok(())
     }
 
@@ -367,6 +381,14 @@ impl Cas {
     /// As [`OrderSource::read`].
     pub async fn challenges(&self, id: &OrderId) -> Result<Vec<Challenge>> {
         instance::challenges(&self.client, id).await
+    }
+
+    /// How the key of an instance was made last.
+    ///
+    /// # Errors
+    /// As [`OrderSource::read`].
+    pub async fn key_settings(&self, id: &OrderId) -> Result<KeySettings> {
+        instance::key_settings(&self.client, id).await
     }
 
     /// The order as it was read last, where a list shows that it waits still.

@@ -1,0 +1,39 @@
+//! Older certificates beside the current one: how many stay.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    files::{about, failed},
+    pair,
+};
+use crate::error::Result;
+
+/// Removes the certificates of a folder (`<out>/<name>`) but the one that `live` leads to and the `keep` latest others. Only folders that a
+/// delivery made count; returns those that are gone.
+///
+/// # Errors
+/// `ErrorKind::Delivery` naming what cannot be read or removed.
+pub fn prune(folder: &Path, keep: usize) -> Result<Vec<PathBuf>> {
+    let live = fs::canonicalize(folder.join("live")).map_err(|error| failed(folder, "has no current certificate", error))?;
+    let entries = fs::read_dir(folder).map_err(|error| failed(folder, "cannot be read", error))?;
+    let mut older: Vec<(jiff::Timestamp, PathBuf)> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| !path.is_symlink() && path.is_dir() && fs::canonicalize(path).is_ok_and(|path| path != live))
+        .filter_map(|path| {
+            about(&path)?;
+            let (_, not_before, _) = pair::look_at(&fs::read_to_string(path.join("cert.pem")).ok()?)?;
+            Some((not_before, path))
+        })
+        .collect();
+    older.sort_by(|one, other| other.cmp(one));
+    let mut gone = Vec::new();
+    for (_, path) in older.into_iter().skip(keep) {
+        fs::remove_dir_all(&path).map_err(|error| failed(&path, "cannot be removed", error))?;
+        gone.push(path);
+    }
+    Ok(gone)
+}

@@ -22,7 +22,8 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The order: an InstanceId or an OrderId.
-    #[arg(value_name = "ID")]
+    // Not `order`, which is the id of an option.
+    #[arg(id = "ended", value_name = "ID")]
     order: String,
     /// Do not ask.
     #[arg(long, short = 'y')]

@@ -32,7 +32,7 @@ pub(super) struct About {
     serial: String,
     not_before: jiff::Timestamp,
     not_after: jiff::Timestamp,
-    delivered: jiff::Timestamp,
+    pub(super) delivered: jiff::Timestamp,
 }
 
 /// How long a delivery waits for another one below the same folder; each takes milliseconds.

@@ -5,13 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    files::{about, failed},
-    pair,
-};
+use super::files::{about, failed};
 use crate::error::Result;
 
-/// Removes the certificates of a folder (`<out>/<name>`) but the one that `live` leads to and the `keep` latest others. Only folders that a
+/// Removes the certificates of a folder (`<out>/<name>`) but the one that `live` leads to and the `keep` others that were delivered last. Only folders that a
 /// delivery made count; returns those that are gone.
 ///
 /// # Errors
@@ -24,9 +21,8 @@ pub fn prune(folder: &Path, keep: usize) -> Result<Vec<PathBuf>> {
         .map(|entry| entry.path())
         .filter(|path| !path.is_symlink() && path.is_dir() && fs::canonicalize(path).is_ok_and(|path| path != live))
         .filter_map(|path| {
-            about(&path)?;
-            let (_, not_before, _) = pair::look_at(&fs::read_to_string(path.join("cert.pem")).ok()?)?;
-            Some((not_before, path))
+            let delivered = about(&path)?.delivered;
+            Some((delivered, path))
         })
         .collect();
     older.sort_by(|one, other| other.cmp(one));

@@ -7,6 +7,7 @@ mod crash;
 mod cron;
 mod fates;
 mod journeys;
+mod life;
 mod overlap;
 mod secrets;
 mod trial;

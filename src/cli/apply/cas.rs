@@ -90,13 +90,12 @@ pub(in crate::cli) struct Wish {
 pub(in crate::cli) async fn take(session: &Session, wishes: Vec<Wish>) -> Result<Exit> {
     let work = async |rooms: &mut Rooms| {
         let hidden = rooms.router.registry().hidden_variables(session.environment());
-        if chosen_is_dry(session) {
+        if session.chosen().is_dry_run() {
             return show_ways(session, rooms, &wishes).await;
         }
         // What is wrong with options is found before anything is applied for.
-        session.chosen().journey_of(hidden.clone(), Vec::new()).or_else(|error| {
-            if wishes.len() == 1 { session.chosen().journey_of(hidden.clone(), vec![OrderId::parse("one")?]) } else { Err(error) }
-        })?;
+        let placeholders = vec![OrderId::parse("to-come")?; wishes.len()];
+        session.chosen().journey_of(hidden.clone(), placeholders)?;
         if !rooms.router.has_any() {
             return Err(Error::config("no provider is set, so nothing was applied for")
                 .with_hint("say who writes the records with `--provider PROVIDER` (`dv-verify providers list`)"));
@@ -123,10 +122,6 @@ pub(in crate::cli) async fn take(session: &Session, wishes: Vec<Wish>) -> Result
         Ok(if failures.is_empty() { exit } else { Exit::SOME_FAILED })
     };
     session.with_rooms(|_| Ok(std::sync::Arc::new(Silent)), work).await
-}
-
-fn chosen_is_dry(session: &Session) -> bool {
-    session.chosen().is_dry_run()
 }
 
 /// What would be applied with, found out without applying.

@@ -178,7 +178,7 @@ fn same(one: &[Name], other: &[Name]) -> bool {
 /// Removes older certificates beside those that were renewed.
 fn prune(session: &Session, renewed: &[Renewal], keep: usize) -> Result<()> {
     for there in delivery::current(&session.chosen().out()?) {
-        let is_renewed = renewed.iter().any(|renewal| same(&renewal.names, &there.names) && there.not_after > renewal.expires);
+        let is_renewed = renewed.iter().any(|renewal| same(&renewal.names, &there.names) && there.not_after >= renewal.expires);
         let Some(folder) = there.live.parent().filter(|_| is_renewed) else { continue };
         match delivery::prune(folder, keep) {
             Ok(gone) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 
 use super::{
+    advice,
     client::{Call, Site},
     diagnosis::{Diagnosis, diagnose},
     reply::Fields,
@@ -42,8 +43,12 @@ pub(super) fn of_reply(call: &Call, site: &Site, reply: &Reply, fields: &Fields,
         (_, _, Some(said)) => format!("{action}: {}", shortened(said)),
         (_, _, None) => format!("{action}: {} refused the call without saying why", site.host),
     };
-    let mut error = Error::new(class.kind(), message).with_http_status(status).with_retry(retry(reply, code.as_deref()));
-    if let Some(hint) = hint(&class, call, site, reply, fields, said.as_deref().unwrap_or_default(), sent, redactor) {
+    let advice = code.as_deref().filter(|_| class == Class::Other).and_then(|code| advice::of(code, action));
+    let kind = advice.as_ref().map_or(class.kind(), |advice| advice.kind);
+    let mut error = Error::new(kind, message).with_http_status(status).with_retry(retry(reply, code.as_deref()));
+    if let Some(advice) = advice {
+        error = error.with_hint(advice.hint);
+    } else if let Some(hint) = hint(&class, call, site, reply, fields, said.as_deref().unwrap_or_default(), sent, redactor) {
         error = error.with_hint(hint);
     }
     if let Some(code) = code {
@@ -119,7 +124,11 @@ impl Class {
             Self::Rights
         } else if begins(&["invalidaction", "invalidversion", "nosuchversion", "invalidapi"]) {
             Self::NotServed
-        } else if names_an_order && (begins(&["notfound"]) || code.ends_with(".notfound") || code.contains("notexist")) {
+        } else if names_an_order
+            && (begins(&["notfound"]) && !begins(&["notfoundpackage"])
+                || code.ends_with(".notfound")
+                || code.contains("notexist"))
+        {
             Self::UnknownOrder
         } else {
             Self::Other
@@ -194,7 +203,9 @@ fn hint(
                 .object("AccessDeniedDetail")
                 .and_then(|detail| detail.text("AuthAction"))
                 .unwrap_or_else(|| format!("yundun-cert:{}", call.action));
-            Some(format!("allow the RAM user or role the action `{}`", redactor.redact(&action)))
+            let action = redactor.redact(&action);
+            let policy = advice::least_policy(&action);
+            Some(format!("allow the RAM user or role the action `{action}`; the least policy for this: {policy}"))
         }
         Class::NotServed => {
             Some(format!("this API ({}) is not served there; use another `--api`: `instance`, `order` or `2018`", call.version))

@@ -25,6 +25,7 @@ use crate::{
     secret::Redactor,
 };
 
+mod advice;
 mod api_2018;
 pub mod applying;
 mod client;

@@ -35,6 +35,9 @@ pub const POINTS: &[&str] = &[
 /// The points that only an order at an ACME CA reaches.
 pub const ACME_POINTS: &[&str] = &["acme.after-order", "acme.after-memory", "acme.before-finalize", "acme.after-finalize"];
 
+/// The points that only an application at CAS reaches: its intent is kept and nothing sent; it was sent and its order is not kept.
+pub const APPLY_POINTS: &[&str] = &["apply.before", "apply.after"];
+
 /// Lets happen what is to happen at this point.
 #[cfg(feature = "failpoints")]
 pub(crate) fn reach(point: &str) {

@@ -69,7 +69,19 @@ impl Http {
     /// # Errors
     /// `ErrorKind::Config` where no TLS client can be made, as in an image without CA certificates.
     pub fn new() -> Result<Self> {
-        let client = builder().build().map_err(|error| {
+        Self::of_builder(builder())
+    }
+
+    /// A client that uses no proxy: for services of this machine itself.
+    ///
+    /// # Errors
+    /// As [`Http::new`].
+    pub fn direct() -> Result<Self> {
+        Self::of_builder(builder().no_proxy())
+    }
+
+    fn of_builder(builder: reqwest::ClientBuilder) -> Result<Self> {
+        let client = builder.build().map_err(|error| {
             Error::config("no TLS client can be made here")
                 .with_source(error)
                 .with_hint("install the system's CA certificates (package `ca-certificates`) or set SSL_CERT_FILE")

@@ -53,8 +53,15 @@ pub(super) enum Command {
     Apply(super::apply::Arguments),
     /// Renew the certificates that near their end.
     Renew(super::renew::Arguments),
-    /// List the account's orders and their states.
-    Orders,
+    /// List the account's orders: states, challenges, ages, ends.
+    #[command(after_help = "Example:\n  dv-verify orders --regions cn-hangzhou,ap-southeast-1")]
+    Orders(super::orders::Arguments),
+    /// Withdraw the application of an order at CAS, and its records.
+    Cancel(super::ending::CancelArguments),
+    /// Revoke the certificate of an order at CAS.
+    Revoke(super::ending::Arguments),
+    /// Delete an order at CAS that is over.
+    Delete(super::ending::DeleteArguments),
     /// Show what every name server of the zone says about a record.
     #[command(after_help = "Exit code 0 where the record is visible, 5 where it is not.")]
     Check(Asked),
@@ -265,16 +272,18 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// The groups of options that the command at this path takes; an empty path is the main command. `None`: there is no such command.
 pub(super) fn groups(path: &[&str]) -> Option<&'static [Group]> {
-    use Group::{Acme, Common, Delivery, Guard, Orders, Propagation, Provider, Run, Source, Status, Store};
+    use Group::{Acme, Applicant, Common, Delivery, Guard, Orders, Propagation, Provider, Run, Source, Status, Store};
     Some(match path {
         [] => &[Orders, Provider, Guard, Run, Propagation, Delivery, Status, Source, Store, Common],
         ["watch"] | ["config", "check"] => &Group::ALL,
-        ["apply" | "renew"] => &[Orders, Provider, Guard, Run, Propagation, Delivery, Status, Source, Acme, Store, Common],
-        ["orders"] => &[Source, Common],
+        ["apply" | "renew"] => {
+            &[Orders, Provider, Guard, Run, Propagation, Delivery, Status, Source, Acme, Applicant, Store, Common]
+        }
+        ["orders" | "revoke" | "delete"] => &[Source, Common],
         ["check"] => &[Propagation, Common],
         ["explain"] => &[Provider, Propagation, Source, Common],
         ["test"] | ["record", "add" | "remove"] => &[Provider, Guard, Propagation, Store, Common],
-        ["clean"] => &[Provider, Propagation, Source, Store, Common],
+        ["clean" | "cancel"] => &[Provider, Propagation, Source, Store, Common],
         ["providers", "list" | "show" | "new" | "replay" | "schema"] | ["demo" | "sandbox"] => &[Common],
         ["completions" | "man" | "record" | "providers" | "config"] => &[],
         _ => return None,

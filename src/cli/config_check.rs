@@ -7,8 +7,6 @@ use crate::{
     config::{paths::Places, settings::SETTINGS},
     error::{Error, ErrorKind, Result},
     http::Http,
-    order::aliyun::credentials::CredentialChain,
-    secret::Redactor,
     store::Target,
 };
 
@@ -18,11 +16,12 @@ pub(super) fn run(session: &Session) -> Result<Exit> {
     show_options(session, printer);
     printer.result("");
     let mut problems = Vec::new();
-    match CredentialChain::new(session.environment().clone(), Redactor::default()).resolve() {
-        Ok(found) => printer.result(&format!("Alibaba Cloud: {}, from {}", found.access_key_id, found.origin)),
+    let http = Http::new()?;
+    match session.alibaba(&http).describe() {
+        Ok(found) => printer.result(&format!("Alibaba Cloud: {found}")),
         Err(error) => problems.push(error.context("Alibaba Cloud")),
     }
-    let router = session.router(&Http::new()?)?;
+    let router = session.router(&http)?;
     for route in &session.file().routes {
         printer.result(&format!("route: {} is written by {}", route.zone, route.provider));
     }
@@ -35,6 +34,10 @@ pub(super) fn run(session: &Session) -> Result<Exit> {
                 // Opening it tells.
                 Err(_) => {}
                 Ok(Some(found)) => printer.result(&format!("  {}: {}", credential.name, found.origin)),
+                Ok(None) if settings.renewed.as_ref().is_some_and(|it| it.names().contains(&credential.name.as_str())) => {
+                    let origin = settings.renewed.as_ref().map(|renewed| renewed.origin()).unwrap_or_default();
+                    printer.result(&format!("  {}: {origin}", credential.name));
+                }
                 Ok(None) if credential.optional => {}
                 Ok(None) => printer.result(&format!("  {}: not set", credential.name)),
             }

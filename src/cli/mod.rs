@@ -11,6 +11,7 @@ mod clean;
 mod command;
 mod config_check;
 mod demo;
+mod ending;
 mod exit;
 mod explain;
 mod failure;
@@ -68,7 +69,10 @@ fn dispatch(command: Command, session: &Session) -> crate::error::Result<Exit> {
         Command::Verify => Session::block_on(verify::run(session)),
         Command::Apply(arguments) => Session::block_on(apply::run(session, &arguments)),
         Command::Renew(arguments) => Session::block_on(renew::run(session, &arguments)),
-        Command::Orders => Session::block_on(orders::run(session)),
+        Command::Orders(arguments) => Session::block_on(orders::run(session, &arguments)),
+        Command::Cancel(arguments) => Session::block_on(ending::cancel(session, &arguments)),
+        Command::Revoke(arguments) => Session::block_on(ending::revoke(session, &arguments)),
+        Command::Delete(arguments) => Session::block_on(ending::delete(session, &arguments)),
         Command::Check(asked) => Session::block_on(check::run(session, &asked)),
         Command::Explain { subject, value } => Session::block_on(explain::run(session, &subject, value)),
         Command::Record(action) => Session::block_on(record::run(session, &action)),

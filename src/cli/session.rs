@@ -1,6 +1,11 @@
 //! What every command needs: options, config, output, and the rooms that it works with, each made when it is needed.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 
@@ -23,14 +28,14 @@ use crate::{
     name::Name,
     order::{
         Budget, OrderSource as _,
-        aliyun::{Cas, credentials::CredentialChain},
+        aliyun::{Cas, CasOptions, KeyFolder, credentials::CredentialChain},
     },
     propagation::Propagation,
     provider::{
         registry::Registry,
-        settings::{Context, Setting},
+        settings::{Context, Renewed, Setting},
     },
-    secret::Redactor,
+    secret::{Redactor, Secret},
     store::{Store, Target},
 };
 
@@ -43,6 +48,7 @@ pub(super) struct Session {
     file: ConfigFile,
     chosen: Chosen,
     redactor: Redactor,
+    alibaba: OnceLock<CredentialChain>,
 }
 
 /// The rooms of one run.
@@ -90,7 +96,7 @@ impl Session {
         let printer = printer(manner);
         chosen.listen.iter().filter_map(|listen| listen.token.as_ref()).for_each(|token| redactor.learn(token));
         logging::start(&printer, &environment);
-        Ok(Self { printer, flags: flags.clone(), environment, layers, file, chosen, redactor })
+        Ok(Self { printer, flags: flags.clone(), environment, layers, file, chosen, redactor, alibaba: OnceLock::new() })
     }
 
     /// How the program speaks.
@@ -152,12 +158,14 @@ impl Session {
     /// # Errors
     /// As [`Router::new`].
     pub(super) fn router(&self, http: &Http) -> Result<Router> {
-        let (environment, redactor) = (self.environment.clone(), self.redactor.clone());
+        let alibaba = self.alibaba(http);
         let whole_zones = self.whole_zones();
         let fallback = Box::new(move |id: &str| {
-            let mut all = alibaba_credentials(id, &environment, &redactor);
-            all.extend(whole_zones.clone());
-            all
+            // Where the chain leads nowhere, the provider says which variables it wants.
+            let is_for_it = id == "alidns" && alibaba.describe().is_ok();
+            let renewed: Option<Arc<dyn Renewed>> =
+                if is_for_it { Some(Arc::new(AlibabaCredentials(alibaba.clone()))) } else { None };
+            (whole_zones.clone(), renewed)
         });
         let context = Context { http: http.clone(), redactor: self.redactor.clone() };
         Router::new(&self.chosen, self.file.clone(), self.registry()?, context, self.environment.clone(), fallback)
@@ -165,8 +173,7 @@ impl Session {
 
     /// What a provider that replaces whole zones must know: which it may, and where copies are kept.
     fn whole_zones(&self) -> BTreeMap<String, Setting> {
-        let setting =
-            |value: String, origin: &str| Setting { value: crate::secret::Secret::new(value), origin: origin.to_owned() };
+        let setting = |value: String, origin: &str| Setting { value: Secret::new(value), origin: origin.to_owned() };
         let allowed: Vec<&str> = self.chosen.allow_zone_rewrite.iter().map(Name::as_str).collect();
         let mut all = BTreeMap::new();
         if !allowed.is_empty() {
@@ -184,7 +191,27 @@ impl Session {
     /// # Errors
     /// As [`Cas::new`].
     pub(super) fn cas(&self, http: &Http) -> Result<Cas> {
-        Cas::new(self.chosen.cas.clone(), self.environment.clone(), http.clone(), self.redactor.clone())
+        let cas = Cas::new(self.chosen.cas.clone(), self.alibaba(http), http.clone(), self.redactor.clone())?;
+        // Without a state folder no key was made here.
+        Ok(match self.chosen.key_folder() {
+            Ok(folder) => cas.with_keys(KeyFolder::new(folder)),
+            Err(_) => cas,
+        })
+    }
+
+    /// The order source of another region than the one that was chosen.
+    ///
+    /// # Errors
+    /// As [`Cas::new`].
+    pub(super) fn cas_of_region(&self, http: &Http, region: &str) -> Result<Cas> {
+        let options = CasOptions { region: Some(region.to_owned()), ..self.chosen.cas.clone() };
+        Cas::new(options, self.alibaba(http), http.clone(), self.redactor.clone())
+    }
+
+    /// Alibaba Cloud's credentials. Whoever asks shares what was fetched.
+    pub(super) fn alibaba(&self, http: &Http) -> CredentialChain {
+        let new = || CredentialChain::new(self.environment.clone(), http.clone(), self.redactor.clone());
+        self.alibaba.get_or_init(new).clone()
     }
 
     /// How records are seen.
@@ -284,21 +311,25 @@ impl Budget for SharedBudget {
     }
 }
 
-/// Alibaba's own credentials for its DNS service, where no others are set.
-fn alibaba_credentials(id: &str, environment: &Environment, redactor: &Redactor) -> BTreeMap<String, Setting> {
-    if id != "alidns" {
-        return BTreeMap::new();
+/// Alibaba's own credentials, for its DNS service.
+#[derive(Debug)]
+struct AlibabaCredentials(CredentialChain);
+
+#[async_trait]
+impl Renewed for AlibabaCredentials {
+    fn names(&self) -> &'static [&'static str] {
+        &["access_key", "secret_key", "security_token"]
     }
-    // Where the chain yields nothing, the provider says which variables it wants.
-    let Ok(found) = CredentialChain::new(environment.clone(), redactor.clone()).resolve() else { return BTreeMap::new() };
-    let origin = format!("Alibaba Cloud's credentials ({})", found.origin);
-    let setting = |value: &crate::secret::Secret| Setting { value: value.clone(), origin: origin.clone() };
-    let mut all = BTreeMap::from([
-        ("access_key".to_owned(), setting(&crate::secret::Secret::new(found.access_key_id.clone()))),
-        ("secret_key".to_owned(), setting(&found.access_key_secret)),
-    ]);
-    if let Some(token) = &found.security_token {
-        all.insert("security_token".to_owned(), setting(token));
+
+    fn origin(&self) -> String {
+        let found = self.0.describe().unwrap_or_else(|_| "of which there are none".to_owned());
+        format!("Alibaba Cloud's credentials ({found})")
     }
-    all
+
+    async fn current(&self) -> Result<BTreeMap<&'static str, Secret>> {
+        let found = self.0.resolve().await?;
+        let mut all = BTreeMap::from([("access_key", Secret::new(found.access_key_id)), ("secret_key", found.access_key_secret)]);
+        all.extend(found.security_token.map(|token| ("security_token", token)));
+        Ok(all)
+    }
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
-    acme,
+    acme, applicant,
     file::ConfigFile,
     form,
     layers::{Layers, Origin, number},
@@ -19,7 +19,7 @@ use crate::{
     order::{
         Generation, OrderId,
         acme::AcmeOptions,
-        aliyun::{CasOptions, Signature},
+        aliyun::{CasOptions, Signature, applying::Applicant},
     },
     propagation::{self, ResolverAddress, Vantage},
     status::Listen,
@@ -109,6 +109,10 @@ pub struct Chosen {
     pub cas: CasOptions,
     /// Which ACME CA, and as whom.
     pub acme: AcmeOptions,
+    /// Who applies at CAS.
+    pub applicant: Applicant,
+    /// `--contact-id`: the contacts of an instance that has none.
+    pub contact_ids: Vec<u64>,
     /// How records are seen.
     pub propagation: propagation::Options,
     /// `--detailed-exit-code`.
@@ -143,12 +147,15 @@ impl Chosen {
         let resolvers = layers.all("resolver", ResolverAddress::parse)?;
         let stated = layers.all("authority", parse::authorities)?;
         let path = |name| layers.one(name, |text| Ok(PathBuf::from(text)));
+        let (applicant, contact_ids) = applicant::applicant(layers)?;
         Ok(Self {
             provider,
             default_provider,
             allow_zone_rewrite: layers.all("allow-zone-rewrite", Name::parse)?,
             cas: cas(layers)?,
             acme: acme::acme(layers)?,
+            applicant,
+            contact_ids,
             propagation: propagation::Options {
                 over_https: over_https(layers)?,
                 interceptor_probes: interceptor_probes(&resolvers, &stated),
@@ -274,6 +281,14 @@ impl Chosen {
         self.beside_store("zones")
     }
 
+    /// The folder for private keys that were made here, until their certificates are there: beside the store, and on this machine alone.
+    ///
+    /// # Errors
+    /// As [`Chosen::store`].
+    pub fn key_folder(&self) -> Result<PathBuf> {
+        self.beside_store("keys")
+    }
+
     /// The folder for accounts and orders at ACME CAs, with their keys: beside the store, and on this machine alone.
     ///
     /// # Errors
@@ -338,9 +353,7 @@ fn cas(layers: &Layers) -> Result<CasOptions> {
         generations: layers.one("api", generations)?.unwrap_or_default(),
         endpoint: layers.one("endpoint", parse::endpoint)?,
         region: layers.one("region", region)?,
-        signature: layers
-            .one("signature", |text| Ok(if text == "v3" { Signature::V3 } else { Signature::V1 }))?
-            .unwrap_or(defaults.signature),
+        signature: layers.one("signature", |text| Ok(if text == "v3" { Signature::V3 } else { Signature::V1 }))?,
         lang: layers.one("lang", text)?,
         source_ip: layers.one("source-ip", source_ip)?,
         calls_per_second: layers.one("rate", |text| number(text, 1))?.unwrap_or(defaults.calls_per_second),

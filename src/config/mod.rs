@@ -1,6 +1,7 @@
 //! What the user chose: flags, environment and file in one precedence, and which provider instance writes which name.
 
 mod acme;
+mod applicant;
 pub mod chosen;
 pub mod file;
 mod form;

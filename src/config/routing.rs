@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use super::{chosen::Chosen, file::ConfigFile};
@@ -14,12 +14,12 @@ use crate::{
     name::Name,
     provider::{
         registry::Registry,
-        settings::{Context, Setting, Settings},
+        settings::{Context, Renewed, Setting, Settings},
     },
 };
 
-/// Values for a provider's settings that are set nowhere, by provider id: Alibaba's own credentials for `alidns`.
-pub type Fallback = Box<dyn Fn(&str) -> BTreeMap<String, Setting> + Send + Sync>;
+/// What a provider's settings that are set nowhere get, by provider id: values, and credentials that are renewed (Alibaba's own for `alidns`).
+pub type Fallback = Box<dyn Fn(&str) -> (BTreeMap<String, Setting>, Option<Arc<dyn Renewed>>) + Send + Sync>;
 
 /// Routing by the command line and the config file.
 pub struct Router {
@@ -132,8 +132,8 @@ impl Router {
                 (id.clone(), id, BTreeMap::new(), false)
             }
         };
-        let fallback = (self.fallback)(&id);
-        Ok(Settings { instance, id, table, environment: self.environment.clone(), allow_http, fallback })
+        let (fallback, renewed) = (self.fallback)(&id);
+        Ok(Settings { instance, id, table, environment: self.environment.clone(), allow_http, fallback, renewed })
     }
 
     /// Makes a provider instance, or takes the one that was made.
@@ -209,7 +209,7 @@ provider = \"home\"
         let chosen = Chosen::read(&layers, &file, Places::new(&environment, false)).unwrap();
         let context = Context { http: Http::new().unwrap(), redactor: Redactor::default() };
         let registry = Registry::load(None).unwrap();
-        Router::new(&chosen, file, registry, context, environment, Box::new(|_| BTreeMap::new())).unwrap()
+        Router::new(&chosen, file, registry, context, environment, Box::new(|_| (BTreeMap::new(), None))).unwrap()
     }
 
     fn name(text: &str) -> Name {
@@ -259,7 +259,7 @@ provider = \"home\"
         let router = router(None, CONFIG);
         let first = router.instance("by-mail").unwrap();
         let second = router.route(&name("x.example.com")).unwrap();
-        assert!(std::sync::Arc::ptr_eq(&first.provider, &second.provider));
+        assert!(Arc::ptr_eq(&first.provider, &second.provider));
         assert_eq!(router.settings("nsupdate").unwrap().instance, "rfc2136");
     }
 

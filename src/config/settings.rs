@@ -24,6 +24,8 @@ pub enum Group {
     Source,
     /// Which ACME CA, and as whom.
     Acme,
+    /// Who applies at CAS.
+    Applicant,
     /// Who writes records.
     Provider,
     /// What may be written.
@@ -46,7 +48,7 @@ pub enum Group {
 
 impl Group {
     /// All groups, in the order of the help.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Orders,
         Self::Provider,
         Self::Guard,
@@ -57,6 +59,7 @@ impl Group {
         Self::Status,
         Self::Source,
         Self::Acme,
+        Self::Applicant,
         Self::Store,
         Self::Common,
     ];
@@ -67,6 +70,7 @@ impl Group {
             Self::Orders => "Which orders",
             Self::Source => "Alibaba Cloud",
             Self::Acme => "ACME",
+            Self::Applicant => "The applicant, at CAS",
             Self::Provider => "DNS provider",
             Self::Guard => "What may be written",
             Self::Propagation => "Seeing the record",
@@ -268,7 +272,7 @@ pub const SETTINGS: &[Setting] = &[
     value(Group::Source, "api", "API", "The generation of the API").default("auto").choices(&["auto", "2018", "order", "instance"]),
     value(Group::Source, "region", "REGION", "The region of the orders").default("cn-hangzhou"),
     value(Group::Source, "endpoint", "URL", "The CAS host, for all generations").default("by region"),
-    value(Group::Source, "signature", "VERSION", "The signature of requests").default("v1").choices(&["v1", "v3"]),
+    value(Group::Source, "signature", "VERSION", "The signature of requests").default("v3, for 2018 v1").choices(&["v1", "v3"]),
     value(Group::Source, "lang", "LANG", "The language of messages of the 2018 API").choices(&["zh", "en"]),
     value(Group::Source, "source-ip", "ADDR", "The parameter SourceIp of the 2018 API"),
     value(Group::Source, "rate", "N", "Calls per second, over all orders").default("10"),
@@ -286,6 +290,12 @@ pub const SETTINGS: &[Setting] = &[
     value(Group::Acme, "key-type", "TYPE", "The key of a new certificate").default("p256").choices(&["p256", "p384"]).details(
         "Made here, and kept by the state folder until it is delivered. For RSA or a key of your own: `--csr`.",
     ),
+    value(Group::Applicant, "applicant-name", "NAME", "Who applies: packages and the 2018 API want to know"),
+    value(Group::Applicant, "applicant-email", "EMAIL", "The mail address of the applicant"),
+    value(Group::Applicant, "applicant-phone", "NUMBER", "The telephone number of the applicant"),
+    value(Group::Applicant, "applicant-province", "PLACE", "The province of the applicant, in pinyin; 2018 only"),
+    value(Group::Applicant, "applicant-city", "PLACE", "The city of the applicant, in pinyin; 2018 only"),
+    list(',', Group::Applicant, "contact-id", "N", "A contact for an instance that has none; repeatable"),
     value(Group::Acme, "profile", "NAME", "The CA's profile, such as `tlsserver` or `shortlived`"),
     value(Group::Store, "store", "PLACE", "The journal of records and what is known of orders")
         .default("`store.db` in the state folder")

@@ -1,6 +1,9 @@
 //! What was delivered earlier and is current.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::{files::about, inventory::certificates, pair};
 use crate::{name::Name, order::OrderId};
@@ -18,6 +21,8 @@ pub struct Current {
     pub not_after: jiff::Timestamp,
     /// The leaf, PEM.
     pub certificate: String,
+    /// The link to its folder (`<out>/<name>/live`).
+    pub live: PathBuf,
 }
 
 /// Every certificate that is current below `out`, with the order that it came from. What cannot be read is left out.
@@ -29,5 +34,5 @@ fn read(live: &Path) -> Option<Current> {
     let certificate = fs::read_to_string(live.join("cert.pem")).ok()?;
     let (names, not_before, not_after) = pair::look_at(&certificate)?;
     let order = OrderId::parse(&about(live)?.order).ok()?;
-    Some(Current { order, names, not_before, not_after, certificate })
+    Some(Current { order, names, not_before, not_after, certificate, live: live.to_owned() })
 }

@@ -36,14 +36,14 @@ pub(super) struct About {
     serial: String,
     pub(super) not_before: jiff::Timestamp,
     not_after: jiff::Timestamp,
-    delivered: jiff::Timestamp,
+    pub(super) delivered: jiff::Timestamp,
 }
 
 /// How long a delivery waits for another one below the same folder; each takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An error of the file system: which path, and why.
-fn failed(path: &Path, what: &str, error: io::Error) -> Error {
+pub(super) fn failed(path: &Path, what: &str, error: io::Error) -> Error {
     let hint = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "make room on that disk, or choose another folder with `--out`"

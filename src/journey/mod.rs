@@ -21,6 +21,7 @@ use crate::{
     store::Store,
 };
 
+mod apply;
 mod clean;
 mod driver;
 pub mod event;
@@ -35,6 +36,7 @@ mod trial;
 pub mod watch;
 mod withdraw;
 
+pub use apply::{Applied, apply};
 pub use clean::{Cleaned, clean};
 use event::{Observer, Outcome};
 pub use notices::Notices;
@@ -48,6 +50,13 @@ pub use trial::{Step, Trial, trial};
 /// `ErrorKind::Usage` for a file challenge, for a name that cannot be joined, and for a value that cannot be written.
 pub fn record_of(challenge: &crate::order::Challenge, order: &crate::order::Order, base_domain: Option<&Name>) -> Result<Record> {
     publish::wanted(challenge, order, base_domain)
+}
+
+/// Removes the records of an order that nobody needs any more, because its application was withdrawn. Returns the failures; what could not be removed
+/// stays in the journal for `clean`.
+pub async fn withdraw_order(surroundings: &Surroundings, id: &OrderId) -> Vec<crate::error::Error> {
+    let holder = crate::store::Holder::order(surroundings.source.origin(), id);
+    withdraw::withdraw_all(surroundings, &holder, Some(id)).await
 }
 
 /// Which provider writes which name.

@@ -8,7 +8,10 @@ use super::*;
 use crate::{
     error::{Error, ErrorKind},
     http::Http,
-    order::{Generation, aliyun::Cas, aliyun::CasOptions},
+    order::{
+        Generation,
+        aliyun::{Cas, CasOptions, credentials::CredentialChain},
+    },
     propagation::Options as PropagationOptions,
     provider::{
         registry::Registry,
@@ -83,7 +86,7 @@ async fn world(change: impl FnOnce(&mut SandboxOptions)) -> World {
     };
     let words = Arc::new(Words::default());
     let surroundings = Surroundings {
-        source: Arc::new(Cas::new(cas, account, http, redactor).unwrap()),
+        source: Arc::new(Cas::new(cas, CredentialChain::new(account, http.clone(), redactor.clone()), http, redactor).unwrap()),
         routing: Arc::new(OneProvider(Routed { instance: "rfc2136".into(), provider })),
         propagation: Propagation::new(propagation).unwrap(),
         store: Store::open(&home.path().join("state/store.db")).await.unwrap(),

@@ -1,6 +1,8 @@
 //! Where a provider instance takes its credentials and settings from.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
+
+use async_trait::async_trait;
 
 use crate::{
     environment::Environment,
@@ -36,9 +38,27 @@ pub struct Settings {
     pub environment: Environment,
     /// Whether the user allowed plain http for this instance (`allow_http = true`).
     pub allow_http: bool,
-    /// Values from elsewhere, by setting name, for what is set nowhere: the caller fills them where one account serves two purposes, as
-    /// Alibaba's credentials do for `alidns` (`access_key`, `secret_key`, `security_token`).
+    /// Values from elsewhere, by setting name, for what is set nowhere.
     pub fallback: BTreeMap<String, Setting>,
+    /// Credentials of an account that serves two purposes, for what is set nowhere, as Alibaba's do for `alidns` (`access_key`, `secret_key`,
+    /// `security_token`).
+    pub renewed: Option<Arc<dyn Renewed>>,
+}
+
+/// Credentials that are set nowhere in the provider's own settings and may be others at each call, since temporary ones expire.
+#[async_trait]
+pub trait Renewed: fmt::Debug + Send + Sync {
+    /// The settings that they are for. Where one of these is set, none is taken from here: keys of two accounts must not be mixed.
+    fn names(&self) -> &'static [&'static str];
+
+    /// Where they come from, for `config check`.
+    fn origin(&self) -> String;
+
+    /// Those to use now, by setting name.
+    ///
+    /// # Errors
+    /// Where they cannot be had.
+    async fn current(&self) -> Result<BTreeMap<&'static str, Secret>>;
 }
 
 /// A value and where it came from.
@@ -60,6 +80,7 @@ impl Settings {
             environment,
             allow_http: false,
             fallback: BTreeMap::new(),
+            renewed: None,
         }
     }
 
@@ -158,6 +179,7 @@ mod tests {
                 "api_token".to_owned(),
                 Setting { value: Secret::new("from-elsewhere"), origin: "elsewhere".into() },
             )]),
+            renewed: None,
         };
         let value = |settings: &Settings| settings.find("api_token", &familiar).unwrap().unwrap().value.expose().to_owned();
         assert_eq!(value(&settings), "from-config");

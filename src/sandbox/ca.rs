@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
-    SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, SerialNumber, date_time_ymd,
 };
 use ring::digest;
 
@@ -36,7 +36,7 @@ pub(super) struct Certificate {
     pub(super) domains: Vec<Name>,
     /// The certificate and the intermediate, PEM.
     pub(super) chain: String,
-    /// Its key: ECDSA P-256, PKCS#8, PEM.
+    /// Its key: ECDSA P-256, PKCS#8, PEM; empty where it was requested for a key of somebody else.
     pub(super) key: String,
     /// Its serial number in hexadecimal.
     pub(super) serial: String,
@@ -74,8 +74,9 @@ impl CertificateAuthority {
         self.intermediate.pem()
     }
 
-    /// Issues a certificate for these names, valid from yesterday; `None` for no names and for names that no certificate can hold.
-    pub(super) fn issue(&self, domains: &[Name]) -> Option<Arc<Certificate>> {
+    /// Issues a certificate for these names, valid from yesterday, for the key of a request (PEM) or for a new one; `None` for no names, for names
+    /// that no certificate can hold, and for what is no request.
+    pub(super) fn issue(&self, domains: &[Name], csr: Option<&str>) -> Option<Arc<Certificate>> {
         let texts: Vec<String> = domains.iter().map(Name::to_string).collect();
         let mut params = CertificateParams::new(texts.clone()).ok()?;
         let serial = random_serial();
@@ -86,12 +87,21 @@ impl CertificateAuthority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        let key = KeyPair::generate().ok()?;
-        let certificate = params.signed_by(&key, &self.intermediate).ok()?;
+        let (certificate, key) = match csr {
+            Some(csr) => {
+                let mut request = CertificateSigningRequestParams::from_pem(csr).ok()?;
+                request.params = params;
+                (request.signed_by(&self.intermediate).ok()?, String::new())
+            }
+            None => {
+                let key = KeyPair::generate().ok()?;
+                (params.signed_by(&key, &self.intermediate).ok()?, key.serialize_pem())
+            }
+        };
         Some(Arc::new(Certificate {
             domains: domains.to_vec(),
             chain: format!("{}{}", certificate.pem(), self.intermediate()),
-            key: key.serialize_pem(),
+            key,
             serial: data_encoding::HEXLOWER.encode(&serial),
             sha1: fingerprint(&digest::SHA1_FOR_LEGACY_USE_ONLY, certificate.der()),
             sha256: fingerprint(&digest::SHA256, certificate.der()),
@@ -155,7 +165,7 @@ mod tests {
     fn a_certificate_names_its_domains_and_chains_to_the_root() {
         let ca = CertificateAuthority::new().unwrap();
         let names = ["example.com", "*.example.com"].map(|name| Name::parse(name).unwrap());
-        let issued = ca.issue(&names).unwrap();
+        let issued = ca.issue(&names, None).unwrap();
         let chain: Vec<CertificateDer<'_>> =
             CertificateDer::pem_slice_iter(issued.chain.as_bytes()).collect::<Result<_, _>>().unwrap();
         assert_eq!(chain.len(), 2);

@@ -45,6 +45,13 @@ pub enum Fault {
         /// How.
         behaviour: Behaviour,
     },
+    /// So many certificates are left in the package of a product.
+    Package {
+        /// The product code.
+        product: String,
+        /// How many are left.
+        left: u64,
+    },
     /// The clock of the CAS is off by so many seconds.
     ClockSkew {
         /// Positive: it is ahead.

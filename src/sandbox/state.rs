@@ -134,6 +134,7 @@ impl Stage {
             Self::Issued => "issued",
             Self::Rejected => "rejected",
             Self::Closed => "closed",
+            Self::Refunded => "refunded",
             Self::Word(word) => word,
         }
     }

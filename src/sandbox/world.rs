@@ -87,6 +87,7 @@ impl World {
                 authority.behave(behaviour, Instant::now());
                 self.look_at_all();
             }
+            Fault::Package { product, left } => lock(&self.orders).packages.set_left(&product, left),
             Fault::ClockSkew { seconds } => self.skew.store(seconds, Ordering::Relaxed),
         }
         Ok(())
@@ -177,12 +178,13 @@ impl World {
     }
 
     /// The zone that the CA names for a domain: the sandbox's own, else the last two labels.
-    fn root_of(&self, name: &Name) -> Name {
+    pub(super) fn root_of(&self, name: &Name) -> Name {
         let zone = lock(&self.zones).holding(name).map(|zone| zone.apex.clone());
         zone.unwrap_or_else(|| name.ancestors().find(|ancestor| ancestor.labels().count() <= 2).unwrap_or_else(Name::root))
     }
 
-    fn look(&self, names: Vec<Name>, at: Instant) {
+    /// Has the validator look at these names at a time.
+    pub(super) fn look(&self, names: Vec<Name>, at: Instant) {
         for name in names {
             // The validator is gone only when the sandbox is.
             let _ = self.wake.send(Wake::Look(name, at));

@@ -9,7 +9,11 @@ use super::fault::Unusable;
 
 /// Every step. One that was released is never changed.
 pub(super) fn all() -> Migrator {
-    let steps = [("journal", include_str!("migrations/0001_journal.sql")), ("fleet", include_str!("migrations/0002_fleet.sql"))];
+    let steps = [
+        ("journal", include_str!("migrations/0001_journal.sql")),
+        ("fleet", include_str!("migrations/0002_fleet.sql")),
+        ("applications", include_str!("migrations/0003_applications.sql")),
+    ];
     let migrations = steps
         .into_iter()
         .zip(1..)

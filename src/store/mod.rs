@@ -15,6 +15,7 @@ use self::{
     leases::Leases,
 };
 pub use self::{
+    applications::ApplicationMemory,
     lock::{Lock, LockKey},
     notes::Note,
     target::{PostgresUrl, Target},
@@ -28,6 +29,7 @@ use crate::{
     record::Record,
 };
 
+mod applications;
 mod budgets;
 mod database;
 mod delays;

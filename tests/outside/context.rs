@@ -157,7 +157,6 @@ impl Context {
     }
 
     /// An order that waits for validation and is something else beside.
-    #[cfg(feature = "failpoints")]
     pub(crate) fn order_with(
         &self,
         generation: Generation,

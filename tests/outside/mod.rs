@@ -10,6 +10,7 @@ mod fates;
 mod fleet;
 mod fleet_watch;
 mod journeys;
+mod life;
 mod notify;
 mod overlap;
 mod own_provider;

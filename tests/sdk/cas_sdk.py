@@ -15,6 +15,10 @@ from alibabacloud_cas20180713.client import Client as Client2018
 from alibabacloud_cas20200407 import models as models_2020
 from alibabacloud_cas20200407.client import Client as Client2020
 from alibabacloud_tea_openapi import models as openapi
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from Tea.exceptions import TeaException
 
 try:
@@ -229,6 +233,167 @@ def instances(signature):
     )
 
 
+def csr_for(*domains):
+    """A key and a request for these names, made by another library than the program's."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, domains[0])]))
+    names = x509.SubjectAlternativeName([x509.DNSName(domain) for domain in domains])
+    request = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    return key, request.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def check_key(certificate, key):
+    leaf = x509.load_pem_x509_certificate(certificate.encode())
+    assert leaf.public_key().public_numbers() == key.public_key().public_numbers(), "another key"
+
+
+def apply_2018(signature):
+    client = Client2018(config(signature))
+    domain = "audit-%s.example.com" % signature
+    instance = new_order("2018", "unused.example.com", submitted=False)
+    request = models_2018.CreateDVOrderAuditRequest(
+        instance_id=instance,
+        domain=domain,
+        domain_verify_type="DNS",
+        username="Tom",
+        email="tom@example.com",
+        mobile="13900000000",
+        province="Beijing",
+        city="Beijing",
+    )
+    check_id(client.create_dvorder_audit(request).body)
+    read = models_2018.DescribeDVOrderResultRequest(instance_id=instance)
+    body = wait_for("a challenge", lambda: client.describe_dvorder_result(read).body, lambda body: body.check_value)
+    assert body.check_name == "_dnsauth." + domain, body.to_map()
+    check_error("twice", lambda: client.create_dvorder_audit(request), "OrderStateError", 403)
+
+
+def apply_instance(signature):
+    client = Client2020(config(signature))
+    contact = client.list_contact(models_2020.ListContactRequest()).body.contact_list[0]
+
+    def read(instance):
+        return client.get_instance_detail(models_2020.GetInstanceDetailRequest(instance_id=instance)).body
+
+    def update(instance, **more):
+        client.update_instance(
+            models_2020.UpdateInstanceRequest(instance_id=instance, contact_id_list=[contact.contact_id], validation_method="DNS", **more)
+        )
+
+    def submit(instance):
+        return client.apply_certificate(models_2020.ApplyCertificateRequest(instance_id=instance)).body
+
+    def task(instance):
+        return client.get_task_attribute(models_2020.GetTaskAttributeRequest(task_id=instance)).body
+
+    # The key stays with the owner of the request.
+    domain = "apply-%s.example.com" % signature
+    key, csr = csr_for(domain)
+    instance = new_order("instance", "unused.example.com", submitted=False)
+    assert read(instance).status == "inactive"
+    update(instance, domain=domain, generate_csr_method="upload", csr=csr)
+    assert read(instance).status == "inactive", "an update alone submits nothing"
+    check_id(submit(instance))
+    assert task(instance).task_status in ("processing", "success")
+    body = wait_for("a challenge", lambda: read(instance), lambda body: body.domain_validation_list)
+    assert body.domain == domain and body.status == "pending" and body.generate_csr_method == "upload", body.to_map()
+    assert task(instance).task_status == "success"
+    validation = body.domain_validation_list[0]
+    publish(validation.validation_key + "." + validation.root_domain, validation.validation_value)
+    body = wait_for("the certificate", lambda: read(instance), lambda body: body.status == "normal")
+    detail = client.get_user_certificate_detail(
+        models_2020.GetUserCertificateDetailRequest(cert_id=body.certificate_id)
+    ).body
+    check_key(detail.cert, key)
+    assert detail.key is None, "the service has no key"
+    client.revoke_certificate(
+        models_2020.RevokeCertificateRequest(instance_id=instance, certificate_id=body.certificate_id)
+    )
+    assert read(instance).certificate_status == "revoked"
+
+    # One that submits itself.
+    eager = new_order("instance", "unused.example.com", submitted=False, auto_submit=True)
+    update(eager, domain="eager-%s.example.com" % signature, key_algorithm="ECC_256")
+    body = read(eager)
+    assert (body.status, body.key_algorithm) == ("pending", "ECC_256"), body.to_map()
+    check_error("once more", lambda: submit(eager), "OperationDenied.StatusNotSupport", 400)
+    check_error("while pending", lambda: update(eager, domain="x.example.com"), "InvalidStatus.UpdateProtection", 400)
+    # The withdrawal is asynchronous.
+    client.cancel_pending_certificate(models_2020.CancelPendingCertificateRequest(instance_id=eager))
+    assert read(eager).status == "pending"
+    wait_for("the withdrawal", lambda: read(eager), lambda body: body.status == "inactive")
+    client.refund_instance(models_2020.RefundInstanceRequest(instance_id=eager))
+    assert read(eager).status == "refund"
+    client.delete_instance(models_2020.DeleteInstanceRequest(instance_id=eager))
+    check_error("deleted", lambda: read(eager), "NotFound", 404)
+
+    # One whose task fails.
+    failing = new_order("instance", "unused.example.com", submitted=False, task_failure="no CAA", challenge_delay_ms=0)
+    update(failing, domain="failing-%s.example.com" % signature)
+    submit(failing)
+    body = task(failing)
+    assert (body.task_status, body.task_message) == ("failed", "no CAA"), body.to_map()
+    assert read(failing).status == "inactive"
+
+
+def apply_package(signature):
+    client = Client2020(config(signature))
+    person = {"username": "Tom", "email": "tom@example.com", "phone": "13900000000", "validate_type": "DNS"}
+    product = "symantec-dv-1-starter"
+
+    def state(order):
+        return client.describe_certificate_state(models_2020.DescribeCertificateStateRequest(order_id=order)).body
+
+    def used():
+        request = models_2020.DescribePackageStateRequest(product_code=product)
+        return client.describe_package_state(request).body.used_count
+
+    def issue(order):
+        body = wait_for("a challenge", lambda: state(order), lambda body: body.record_value)
+        publish(body.record_domain, body.record_value)
+        return wait_for("the certificate", lambda: state(order), lambda body: body.type == "certificate")
+
+    before = used()
+    domain = "package-%s.example.com" % signature
+    request = models_2020.CreateCertificateForPackageRequestRequest(product_code=product, domain=domain, **person)
+    order = client.create_certificate_for_package_request(request).body.order_id
+    assert isinstance(order, int) and used() == before + 1
+    client.cancel_order_request(models_2020.CancelOrderRequestRequest(order_id=order))
+    assert state(order).type == "payed"
+    client.delete_certificate_request(models_2020.DeleteCertificateRequestRequest(order_id=order))
+    check_error("deleted", lambda: state(order), "NotFoundOrder", 404)
+    assert used() == before, "the quota is given back"
+
+    order = client.create_certificate_for_package_request(request).body.order_id
+    check_pair(issue(order).certificate, state(order).private_key)
+    renewal = models_2020.RenewCertificateOrderForPackageRequestRequest(order_id=order)
+    again = client.renew_certificate_order_for_package_request(renewal).body.order_id
+    assert again != order and issue(again).certificate != state(order).certificate
+    client.cancel_certificate_for_package_request(models_2020.CancelCertificateForPackageRequestRequest(order_id=order))
+    row = next(
+        row
+        for row in client.list_user_certificate_order(
+            models_2020.ListUserCertificateOrderRequest(order_type="CPACK", keyword=domain)
+        ).body.certificate_order_list
+        if row.order_id == order
+    )
+    assert row.status == "REVOKED", row.to_map()
+
+    free = models_2020.CreateCertificateRequestRequest(domain="free-%s.example.com" % signature, **person)
+    assert client.create_certificate_request(free).body.order_id
+    key, csr = csr_for("csr-%s.example.com" % signature)
+    with_csr = models_2020.CreateCertificateWithCsrRequestRequest(csr=csr, **person)
+    body = issue(client.create_certificate_with_csr_request(with_csr).body.order_id)
+    check_key(body.certificate, key)
+    assert body.private_key is None
+
+    wildcard = models_2020.CreateCertificateForPackageRequestRequest(product_code=product, domain="*.example.com", **person)
+    check_error("a wildcard", lambda: client.create_certificate_for_package_request(wildcard), "DomainAndProductNotMatch", 400)
+    http("POST", CONTROL + "/faults", {"fault": "package", "product": "used-up", "left": 0})
+    none = models_2020.CreateCertificateForPackageRequestRequest(product_code="used-up", domain=domain, **person)
+    check_error("used up", lambda: client.create_certificate_for_package_request(none), "NotRemainCount", 404)
+
+
 def errors(signature):
     unknown_2018 = models_2018.DescribeDVOrderResultRequest(instance_id="cas-cn-unknown")
     unknown_order = models_2020.DescribeCertificateStateRequest(order_id=1)
@@ -275,10 +440,23 @@ def main():
         print(signature, "ListUserCertificateOrder")
         get_user_certificate_detail(signature, issued)
         print(signature, "GetUserCertificateDetail")
+        apply_2018(signature)
+        print(signature, "CreateDVOrderAudit")
+        apply_instance(signature)
+        print(
+            signature,
+            "UpdateInstance ApplyCertificate CancelPendingCertificate RevokeCertificate RefundInstance DeleteInstance ListContact",
+        )
+        apply_package(signature)
+        print(
+            signature,
+            "CreateCertificateForPackageRequest CreateCertificateRequest CreateCertificateWithCsrRequest CancelOrderRequest "
+            "DeleteCertificateRequest CancelCertificateForPackageRequest RenewCertificateOrderForPackageRequest DescribePackageState",
+        )
         errors(signature)
         print(signature, "errors")
     calls = http("GET", CONTROL + "/state")["calls"]
-    assert len(calls) == 8, calls
+    assert len(calls) == 24, calls
 
 
 main()

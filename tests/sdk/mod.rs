@@ -46,17 +46,33 @@ async fn the_official_sdks_understand_the_sandbox() {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
     println!("{out}");
-    assert_eq!(out.lines().count(), 14, "seven checks in each of two signatures");
+    assert_eq!(out.lines().count(), 20, "ten checks in each of two signatures");
     let calls = sandbox.calls();
     let operations = [
+        "ApplyCertificate",
+        "CancelCertificateForPackageRequest",
+        "CancelOrderRequest",
+        "CancelPendingCertificate",
+        "CreateCertificateForPackageRequest",
+        "CreateCertificateRequest",
+        "CreateCertificateWithCsrRequest",
+        "CreateDVOrderAudit",
+        "DeleteCertificateRequest",
+        "DeleteInstance",
         "DescribeCertificateState",
         "DescribeDVOrderResult",
         "DescribeOrderInstanceList",
+        "DescribePackageState",
         "GetInstanceDetail",
         "GetTaskAttribute",
         "GetUserCertificateDetail",
+        "ListContact",
         "ListInstances",
         "ListUserCertificateOrder",
+        "RefundInstance",
+        "RenewCertificateOrderForPackageRequest",
+        "RevokeCertificate",
+        "UpdateInstance",
     ];
     assert!(calls.keys().map(String::as_str).eq(operations), "each operation was called: {calls:?}");
 }

@@ -1,18 +1,243 @@
 //! `apply` at CAS.
 
+use std::path::Path;
+
 use clap::Args;
 
-use super::super::{exit::Exit, session::Session};
-use crate::error::{Error, Result};
+use super::super::{
+    exit::Exit,
+    session::{Rooms, Session},
+    verify,
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    journey::{self, Applied, event::Silent},
+    name::Name,
+    order::{
+        Bundle, OrderId,
+        acme::Request,
+        aliyun::{
+            KeyFolder,
+            applying::{Application, Choice, word_for_review},
+        },
+        renewal::{self, Due},
+    },
+};
 
 /// What only CAS orders need.
 #[derive(Debug, Args)]
 #[group(skip)]
-pub(super) struct Arguments {}
+pub(super) struct Arguments {
+    /// CAS: apply with this instance; without it, with a free one that takes the names.
+    #[arg(long, value_name = "ID", conflicts_with = "product")]
+    instance: Option<String>,
+    /// CAS: apply out of the package of this product (`symantec-dv-1-starter`, `digicert-free-1-free` …).
+    #[arg(long, value_name = "CODE")]
+    product: Option<String>,
+    /// CAS: the key that the service makes for an instance.
+    #[arg(long, value_name = "ALGORITHM", value_parser = ["RSA_2048", "RSA_3072", "RSA_4096", "ECC_256"], conflicts_with_all = ["csr", "generate_key"])]
+    key_algorithm: Option<String>,
+    /// CAS: make the key (ECDSA P-256) on this machine, which it never leaves.
+    #[arg(long, conflicts_with = "csr")]
+    generate_key: bool,
+}
 
-/// Applies for a certificate at CAS.
-#[expect(clippy::unused_async, reason = "the frame awaits it")]
-pub(super) async fn run(_session: &Session, _arguments: &super::Arguments) -> Result<Exit> {
-    Err(Error::usage("this version does not apply for orders at CAS")
-        .with_hint("apply in the certificate console, then run `dv-verify`; `--ca letsencrypt` applies at an ACME CA"))
+/// Applies for a certificate at CAS, and takes the order to its end.
+pub(super) async fn run(session: &Session, arguments: &super::Arguments) -> Result<Exit> {
+    if arguments.list.is_some() {
+        return Err(Error::usage("`--list` is for ACME CAs").with_hint("call `dv-verify apply` once for each order at CAS"));
+    }
+    let (names, csr) = what(&arguments.names, arguments.csr.as_deref())?;
+    for name in &names {
+        if let Some(word) = word_for_review(name) {
+            let text = format!("`{name}` holds the word `{word}`, for which CAs let people look at an application");
+            session.printer().warning(
+                &text,
+                Some("it may stay in review for a day or longer with a correct record: run again later, it resumes"),
+            );
+        }
+    }
+    let own = &arguments.cas;
+    let choice = match (&own.instance, &own.product) {
+        (Some(id), _) => Choice::Instance(OrderId::parse(id)?),
+        (None, Some(product)) => Choice::Product(product.clone()),
+        (None, None) => Choice::Any,
+    };
+    let chosen = session.chosen();
+    let application = Application {
+        names,
+        csr,
+        key_algorithm: own.key_algorithm.clone(),
+        applicant: chosen.applicant.clone(),
+        contacts: chosen.contact_ids.clone(),
+    };
+    if !arguments.force && is_good(session, &application.names)? {
+        return Ok(Exit::DONE);
+    }
+    let wish = Wish { application, choice, generate_key: own.generate_key };
+    take(session, vec![wish]).await
+}
+
+/// One certificate to apply for.
+pub(in crate::cli) struct Wish {
+    pub(in crate::cli) application: Application,
+    pub(in crate::cli) choice: Choice,
+    /// Whether the key is made here.
+    pub(in crate::cli) generate_key: bool,
+}
+
+/// Applies for each, then takes all orders through their journeys. What cannot be applied for is told, and the others go on.
+pub(in crate::cli) async fn take(session: &Session, wishes: Vec<Wish>) -> Result<Exit> {
+    let work = async |rooms: &mut Rooms| {
+        let hidden = rooms.router.registry().hidden_variables(session.environment());
+        if session.chosen().is_dry_run() {
+            return show_ways(session, rooms, &wishes).await;
+        }
+        // What is wrong with options is found before anything is applied for.
+        let placeholders = vec![OrderId::parse("to-come")?; wishes.len()];
+        session.chosen().journey_of(hidden.clone(), placeholders)?;
+        if !rooms.router.has_any() {
+            return Err(Error::config("no provider is set, so nothing was applied for")
+                .with_hint("say who writes the records with `--provider PROVIDER` (`dv-verify providers list`)"));
+        }
+        let keys = KeyFolder::new(session.chosen().key_folder()?);
+        let mut orders = Vec::new();
+        let mut failures = Vec::new();
+        let only = wishes.len() == 1;
+        for wish in wishes {
+            match apply(session, rooms, wish, &keys).await {
+                Ok(id) => orders.push(id),
+                Err(error) if only => return Err(error),
+                Err(error) => {
+                    super::super::failure::show(session.printer(), &error, None);
+                    failures.push(error);
+                }
+            }
+        }
+        let mut exit = Exit::DONE;
+        if !orders.is_empty() {
+            let options = session.chosen().journey_of(hidden, orders)?;
+            exit = verify::take(session, rooms, options, None).await?;
+        }
+        Ok(if failures.is_empty() { exit } else { Exit::SOME_FAILED })
+    };
+    session.with_rooms(|_| Ok(std::sync::Arc::new(Silent)), work).await
+}
+
+/// What would be applied with, found out without applying.
+async fn show_ways(session: &Session, rooms: &Rooms, wishes: &[Wish]) -> Result<Exit> {
+    for wish in wishes {
+        let way = rooms.cas.way(&wish.application, &wish.choice).await?;
+        let names = list(&wish.application.names);
+        let shown = serde_json::to_value(&way).unwrap_or_default();
+        session.printer().result(&format!("{names}: would be applied for, {}", describe(&shown)));
+    }
+    Ok(Exit::DONE)
+}
+
+/// A way in words.
+fn describe(way: &serde_json::Value) -> String {
+    let text = |key: &str| way.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    match text("way").as_str() {
+        "already" => format!("order {} is under way for them already", text("id")),
+        "package" => format!("out of the package {}", text("product")),
+        "renewal" => format!("in the place of order {}", text("id")),
+        _ => format!("with instance {}", text("id")),
+    }
+}
+
+/// Applies for one certificate, or finds the order that is under way.
+async fn apply(session: &Session, rooms: &Rooms, wish: Wish, keys: &KeyFolder) -> Result<OrderId> {
+    let names = list(&wish.application.names);
+    let prepare = |mut application: Application| {
+        if wish.generate_key {
+            application.csr = Some(keys.new_request(&application.names)?);
+        }
+        Ok(application)
+    };
+    let current = crate::delivery::current(&session.chosen().out()?);
+    let has = |bundle: &Bundle| current.iter().any(|there| leaf(&there.certificate) == leaf(&bundle.certificate));
+    let (store, cas) = (&rooms.surroundings.store, &rooms.cas);
+    let applied = journey::apply(store, cas, wish.application, &wish.choice, has, prepare).await;
+    match applied.map_err(|error| error.context(names.clone()))? {
+        Applied::New(id) => {
+            session.printer().note(&format!("{names}: applied for, order {id}"));
+            Ok(id)
+        }
+        Applied::Found(id) => {
+            session.printer().note(&format!("{names}: order {id} is under way already"));
+            Ok(id)
+        }
+    }
+}
+
+/// The first certificate of a PEM text, without what differs between two writings of it.
+fn leaf(pem: &str) -> Option<String> {
+    let (_, rest) = pem.split_once("-----BEGIN CERTIFICATE-----")?;
+    Some(rest.split_once("-----END")?.0.split_whitespace().collect())
+}
+
+/// The names and the request: those of the request where one is given.
+fn what(names: &[Name], csr: Option<&Path>) -> Result<(Vec<Name>, Option<String>)> {
+    let mut unique: Vec<Name> = Vec::new();
+    for name in names.iter().filter(|name| !name.as_str().is_empty()) {
+        if !unique.contains(name) {
+            unique.push(name.clone());
+        }
+    }
+    let Some(path) = csr else { return Ok((unique, None)) };
+    let request = Request::read(path)?;
+    let differs = !unique.is_empty()
+        && (unique.iter().any(|name| !request.names.contains(name)) || request.names.iter().any(|name| !unique.contains(name)));
+    if differs {
+        return Err(Error::usage(format!(
+            "the certificate request `{}` is for other names: {}",
+            path.display(),
+            list(&request.names)
+        ))
+        .with_hint("leave the names out: those of the request count"));
+    }
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::new(ErrorKind::Config, format!("`{}` cannot be read: {error}", path.display())))?;
+    Ok((request.names, Some(text)))
+}
+
+/// Whether the certificate for these names that is there is good for a while yet; says so.
+fn is_good(session: &Session, names: &[Name]) -> Result<bool> {
+    let current = crate::delivery::current(&session.chosen().out()?);
+    let same = |of: &[Name]| of.len() == names.len() && of.iter().all(|name| names.contains(name));
+    let Some(there) = current.iter().find(|there| same(&there.names)) else { return Ok(false) };
+    let due = renewal::due(crate::failpoint::now(), there.not_before, there.not_after, None, 0.0);
+    if let Due::NotBefore(moment) = due {
+        session.printer().note(&format!(
+            "{}: the certificate is good until {}, and due for renewal from {moment} on; `--force` applies now",
+            list(names),
+            there.not_after
+        ));
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+fn list(names: &[Name]) -> String {
+    names.iter().map(Name::unicode).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_is_told_in_words() {
+        let told = |way: serde_json::Value| describe(&way);
+        assert_eq!(told(serde_json::json!({"way": "instance", "id": "cas-1", "before": null})), "with instance cas-1");
+        assert_eq!(told(serde_json::json!({"way": "package", "product": "p", "before": []})), "out of the package p");
+        assert_eq!(told(serde_json::json!({"way": "already", "id": "7"})), "order 7 is under way for them already");
+    }
+
+    #[test]
+    fn names_are_taken_once() {
+        let names = ["a.example", "b.example", "a.example"].map(|name| Name::parse(name).unwrap());
+        assert_eq!(what(&names, None).unwrap().0.len(), 2);
+    }
 }

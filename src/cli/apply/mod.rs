@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub(super) mod acme;
-mod cas;
+pub(super) mod cas;
 
 /// What to apply for.
 #[derive(Debug, Args)]

@@ -44,6 +44,11 @@ pub(super) fn finish(printer: &Printer, summary: &Summary, calls: &[(String, u64
         "calls to CAS: {}",
         calls.iter().map(|(action, count)| format!("{action} {count}")).collect::<Vec<_>>().join(", ")
     );
+    let issued = summary.orders.iter().filter(|(_, outcome)| matches!(outcome, Ok(Outcome::Issued(_)))).count();
+    if issued > 0 {
+        let all: u64 = calls.iter().map(|(_, count)| count).sum();
+        tracing::info!("{} calls for each of {issued} issued orders", per_order(all, issued));
+    }
     if printer.is_json() {
         return;
     }
@@ -66,6 +71,12 @@ pub(super) fn finish(printer: &Printer, summary: &Summary, calls: &[(String, u64
     if summary.orders.len() > 1 && !parts.is_empty() {
         printer.note(&format!("{} orders: {}", summary.orders.len(), parts.join(", ")));
     }
+}
+
+/// A number of calls for each order, with one digit behind the point.
+fn per_order(calls: u64, orders: usize) -> String {
+    let tenths = (calls * 10 + orders as u64 / 2) / (orders as u64).max(1);
+    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 /// The table of every authority; with serials where these differ.

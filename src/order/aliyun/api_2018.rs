@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     client::{Call, Client},
+    listed::Listed,
     reply::Fields,
     words,
 };
@@ -13,7 +14,7 @@ use crate::{
     record::RecordType,
 };
 
-const VERSION: &str = "2018-07-13";
+pub(super) const VERSION: &str = "2018-07-13";
 const READ: &str = "DescribeDVOrderResult";
 const LIST: &str = "DescribeOrderInstanceList";
 
@@ -27,7 +28,7 @@ pub(super) struct Extras {
 }
 
 impl Extras {
-    fn on(&self, call: Call) -> Call {
+    pub(super) fn on(&self, call: Call) -> Call {
         call.with_optional("Lang", self.lang.as_deref()).with_optional("SourceIp", self.source_ip.as_deref())
     }
 }
@@ -39,7 +40,7 @@ pub(super) async fn read(client: &Client, id: &OrderId, extras: &Extras) -> Resu
 }
 
 /// All orders, over all pages.
-pub(super) async fn list(client: &Client, extras: &Extras) -> Result<Vec<OrderSummary>> {
+pub(super) async fn list(client: &Client, extras: &Extras) -> Result<Vec<Listed>> {
     let mut all = Vec::new();
     let mut known = HashSet::new();
     let mut received: u64 = 0;
@@ -48,7 +49,7 @@ pub(super) async fn list(client: &Client, extras: &Extras) -> Result<Vec<OrderSu
         let rows = page.rows("OrderList");
         received += rows.len() as u64;
         let before = known.len();
-        all.extend(rows.iter().filter_map(summary).filter(|order| known.insert(order.id.clone())));
+        all.extend(rows.iter().filter_map(summary).filter(|row| known.insert(row.summary.id.clone())));
         // A page that brings nothing new ends it too, in case a server does not count as this program believes.
         if known.len() == before || page.number("TotalCount").is_some_and(|total| received >= total) {
             return Ok(all);
@@ -56,16 +57,16 @@ pub(super) async fn list(client: &Client, extras: &Extras) -> Result<Vec<OrderSu
     }
 }
 
-fn summary(row: &Fields) -> Option<OrderSummary> {
+fn summary(row: &Fields) -> Option<Listed> {
     let state = row.text("Status").unwrap_or_default();
-    Some(OrderSummary {
+    Some(Listed::of(OrderSummary {
         id: words::row_id(LIST, row.text("InstanceId"))?,
         generation: Generation::Api2018,
         domains: words::domains(row.text("Domain").as_deref()),
         is_final: words::is_final(&state),
         is_domain_validated: words::is_domain_validated(row.text("CertType").as_deref()),
         state,
-    })
+    }))
 }
 
 fn order(id: &OrderId, reply: &Fields) -> Result<Order> {
@@ -197,7 +198,7 @@ mod tests {
              <OrderList><InstanceId>cas-cn-2</InstanceId><Status>Issued</Status><CertType>OV</CertType></OrderList></R>",
         );
         for page in [json, xml] {
-            let rows: Vec<OrderSummary> = page.rows("OrderList").iter().filter_map(summary).collect();
+            let rows: Vec<OrderSummary> = page.rows("OrderList").iter().filter_map(summary).map(|row| row.summary).collect();
             assert_eq!(rows.len(), 2);
             assert_eq!((rows[0].id.as_str(), rows[0].is_final, rows[0].is_domain_validated), ("cas-cn-1", false, true));
             assert_eq!((rows[1].id.as_str(), rows[1].is_final, rows[1].is_domain_validated), ("cas-cn-2", true, false));

@@ -123,11 +123,11 @@ pub(super) struct Client {
     pub(super) http: Http,
     pub(super) endpoint: Url,
     pub(super) site: Site,
-    pub(super) signature: Signature,
+    pub(super) signature: Option<Signature>,
     pub(super) credentials: CredentialChain,
     pub(super) redactor: Redactor,
     pub(super) surroundings: Surroundings,
-    pub(super) pace: Pace,
+    pub(super) paces: Paces,
     /// Attempts sent, by action.
     pub(super) sent: Arc<Mutex<BTreeMap<&'static str, u64>>>,
     /// Where the credentials of the last call came from.
@@ -140,6 +140,10 @@ impl Client {
     /// # Errors
     /// Of the last attempt. A pause of more than [`LONGEST_PAUSE`] that the server asks for is left to the caller.
     pub(super) async fn call(&self, call: &Call) -> Result<Fields> {
+        self.repeated(call, is_worth_another_try).await
+    }
+
+    async fn repeated(&self, call: &Call, again: impl FnMut(&Error) -> bool) -> Result<Fields> {
         let pauses = ExponentialBuilder::default()
             .with_min_delay(self.surroundings.first_pause)
             .with_max_delay(LONGEST_PAUSE)
@@ -150,10 +154,18 @@ impl Client {
         (|| self.attempt(call))
             .retry(pauses)
             .sleep(tokio::time::sleep)
-            .when(is_worth_another_try)
+            .when(again)
             .adjust(|error, pause| pause.map(|pause| pause_before_next(error.retry(), pause)))
             .notify(|error, pause| tracing::info!("{error}; next try in {} ms", pause.as_millis()))
             .await
+    }
+
+    /// Sends a call that changes something and must not be done twice: again only where the server certainly did nothing.
+    ///
+    /// # Errors
+    /// Of the last attempt; [`failure::is_outcome_unknown`] tells whether it may have been done all the same.
+    pub(super) async fn submit(&self, call: &Call) -> Result<Fields> {
+        self.repeated(call, |error| is_worth_another_try(error) && !failure::is_outcome_unknown(error)).await
     }
 
     /// How many attempts were sent so far, by action.
@@ -163,9 +175,9 @@ impl Client {
     }
 
     async fn attempt(&self, call: &Call) -> Result<Fields> {
-        let credentials = self.credentials.resolve()?;
+        let credentials = self.credentials.resolve().await?;
         self.note_origin(&credentials);
-        self.pace.turn().await?;
+        self.paces.of(call.action).turn().await?;
         // Stamped after the turn was waited for, so that the time is that of sending.
         let stamp = (self.surroundings.stamp)();
         let (request, sent) = self.request(call, &credentials, stamp)?;
@@ -173,10 +185,17 @@ impl Client {
         let reply =
             self.http.execute(request, ErrorKind::OrderSource, call.action).await.map_err(|error| self.unreached(error))?;
         tracing::debug!(action = call.action, status = reply.status.as_u16(), bytes = reply.body.len(), "reply");
-        match parse(&reply) {
+        let outcome = match parse(&reply) {
             Ok(parsed) if reply.status.is_success() && !parsed.is_error => Ok(parsed.fields),
             Ok(parsed) => Err(failure::of_reply(call, &self.site, &reply, &parsed.fields, &sent, &self.redactor)),
             Err(instead) => Err(failure::of_unreadable(call, &self.site, &reply, &instead)),
+        };
+        match outcome {
+            // Temporary credentials that ended early: others are fetched for the next attempt.
+            Err(error) if failure::is_expired_token(&error) && self.credentials.forget(&credentials).await => {
+                Err(error.with_retry(Retry::Later))
+            }
+            outcome => outcome,
         }
     }
 
@@ -212,7 +231,7 @@ impl Client {
         let timestamp = stamp.timestamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let mut url = self.endpoint.clone();
         url.set_path("/");
-        let (headers, sent) = match self.signature {
+        let (headers, sent) = match self.signature.unwrap_or_else(|| Signature::usual(call.version)) {
             Signature::V1 => {
                 let mut parameters = call.parameters.clone();
                 let mut set = |name: &str, value: &str| parameters.insert(name.to_owned(), value.to_owned());
@@ -308,6 +327,30 @@ fn pause_before_next(retry: Retry, usual: Duration) -> Duration {
     }
 }
 
+/// The account's limits. The vendor states them for each operation: ten calls a second for those of orders, a hundred for certificates.
+pub(super) struct Paces {
+    orders: Pace,
+    certificates: Pace,
+}
+
+impl Paces {
+    /// A pace of this many calls per second, and ten times as many for certificates.
+    pub(super) fn per_second(calls: NonZeroU32) -> Self {
+        Self { orders: Pace::per_second(calls), certificates: Pace::per_second(calls.saturating_mul(TEN)) }
+    }
+
+    /// Shares the budget of calls about orders with other machines. Calls for certificates are few, and their limit is far away.
+    pub(super) fn share(&mut self, budget: Arc<dyn Budget>) {
+        self.orders.share(budget);
+    }
+
+    fn of(&self, action: &str) -> &Pace {
+        if action == super::instance::CERTIFICATE { &self.certificates } else { &self.orders }
+    }
+}
+
+const TEN: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
+
 /// Lets calls through one by one, evenly spaced, in the order in which they came.
 pub(super) struct Pace {
     limiter: DefaultDirectRateLimiter,
@@ -330,7 +373,7 @@ impl Pace {
     }
 
     /// Shares the budget with other machines.
-    pub(super) fn share(&mut self, budget: Arc<dyn Budget>) {
+    fn share(&mut self, budget: Arc<dyn Budget>) {
         self.shared = Some(budget);
     }
 

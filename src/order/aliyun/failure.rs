@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 
 use super::{
+    advice,
     client::{Call, Site},
     diagnosis::{Diagnosis, diagnose},
     reply::Fields,
@@ -42,8 +43,12 @@ pub(super) fn of_reply(call: &Call, site: &Site, reply: &Reply, fields: &Fields,
         (_, _, Some(said)) => format!("{action}: {}", shortened(said)),
         (_, _, None) => format!("{action}: {} refused the call without saying why", site.host),
     };
-    let mut error = Error::new(class.kind(), message).with_http_status(status).with_retry(retry(reply, code.as_deref()));
-    if let Some(hint) = hint(&class, call, site, reply, fields, said.as_deref().unwrap_or_default(), sent, redactor) {
+    let advice = code.as_deref().filter(|_| class == Class::Other).and_then(|code| advice::of(code, action));
+    let kind = advice.as_ref().map_or(class.kind(), |advice| advice.kind);
+    let mut error = Error::new(kind, message).with_http_status(status).with_retry(retry(reply, code.as_deref()));
+    if let Some(advice) = advice {
+        error = error.with_hint(advice.hint);
+    } else if let Some(hint) = hint(&class, call, site, reply, fields, said.as_deref().unwrap_or_default(), sent, redactor) {
         error = error.with_hint(hint);
     }
     if let Some(code) = code {
@@ -66,6 +71,25 @@ pub(super) fn of_unreadable(call: &Call, site: &Site, reply: &Reply, instead: &s
 /// Whether the API does not have the operation or the version that was called, so that another generation may do.
 pub(super) fn is_not_served(error: &Error) -> bool {
     Class::of(error.code(), true) == Class::NotServed
+}
+
+/// Whether the server may have done what it was asked for although the call failed: there was no reply, none that can be read, or one that says that
+/// something broke. What throttling and overload turn away is not begun.
+pub(super) fn is_outcome_unknown(error: &Error) -> bool {
+    let code = error.code().unwrap_or_default().to_ascii_lowercase();
+    if error.kind() != ErrorKind::OrderSource || code.contains("throttling") || code.starts_with("serviceunavailable") {
+        return false;
+    }
+    error.http_status().is_none_or(|status| status >= 500 || matches!(status, 408 | 200..=299))
+}
+
+/// Whether the token of temporary credentials is over.
+pub(super) fn is_expired_token(error: &Error) -> bool {
+    error.code().is_some_and(is_expired)
+}
+
+fn is_expired(code: &str) -> bool {
+    code.to_ascii_lowercase().starts_with("invalidsecuritytoken.expired")
 }
 
 /// What a code means for the user. The lists of the vendor are incomplete, so whatever is not known is [`Class::Other`].
@@ -100,7 +124,11 @@ impl Class {
             Self::Rights
         } else if begins(&["invalidaction", "invalidversion", "nosuchversion", "invalidapi"]) {
             Self::NotServed
-        } else if names_an_order && (begins(&["notfound"]) || code.ends_with(".notfound") || code.contains("notexist")) {
+        } else if names_an_order
+            && (begins(&["notfound"]) && !begins(&["notfoundpackage"])
+                || code.ends_with(".notfound")
+                || code.contains("notexist"))
+        {
             Self::UnknownOrder
         } else {
             Self::Other
@@ -120,7 +148,7 @@ impl Class {
 
 /// Whether a reading call may succeed later. `x-acs-retry-after` (milliseconds) on an error means throttling whatever the code says;
 /// `Retry-After` (seconds) tells the time where the failure is temporary anyway.
-fn retry(reply: &Reply, code: Option<&str>) -> Retry {
+pub(super) fn retry(reply: &Reply, code: Option<&str>) -> Retry {
     let milliseconds = reply.headers.get("x-acs-retry-after").and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
     if let Some(milliseconds) = milliseconds.filter(|milliseconds| *milliseconds > 0) {
         return Retry::After(Duration::from_millis(milliseconds));
@@ -148,6 +176,11 @@ fn hint(
     redactor: &Redactor,
 ) -> Option<String> {
     match class {
+        Class::Credentials if fields.text("Code").as_deref().is_some_and(is_expired) => Some(
+            "the temporary credentials are over: put new ones where these come from (run with -v to see where), or let this program fetch them \
+             itself from a role, a program or a URL (docs/credentials.md); then run again: it resumes"
+                .to_owned(),
+        ),
         Class::Credentials => Some("check the AccessKeyId, its secret and, for temporary credentials, the token".to_owned()),
         Class::Signature => {
             // Redacted before they are cut into excerpts, in which half a secret would no longer be known.
@@ -170,7 +203,9 @@ fn hint(
                 .object("AccessDeniedDetail")
                 .and_then(|detail| detail.text("AuthAction"))
                 .unwrap_or_else(|| format!("yundun-cert:{}", call.action));
-            Some(format!("allow the RAM user or role the action `{}`", redactor.redact(&action)))
+            let action = redactor.redact(&action);
+            let policy = advice::least_policy(&action);
+            Some(format!("allow the RAM user or role the action `{action}`; the least policy for this: {policy}"))
         }
         Class::NotServed => {
             Some(format!("this API ({}) is not served there; use another `--api`: `instance`, `order` or `2018`", call.version))
@@ -206,7 +241,7 @@ fn duration(seconds: u64) -> String {
 }
 
 /// One line of at most 300 characters.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(300) {
         Some((end, _)) => format!("{}…", &line[..end]),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     client::{Call, Client},
+    listed::Listed,
     order_2020::VERSION,
     reply::Fields,
     words,
@@ -16,7 +17,7 @@ use crate::{
 };
 
 const READ: &str = "GetInstanceDetail";
-const CERTIFICATE: &str = "GetUserCertificateDetail";
+pub(super) const CERTIFICATE: &str = "GetUserCertificateDetail";
 const LIST: &str = "ListInstances";
 
 /// The documented maximum.
@@ -44,35 +45,103 @@ pub(super) async fn read(client: &Client, id: &OrderId) -> Result<Order> {
     Ok(Order { id: id.clone(), generation: Generation::Instance, domains, state, certificate_id, note })
 }
 
-/// All instances, over all pages.
-pub(super) async fn list(client: &Client) -> Result<Vec<OrderSummary>> {
+/// What an application needs to know of an instance.
+pub(super) struct Detail {
+    status: String,
+    /// How many contacts it has.
+    pub(super) contacts: usize,
+}
+
+impl Detail {
+    /// Whether an application is with the CA.
+    pub(super) fn is_pending(&self) -> bool {
+        words::normalized(&self.status) == "pending"
+    }
+}
+
+/// One instance as an application needs it.
+pub(super) async fn detail(client: &Client, id: &OrderId) -> Result<Detail> {
+    let detail = client.call(&Call::new(READ, VERSION).about(id).with("InstanceId", id)).await?;
+    Ok(Detail { status: detail.text("Status").unwrap_or_default(), contacts: detail.length("ContactIdList") })
+}
+
+/// One instance without its certificate: where it is issued, its state is the unknown word `issued`.
+pub(super) async fn read_state(client: &Client, id: &OrderId) -> Result<Order> {
+    let detail = client.call(&Call::new(READ, VERSION).about(id).with("InstanceId", id)).await?;
+    let state = match stage(&detail)? {
+        Stage::State(state) => state,
+        Stage::Issued => OrderState::Unknown("issued".to_owned()),
+    };
+    Ok(Order {
+        id: id.clone(),
+        generation: Generation::Instance,
+        domains: words::domains(detail.text("Domain").as_deref()),
+        state,
+        certificate_id: detail.text("CertificateId").filter(|id| id != "0"),
+        note: note(&detail),
+    })
+}
+
+/// How the key of an instance is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySettings {
+    /// The certificate request, where the user gave one.
+    pub csr: Option<String>,
+    /// The algorithm of the key that the service makes.
+    pub key_algorithm: Option<String>,
+}
+
+/// How the key of an instance was made last.
+pub(super) async fn key_settings(client: &Client, id: &OrderId) -> Result<KeySettings> {
+    let detail = client.call(&Call::new(READ, VERSION).about(id).with("InstanceId", id)).await?;
+    let is_uploaded = detail.text("GenerateCsrMethod").is_some_and(|method| words::normalized(&method) == "upload");
+    Ok(KeySettings { csr: detail.text("Csr").filter(|_| is_uploaded), key_algorithm: detail.text("KeyAlgorithm") })
+}
+
+/// The challenges of an instance, without its certificate.
+pub(super) async fn challenges(client: &Client, id: &OrderId) -> Result<Vec<Challenge>> {
+    let detail = client.call(&Call::new(READ, VERSION).about(id).with("InstanceId", id)).await?;
+    match stage(&detail)? {
+        Stage::State(OrderState::Checking(challenges)) => Ok(challenges),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// All instances, or those with this `Status`, over all pages; also how many pages there were.
+pub(super) async fn list(client: &Client, status: Option<&str>) -> Result<(Vec<Listed>, u32)> {
     let mut all = Vec::new();
     let mut known = HashSet::new();
     let mut received: u64 = 0;
-    for number in 1_u64.. {
-        let page = client.call(&Call::new(LIST, VERSION).with("CurrentPage", number).with("ShowSize", PAGE_SIZE)).await?;
+    let mut number = 1;
+    loop {
+        let call = Call::new(LIST, VERSION).with("CurrentPage", number).with("ShowSize", PAGE_SIZE);
+        let page = client.call(&call.with_optional("Status", status)).await?;
         let rows = page.rows("InstanceList");
         received += rows.len() as u64;
         let before = known.len();
-        all.extend(rows.iter().filter_map(summary).filter(|order| known.insert(order.id.clone())));
+        all.extend(rows.iter().filter_map(summary).filter(|row| known.insert(row.summary.id.clone())));
         // A page that brings nothing new ends it too: rows may move between pages while they are read.
         if known.len() == before || page.number("TotalCount").is_some_and(|total| received >= total) {
-            break;
+            return Ok((all, number));
         }
+        number += 1;
     }
-    Ok(all)
 }
 
-fn summary(row: &Fields) -> Option<OrderSummary> {
+fn summary(row: &Fields) -> Option<Listed> {
     let state = row.text("Status").unwrap_or_default();
-    Some(OrderSummary {
+    let summary = OrderSummary {
         id: words::row_id(LIST, row.text("InstanceId"))?,
         generation: Generation::Instance,
         domains: words::domains(row.text("Domain").as_deref()),
         is_final: words::is_final(&state),
         is_domain_validated: words::is_domain_validated(row.text("CertificateType").as_deref()),
         state,
-    })
+    };
+    let capacity = row.number("FullDomainCount").zip(row.number("WildcardDomainCount"));
+    let certificate_state = row.text("CertificateStatus");
+    let listed = Listed { capacity, certificate_state, ..Listed::of(summary) };
+    Some(listed.with_times(row, &["OrderStartTime", "InstanceStartTime"], "CertificateNotAfter"))
 }
 
 /// How far an instance is, before its certificate is fetched.

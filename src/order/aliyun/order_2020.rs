@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     client::{Call, Client},
+    listed::Listed,
     reply::Fields,
     words,
 };
@@ -21,14 +22,6 @@ const LIST: &str = "ListUserCertificateOrder";
 /// The documented default; no maximum is documented.
 const PAGE_SIZE: u64 = 50;
 
-/// A row of the list.
-pub(super) struct Row {
-    /// The order.
-    pub(super) summary: OrderSummary,
-    /// The instance that the order belongs to: the same order under the id of 2018.
-    pub(super) instance: Option<OrderId>,
-}
-
 /// One order. `domains` are the names of its certificate, as far as they are known from a list.
 pub(super) async fn read(client: &Client, id: &OrderId, domains: &[Name]) -> Result<Order> {
     let reply = client.call(&Call::new(READ, VERSION).about(id).with("OrderId", id)).await?;
@@ -39,13 +32,13 @@ pub(super) async fn read(client: &Client, id: &OrderId, domains: &[Name]) -> Res
 ///
 /// # Errors
 /// Where neither can be listed: the error of the first.
-pub(super) async fn list(client: &Client) -> Result<(Vec<Row>, Option<Error>)> {
+pub(super) async fn list(client: &Client) -> Result<(Vec<Listed>, Option<Error>)> {
     let mut rows = Vec::new();
     let mut failed = None;
     let mut answered = false;
     for order_type in ["CPACK", "BUY"] {
-        match list_type(client, order_type, None).await {
-            Ok(found) => {
+        match list_type(client, order_type, None, None).await {
+            Ok((found, _)) => {
                 answered = true;
                 rows.extend(found);
             }
@@ -60,23 +53,34 @@ pub(super) async fn list(client: &Client) -> Result<(Vec<Row>, Option<Error>)> {
     }
 }
 
-/// The orders that wait for validation: what [`list`] gives, in fewer pages.
-pub(super) async fn list_checking(client: &Client) -> Result<Vec<Row>> {
-    let mut rows = list_type(client, "CPACK", Some("CHECKING")).await?;
-    rows.extend(list_type(client, "BUY", Some("CHECKING")).await?);
+/// The orders that wait for validation: what [`list`] gives, in fewer pages; also how many these were.
+pub(super) async fn list_checking(client: &Client) -> Result<(Vec<Listed>, u32)> {
+    let (mut rows, pages) = list_type(client, "CPACK", Some("CHECKING"), None).await?;
+    let (bought, further) = list_type(client, "BUY", Some("CHECKING"), None).await?;
+    rows.extend(bought);
+    Ok((rows, pages + further))
+}
+
+/// The orders out of packages that have this name among theirs, in any state.
+pub(super) async fn list_for(client: &Client, name: &Name) -> Result<Vec<Listed>> {
+    let (mut rows, _) = list_type(client, "CPACK", None, Some(name.as_str())).await?;
+    // The keyword is fuzzy.
+    rows.retain(|row| row.summary.domains.contains(name));
     Ok(rows)
 }
 
-async fn list_type(client: &Client, order_type: &str, status: Option<&str>) -> Result<Vec<Row>> {
+async fn list_type(client: &Client, order_type: &str, status: Option<&str>, keyword: Option<&str>) -> Result<(Vec<Listed>, u32)> {
     let mut all = Vec::new();
     let mut known = HashSet::new();
     let mut received: u64 = 0;
-    for number in 1_u64.. {
+    let mut number = 1;
+    loop {
         let call = Call::new(LIST, VERSION)
             .with("OrderType", order_type)
             .with("CurrentPage", number)
             .with("ShowSize", PAGE_SIZE)
-            .with_optional("Status", status);
+            .with_optional("Status", status)
+            .with_optional("Keyword", keyword);
         let page = client.call(&call).await?;
         let rows = page.rows("CertificateOrderList");
         received += rows.len() as u64;
@@ -84,13 +88,13 @@ async fn list_type(client: &Client, order_type: &str, status: Option<&str>) -> R
         all.extend(rows.iter().filter_map(row).filter(|row| known.insert(row.summary.id.clone())));
         // A page that brings nothing new ends it too: rows may move between pages while they are read.
         if known.len() == before || page.number("TotalCount").is_some_and(|total| received >= total) {
-            break;
+            return Ok((all, number));
         }
+        number += 1;
     }
-    Ok(all)
 }
 
-fn row(row: &Fields) -> Option<Row> {
+fn row(row: &Fields) -> Option<Listed> {
     let state = row.text("Status").unwrap_or_default();
     let summary = OrderSummary {
         id: words::row_id(LIST, row.text("OrderId"))?,
@@ -100,7 +104,9 @@ fn row(row: &Fields) -> Option<Row> {
         is_domain_validated: words::is_domain_validated(row.text("CertType").as_deref()),
         state,
     };
-    Some(Row { summary, instance: row.text("InstanceId").and_then(|id| OrderId::parse(&id).ok()) })
+    let instance = row.text("InstanceId").and_then(|id| OrderId::parse(&id).ok());
+    let listed = Listed { instance, product: row.text("ProductCode"), ..Listed::of(summary) };
+    Some(listed.with_times(row, &["BuyDate", "CertStartTime"], "CertEndTime"))
 }
 
 fn order(id: &OrderId, domains: &[Name], reply: &Fields) -> Result<Order> {
@@ -230,7 +236,7 @@ mod tests {
             r#"{"CertificateOrderList":[{"OrderId":2345687,"InstanceId":"cas-upload-50yf1q","Domain":"*.example.com,example.com","DomainType":"MIX","CertType":"FREE","Status":"PAYED","SourceType":"cpack","BuyDate":1634283958000},
                {"OrderId":"2","Domain":"b.example","CertType":"OV","Status":"ISSUED"}]}"#,
         );
-        let rows: Vec<Row> = page.rows("CertificateOrderList").iter().filter_map(row).collect();
+        let rows: Vec<Listed> = page.rows("CertificateOrderList").iter().filter_map(row).collect();
         assert_eq!(rows[0].summary.id.as_str(), "2345687");
         assert_eq!(rows[0].instance.as_ref().unwrap().as_str(), "cas-upload-50yf1q");
         assert_eq!(rows[0].summary.domains.len(), 2);

@@ -40,6 +40,11 @@ pub(super) fn parse(reply: &Reply) -> Result<Parsed, String> {
     }
 }
 
+/// Reads a JSON object that came some other way than as a reply.
+pub(super) fn parse_text(text: &str) -> Option<Fields> {
+    serde_json::from_str(text.trim_start_matches('\u{feff}').trim()).ok().map(Fields)
+}
+
 /// The media type of a reply without its parameters.
 fn content_type(reply: &Reply) -> Option<String> {
     let value = reply.headers.get("content-type")?.to_str().ok()?;
@@ -119,6 +124,15 @@ impl Fields {
             Some(Value::Array(rows)) => rows.iter().filter_map(object).collect(),
             Some(single) => object(single).into_iter().collect(),
             None => Vec::new(),
+        }
+    }
+
+    /// How many values a list has, of whatever kind.
+    pub(super) fn length(&self, name: &str) -> usize {
+        match self.get(name) {
+            Some(Value::Array(values)) => values.len(),
+            Some(Value::Null) | None => 0,
+            Some(_) => 1,
         }
     }
 

@@ -157,6 +157,7 @@ impl Client {
 
     /// The scope with credentials, session and look-ups; whether the session is one of an earlier call.
     async fn ready(&self, scope: &Scope) -> Result<(Scope, bool)> {
+        self.credentials.renew().await?;
         if self.plan.login.is_none() && self.plan.lookups.is_empty() && self.plan.clock.is_none() {
             return Ok((self.with_credentials(scope, None)?, false));
         }

@@ -1,12 +1,14 @@
 //! The credentials of one provider instance, as its manifest declares them.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde_json::{Map, Value};
 
 use super::plan::{Credential, Plan};
 use crate::{
     error::{Error, ErrorKind, Result},
     name::Name,
-    provider::settings::Settings,
+    provider::settings::{Renewed, Settings},
     secret::{Redactor, Secret},
 };
 
@@ -15,6 +17,8 @@ pub(super) struct Credentials {
     plain: Map<String, Value>,
     /// Maps keyed by name, the longest name first.
     per_name: Vec<(String, Vec<(Name, Value)>)>,
+    /// What is renewed while the provider works, and its values as of the last call.
+    renewed: Option<(Arc<dyn Renewed>, Mutex<Map<String, Value>>)>,
 }
 
 impl std::fmt::Debug for Credentials {
@@ -29,7 +33,7 @@ impl Credentials {
     /// # Errors
     /// `ErrorKind::Credentials` that names everything missing, with the variables to set.
     pub(super) fn resolve(plan: &Plan, settings: &Settings, redactor: &Redactor) -> Result<Self> {
-        let mut found = Self { plain: Map::new(), per_name: Vec::new() };
+        let mut found = Self { plain: Map::new(), per_name: Vec::new(), renewed: None };
         let mut missing = Vec::new();
         for credential in &plan.outline.credentials {
             if let Some(fields) = &credential.fields {
@@ -50,7 +54,24 @@ impl Credentials {
             }
             found.plain.insert(credential.name.clone(), text.map_or(Value::Null, Value::String));
         }
+        let is_set = |name: &&str| found.plain.get(*name).is_some_and(|value| !value.is_null());
+        if let Some(renewed) = settings.renewed.as_ref().filter(|renewed| !renewed.names().iter().any(is_set)) {
+            missing.retain(|credential| !renewed.names().contains(&credential.name.as_str()));
+            found.renewed = Some((Arc::clone(renewed), Mutex::default()));
+        }
         if missing.is_empty() { Ok(found) } else { Err(missing_error(plan, settings, &missing)) }
+    }
+
+    /// Brings what is renewed up to date, where there is any such; before each call.
+    ///
+    /// # Errors
+    /// As [`Renewed::current`].
+    pub(super) async fn renew(&self) -> Result<()> {
+        let Some((renewed, values)) = &self.renewed else { return Ok(()) };
+        let current = renewed.current().await?;
+        let current = current.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value.expose())));
+        *values.lock().unwrap_or_else(PoisonError::into_inner) = current.collect();
+        Ok(())
     }
 
     /// The object `cred` for writing at `owner`.
@@ -59,6 +80,9 @@ impl Credentials {
     /// `ErrorKind::Credentials` where a map has no entry for the name or a parent of it.
     pub(super) fn object(&self, owner: Option<&Name>) -> Result<Value> {
         let mut object = self.plain.clone();
+        if let Some((_, values)) = &self.renewed {
+            object.extend(values.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        }
         for (credential, map) in &self.per_name {
             let entry = owner.and_then(|owner| map.iter().find(|(name, _)| owner.is_within(name)));
             match (entry, owner) {

@@ -172,6 +172,7 @@ async fn play(manifest: &Manifest, case: Case) -> Result<(), CaseFailure> {
         environment: Environment::default(),
         allow_http: true,
         fallback: BTreeMap::new(),
+        renewed: None,
     };
     let wire: Arc<dyn Wire> = Arc::clone(&script) as _;
     let engine = manifest.engine(&settings, wire, Clock::fixed(now, &case.given.nonce), &Redactor::default());

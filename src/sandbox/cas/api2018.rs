@@ -47,7 +47,7 @@ pub(super) fn describe_dv_order_result(orders: &OrderBook, call: &Call, now: Ins
                 }
             }
         }
-        Stage::Rejected | Stage::Closed => {
+        Stage::Rejected | Stage::Closed | Stage::Refunded => {
             put("OrderStatus", json!("checked_fail"));
         }
         // The vendor documents no word for an order that was never submitted.
@@ -87,7 +87,7 @@ fn row(order: &Order, now: Instant) -> Value {
         Stage::NotSubmitted => "PAYED".to_owned(),
         Stage::Preparing | Stage::Checking | Stage::Reviewing => "CHECKING".to_owned(),
         Stage::Issued => "Issued".to_owned(),
-        Stage::Rejected | Stage::Closed => "CHECKED_FAIL".to_owned(),
+        Stage::Rejected | Stage::Closed | Stage::Refunded => "CHECKED_FAIL".to_owned(),
         Stage::Word(word) => word,
     };
     json!({"InstanceId": order.id, "Id": order.number, "Status": status, "CertType": "DV", "Source": "BUY"})

@@ -25,6 +25,8 @@ pub(in crate::sandbox) struct Gate {
     used: HashSet<String>,
     oldest: VecDeque<(Instant, String)>,
     bucket: Option<Bucket>,
+    /// The limit of `GetUserCertificateDetail` is one of its own, ten times that of the others.
+    certificates: Option<Bucket>,
 }
 
 /// A token bucket that holds what one second brings, and one more.
@@ -38,7 +40,8 @@ impl Gate {
     /// A gate that lets so many calls through per second.
     pub(in crate::sandbox) fn new(calls_per_second: Option<u32>, now: Instant) -> Self {
         let bucket = calls_per_second.map(|limit| Bucket::new(limit, now));
-        Self { used: HashSet::new(), oldest: VecDeque::new(), bucket }
+        let certificates = calls_per_second.map(|limit| Bucket::new(limit.saturating_mul(10), now));
+        Self { used: HashSet::new(), oldest: VecDeque::new(), bucket, certificates }
     }
 
     /// Lets a call through, or says why not. `clock` is the server's own time of day.
@@ -57,7 +60,8 @@ impl Gate {
         check_token(signed.security_token.as_deref(), options.security_token.as_deref())?;
         check_signature(call.scheme, signed, &options.access_key_secret)?;
         self.use_nonce(&signed.nonce, now)?;
-        let within = self.bucket.as_mut().is_none_or(|bucket| bucket.take(now));
+        let bucket = if call.action == "GetUserCertificateDetail" { &mut self.certificates } else { &mut self.bucket };
+        let within = bucket.as_mut().is_none_or(|bucket| bucket.take(now));
         if within { Ok(()) } else { Err(Failure::throttled(None)) }
     }
 

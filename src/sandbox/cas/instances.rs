@@ -47,7 +47,10 @@ pub(super) fn get_instance_detail(orders: &OrderBook, call: &Call, now: Instant)
     let mut fields = row(order, now);
     let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
     put("ValidationMethod", json!(if order.traits.validation == Validation::File { "HTTP" } else { "DNS" }));
-    put("KeyAlgorithm", json!("ECC_256"));
+    put("KeyAlgorithm", json!(order.draft.as_ref().map_or("ECC_256", |draft| draft.key_algorithm.as_str())));
+    if let Some(csr) = order.draft.as_ref().and_then(|draft| draft.csr.as_ref()) {
+        put("Csr", json!(csr));
+    }
     put("GenerateCsrMethod", json!(if order.traits.own_key { "upload" } else { "online" }));
     put("City", json!("Beijing"));
     put("Province", json!("Beijing"));
@@ -59,7 +62,7 @@ pub(super) fn get_instance_detail(orders: &OrderBook, call: &Call, now: Instant)
     let result = match stage {
         Stage::Preparing | Stage::Checking | Stage::Reviewing => "pending",
         Stage::Rejected => "domain validation failed",
-        _ => "",
+        _ => order.failed_task(now).map_or("", |task| task.message.as_str()),
     };
     put("PendingResult", json!(result));
     match stage {
@@ -80,16 +83,27 @@ pub(super) fn get_instance_detail(orders: &OrderBook, call: &Call, now: Instant)
 pub(super) fn get_task_attribute(orders: &OrderBook, call: &Call, now: Instant) -> Result<Fields, Failure> {
     let order = instance(orders, call.require("TaskId")?)?;
     let (status, message) = match order.stage(now) {
+        Stage::NotSubmitted if order.failed_task(now).is_some() => {
+            ("failed", order.failed_task(now).map(|task| task.message.clone()).unwrap_or_default())
+        }
+        Stage::NotSubmitted if order.draft.is_some() => ("processing", String::new()),
         Stage::NotSubmitted => return Err(Failure::not_found("task")),
-        Stage::Preparing => ("processing", ""),
-        Stage::Rejected | Stage::Closed => ("failed", "domain validation failed"),
-        _ => ("success", ""),
+        Stage::Preparing => ("processing", String::new()),
+        Stage::Rejected | Stage::Closed | Stage::Refunded => ("failed", "domain validation failed".to_owned()),
+        _ => ("success", String::new()),
     };
     let fields = json!({"TaskStatus": status, "TaskMessage": message});
     Ok(fields.as_object().cloned().unwrap_or_default())
 }
 
-fn instance<'a>(orders: &'a OrderBook, id: &str) -> Result<&'a Order, Failure> {
+/// `ListContact`: the one contact of the account.
+pub(super) fn list_contact(call: &Call) -> Result<Fields, Failure> {
+    let page = Page::read(call, 20, None)?;
+    let contact = json!({"ContactId": 1, "Name": "Sandbox", "Email": "sandbox@example.com", "Mobile": "13900000000", "EmailStatus": 1, "MobileStatus": 1});
+    Ok(page.fields("ContactList", std::iter::once(contact), |contact| contact))
+}
+
+pub(super) fn instance<'a>(orders: &'a OrderBook, id: &str) -> Result<&'a Order, Failure> {
     orders.get(id).filter(|order| order.generation == Generation::Instance).ok_or_else(|| Failure::not_found("instance"))
 }
 
@@ -101,6 +115,7 @@ fn status_word(order: &Order, now: Instant) -> String {
         Stage::Preparing | Stage::Checking | Stage::Reviewing => "pending".to_owned(),
         Stage::Issued => "normal".to_owned(),
         Stage::Closed => "closed".to_owned(),
+        Stage::Refunded => "refund".to_owned(),
         Stage::Word(word) => word,
     }
 }
@@ -124,7 +139,7 @@ fn row(order: &Order, now: Instant) -> Fields {
     });
     // While a renewal is pending this is the old certificate.
     if let Some((id, certificate)) = &order.certificate {
-        row["CertificateStatus"] = json!("issued");
+        row["CertificateStatus"] = json!(if order.is_revoked { "revoked" } else { "issued" });
         row["CertificateId"] = json!(id);
         row["CertIdentifier"] = json!(format!("{id}-cn-hangzhou"));
         row["CertificateName"] = json!(format!("cert-{}", order.number));

@@ -1,4 +1,4 @@
-//! A CAS as the vendor documents it: version 2018-07-13, and of version 2020-04-07 orders, instances and certificates, reading only.
+//! A CAS as the vendor documents it: version 2018-07-13, and of version 2020-04-07 orders, instances, packages and certificates.
 
 use std::time::Instant;
 
@@ -8,12 +8,14 @@ use axum::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use self::{call::Call, failure::Failure, reply::Fields};
+use self::{applying::Desk, call::Call, failure::Failure, reply::Fields};
 use super::{World, faults::Answer, lock, orders::OrderBook, web::Received};
 
 mod api2018;
+mod applying;
 mod call;
 mod certificates;
+mod ending;
 mod failure;
 pub(super) mod gate;
 mod instances;
@@ -67,10 +69,33 @@ fn answer(world: &World, received: &Received, call: &Call) -> Result<Fields, Fai
     lock(&world.gate).admit(call, &signed, &world.options, clock(world), now)?;
     let mut orders = lock(&world.orders);
     orders.advance(now, &world.ca);
-    dispatch(&orders, call, now)
+    let mut desk = Desk { world, orders: &mut orders, now };
+    change(&mut desk, call).unwrap_or_else(|| read(&orders, call, now))
 }
 
-fn dispatch(orders: &OrderBook, call: &Call, now: Instant) -> Result<Fields, Failure> {
+/// The calls that change something; `None` for all others.
+fn change(desk: &mut Desk<'_>, call: &Call) -> Option<Result<Fields, Failure>> {
+    Some(match (call.version.as_str(), call.action.as_str()) {
+        ("2018-07-13", "CreateDVOrderAudit") => desk.create_dv_order_audit(call),
+        ("2020-04-07", "UpdateInstance") => desk.update_instance(call),
+        ("2020-04-07", "ApplyCertificate") => desk.apply_certificate(call),
+        ("2020-04-07", "CancelPendingCertificate") => desk.cancel_pending_certificate(call),
+        ("2020-04-07", "RevokeCertificate") => desk.revoke_certificate(call),
+        ("2020-04-07", "RefundInstance") => desk.refund_instance(call),
+        ("2020-04-07", "DeleteInstance") => desk.delete_instance(call),
+        ("2020-04-07", "CreateCertificateForPackageRequest" | "CreateCertificateRequest" | "CreateCertificateWithCsrRequest") => {
+            desk.create_certificate(call)
+        }
+        ("2020-04-07", "RenewCertificateOrderForPackageRequest") => desk.renew_order(call),
+        ("2020-04-07", "CancelOrderRequest") => desk.cancel_order_request(call),
+        ("2020-04-07", "DeleteCertificateRequest") => desk.delete_certificate_request(call),
+        ("2020-04-07", "CancelCertificateForPackageRequest") => desk.revoke_order(call),
+        _ => return None,
+    })
+}
+
+/// The calls that change nothing.
+fn read(orders: &OrderBook, call: &Call, now: Instant) -> Result<Fields, Failure> {
     match (call.version.as_str(), call.action.as_str()) {
         ("2018-07-13", "DescribeDVOrderResult") => api2018::describe_dv_order_result(orders, call, now),
         ("2018-07-13", "DescribeOrderInstanceList") => api2018::describe_order_instance_list(orders, call, now),
@@ -79,6 +104,8 @@ fn dispatch(orders: &OrderBook, call: &Call, now: Instant) -> Result<Fields, Fai
         ("2020-04-07", "ListInstances") => instances::list_instances(orders, call, now),
         ("2020-04-07", "GetInstanceDetail") => instances::get_instance_detail(orders, call, now),
         ("2020-04-07", "GetTaskAttribute") => instances::get_task_attribute(orders, call, now),
+        ("2020-04-07", "ListContact") => instances::list_contact(call),
+        ("2020-04-07", "DescribePackageState") => applying::describe_package_state(orders, call),
         ("2020-04-07", "GetUserCertificateDetail") => certificates::get_user_certificate_detail(orders, call),
         ("2018-07-13" | "2020-04-07", _) => {
             let message = "Specified api is not found, please check your url and method.";

@@ -33,7 +33,7 @@ pub(super) fn describe_certificate_state(orders: &OrderBook, call: &Call, now: I
         Stage::NotSubmitted => put("Type", json!("payed")),
         Stage::Preparing => put("Type", json!("domain_verify")),
         Stage::Reviewing => put("Type", json!("process")),
-        Stage::Rejected | Stage::Closed => put("Type", json!("verify_fail")),
+        Stage::Rejected | Stage::Closed | Stage::Refunded => put("Type", json!("verify_fail")),
         Stage::Word(word) => put("Type", json!(word)),
         Stage::Checking => {
             put("Type", json!("domain_verify"));
@@ -142,8 +142,9 @@ fn status_word(order: &Order, now: Instant) -> String {
     match order.stage(now) {
         Stage::NotSubmitted => "PAYED".to_owned(),
         Stage::Preparing | Stage::Checking | Stage::Reviewing => "CHECKING".to_owned(),
+        Stage::Issued if order.is_revoked => "REVOKED".to_owned(),
         Stage::Issued => "ISSUED".to_owned(),
-        Stage::Rejected | Stage::Closed => "CHECKED_FAIL".to_owned(),
+        Stage::Rejected | Stage::Closed | Stage::Refunded => "CHECKED_FAIL".to_owned(),
         Stage::Word(word) => word,
     }
 }
@@ -167,7 +168,7 @@ fn row(order: &Order, now: Instant) -> Value {
         "CertType": "DV",
         "Status": status_word(order, now),
         "SourceType": if order.traits.bought { "buy" } else { "cpack" },
-        "ProductCode": if wildcards > 0 { "geotrust-dv-w-starter" } else { "symantec-dv-1-starter" },
+        "ProductCode": order.product.as_deref().unwrap_or(if wildcards > 0 { "geotrust-dv-w-starter" } else { "symantec-dv-1-starter" }),
         "ProductName": "dv-verify sandbox DV",
         "RootBrand": "dv-verify sandbox",
         "Algorithm": "ECC",

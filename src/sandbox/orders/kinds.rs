@@ -27,6 +27,10 @@ pub struct OrderTraits {
     pub bought: bool,
     /// How long the CA takes to the challenge, in milliseconds; `None`: as the sandbox's options say.
     pub challenge_delay_ms: Option<u64>,
+    /// Whether the instance submits itself as soon as it is updated, as bought ones may.
+    pub auto_submit: bool,
+    /// Why the task of every submission of the instance fails (`TaskMessage`); `None`: it does not.
+    pub task_failure: Option<String>,
 }
 
 impl Default for OrderTraits {
@@ -42,6 +46,8 @@ impl Default for OrderTraits {
             own_key: false,
             bought: false,
             challenge_delay_ms: None,
+            auto_submit: false,
+            task_failure: None,
         }
     }
 }

@@ -9,7 +9,11 @@ use std::{
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use self::kinds::{OrderChange, OrderTraits, Validation};
+use self::{
+    kinds::{OrderChange, OrderTraits, Validation},
+    life::{Application, FailedTask},
+    packages::Packages,
+};
 use super::{
     NewOrder,
     ca::{Certificate, CertificateAuthority},
@@ -17,6 +21,8 @@ use super::{
 use crate::{name::Name, order::Generation};
 
 pub(super) mod kinds;
+pub(super) mod life;
+pub(super) mod packages;
 
 /// The first OrderId, and the first certificate id.
 const FIRST_NUMBER: u64 = 20_000_001;
@@ -41,6 +47,8 @@ pub(super) enum Stage {
     Rejected,
     /// Closed.
     Closed,
+    /// Given back.
+    Refunded,
     /// A word that no API knows.
     Word(String),
 }
@@ -70,6 +78,16 @@ pub(super) struct Order {
     ended: Option<Stage>,
     word: Option<String>,
     held: bool,
+    /// What it is to apply for, or applied for.
+    pub(super) draft: Option<Application>,
+    /// The product of the package that it is out of.
+    pub(super) product: Option<String>,
+    /// Whether its certificate was revoked.
+    pub(super) is_revoked: bool,
+    failed_task: Option<FailedTask>,
+    /// When it is withdrawn.
+    cancel_at: Option<Instant>,
+    is_deleted: bool,
 }
 
 /// A challenge.
@@ -114,6 +132,10 @@ pub(super) struct OrderBook {
     certificates: BTreeMap<u64, (usize, Arc<Certificate>)>,
     waiting: HashMap<Name, HashSet<usize>>,
     due: BinaryHeap<Reverse<(Instant, usize)>>,
+    /// Orders that are being withdrawn.
+    cancelling: Vec<usize>,
+    /// What was bought.
+    pub(super) packages: Packages,
 }
 
 impl Order {
@@ -140,7 +162,12 @@ impl Order {
     }
 
     fn waits(&self) -> bool {
-        self.traits.submitted && !self.held && !self.issued && self.ended.is_none() && self.issue_at.is_none()
+        self.traits.submitted
+            && !self.held
+            && !self.issued
+            && self.ended.is_none()
+            && self.issue_at.is_none()
+            && self.cancel_at.is_none()
     }
 }
 
@@ -180,6 +207,12 @@ impl OrderBook {
             ended: None,
             word: None,
             held: false,
+            draft: None,
+            product: None,
+            is_revoked: false,
+            failed_task: None,
+            cancel_at: None,
+            is_deleted: false,
             traits,
         });
         self.by_id.insert(id.clone(), index);
@@ -194,13 +227,15 @@ impl OrderBook {
 
     /// Issues what is due at `now`.
     pub(super) fn advance(&mut self, now: Instant, ca: &CertificateAuthority) {
+        self.finish_cancelling(now);
         while let Some(Reverse((at, index))) = self.due.peek().copied() {
             if at > now {
                 return;
             }
             self.due.pop();
             let order = &self.orders[index];
-            if order.issue_at.is_some_and(|at| at <= now) && !order.held && !order.issued && order.ended.is_none() {
+            let is_open = !order.held && !order.issued && order.ended.is_none() && order.cancel_at.is_none();
+            if order.issue_at.is_some_and(|at| at <= now) && is_open {
                 self.issue(index, ca);
             }
         }
@@ -218,7 +253,7 @@ impl OrderBook {
 
     /// All orders, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Order> {
-        self.orders.iter()
+        self.orders.iter().filter(|order| !order.is_deleted)
     }
 
     /// All certificates by id, with their orders.
@@ -316,13 +351,6 @@ impl OrderBook {
         self.certify(index, ca);
         self.orders[index].issued = true;
         self.stop_waiting(index);
-    }
-
-    fn certify(&mut self, index: usize, ca: &CertificateAuthority) {
-        let Some(certificate) = ca.issue(&self.orders[index].domains) else { return };
-        let id = FIRST_NUMBER + self.certificates.len() as u64;
-        self.certificates.insert(id, (index, Arc::clone(&certificate)));
-        self.orders[index].certificate = Some((id, certificate));
     }
 
     fn fill_values(&mut self, index: usize) {

@@ -137,7 +137,7 @@ fn rows_become_summaries() {
         r#"{"InstanceList":[{"InstanceId":"cas-cn-1","Status":"pending","CertificateStatus":"issued","Domain":"a.example,b.example","CertificateType":"DV"},
             {"InstanceId":"cas-cn-2","Status":"normal","CertificateType":"EV"},{"InstanceId":"cas-cn-3","Status":"inactive"}],"TotalCount":3}"#,
     );
-    let rows: Vec<OrderSummary> = page.rows("InstanceList").iter().filter_map(summary).collect();
+    let rows: Vec<OrderSummary> = page.rows("InstanceList").iter().filter_map(summary).map(|row| row.summary).collect();
     let facts: Vec<_> = rows.iter().map(|row| (row.id.as_str(), row.is_final, row.is_domain_validated)).collect();
     assert_eq!(facts, [("cas-cn-1", false, true), ("cas-cn-2", true, false), ("cas-cn-3", false, true)]);
     assert_eq!(rows[0].domains.len(), 2);

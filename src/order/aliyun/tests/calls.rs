@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    scripted::{Answer, Asked, Server},
+    scripted::{Answer, Asked, Server, action},
     *,
 };
 use crate::secret::Secret;
@@ -157,8 +157,8 @@ async fn a_v1_request_is_what_the_signature_says() {
 #[tokio::test]
 async fn a_v3_request_is_what_the_signature_says() {
     let server = Server::of(vec![Answer::json(r#"{"Type":"process"}"#)]).await;
-    let v3 = CasOptions { signature: Signature::V3, ..options(&server) };
-    cas_with(v3, temporary_keys(), http()).read(&id("123")).await.unwrap();
+    // Nobody chose V3: it is what 2020-04-07 gets.
+    cas_with(options(&server), temporary_keys(), http()).read(&id("123")).await.unwrap();
     let asked = server.asked().remove(0);
     assert_eq!((asked.method.as_str(), asked.raw_query.as_str()), ("POST", "OrderId=123"));
     assert_eq!(asked.headers["accept"], "application/json");
@@ -169,6 +169,31 @@ async fn a_v3_request_is_what_the_signature_says() {
     let headers = signed.map(|(name, value)| (name.clone(), value.clone())).collect();
     let expected = signing::v3("POST", &asked.query, &headers, "STS.testid", &Secret::new(SECRET));
     assert_eq!(asked.headers["authorization"], expected.authorization);
+}
+
+#[tokio::test]
+async fn the_signature_that_the_user_chose_is_that_of_every_version() {
+    for (signature, has_header) in [(Signature::V1, false), (Signature::V3, true)] {
+        let server = Server::start(|asked, _| match action(asked).as_str() {
+            "DescribeCertificateState" => Answer::json(r#"{"Type":"process"}"#),
+            _ => Answer::json(CHECKING),
+        })
+        .await;
+        let chosen = CasOptions { signature: Some(signature), ..options(&server) };
+        let cas = cas_with(chosen, keys(), http());
+        cas.read(&id("123")).await.unwrap();
+        cas.remember(&id("cas-cn-1"), Generation::Api2018);
+        cas.read(&id("cas-cn-1")).await.unwrap();
+        assert_eq!(server.actions(), ["DescribeCertificateState", "DescribeDVOrderResult"]);
+        for asked in server.asked() {
+            assert_eq!(asked.headers.contains_key("authorization"), has_header, "{asked:?}");
+            assert_eq!(asked.query.contains_key("Signature"), !has_header, "{asked:?}");
+        }
+    }
+}
+
+fn with_v1(server: &Server) -> CasOptions {
+    CasOptions { signature: Some(Signature::V1), ..options(server) }
 }
 
 /// The server's side of a refused signature: it signs the parameters as `change` leaves them.
@@ -187,7 +212,7 @@ fn refusing(change: impl Fn(&mut signing::Parameters) + Send + Sync + 'static) -
 #[tokio::test]
 async fn a_refused_signature_is_told_apart_and_shows_nothing_secret() {
     let server = Server::start(refusing(|_| {})).await;
-    let error = cas_with(options(&server), temporary_keys(), http()).read(&id("123")).await.unwrap_err();
+    let error = cas_with(with_v1(&server), temporary_keys(), http()).read(&id("123")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Credentials);
     assert!(error.hint().unwrap().contains("the AccessKeySecret is not that of the AccessKeyId"), "{error:?}");
 
@@ -195,7 +220,7 @@ async fn a_refused_signature_is_told_apart_and_shows_nothing_secret() {
         parameters.insert("OrderId".to_owned(), "124".to_owned());
     }))
     .await;
-    let error = cas_with(options(&server), temporary_keys(), http()).read(&id("123")).await.unwrap_err();
+    let error = cas_with(with_v1(&server), temporary_keys(), http()).read(&id("123")).await.unwrap_err();
     assert!(error.hint().unwrap().contains("run with -v to see where"), "{error:?}");
     let shown = format!("{error:?}");
     assert!(!shown.contains("planted"), "{shown}");
@@ -223,7 +248,7 @@ async fn the_log_shows_the_first_difference_and_the_origin_of_the_credentials() 
         parameters.insert("OrderId".to_owned(), "124".to_owned());
     }))
     .await;
-    let cas = cas_with(options(&server), temporary_keys(), http());
+    let cas = cas_with(with_v1(&server), temporary_keys(), http());
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
@@ -263,7 +288,7 @@ async fn calls_of_all_orders_share_one_pace() {
 
 #[test]
 fn endpoints_and_pace_are_checked_at_once() {
-    let cas = |options: CasOptions| Cas::new(options, Environment::default(), http(), Redactor::default());
+    let cas = |options: CasOptions| Cas::new(options, chain(Environment::default()), http(), Redactor::default());
     assert_eq!(cas(CasOptions::default()).unwrap().origin(), "cas.aliyuncs.com");
     let region = Some("ap-southeast-1".to_owned());
     assert_eq!(cas(CasOptions { region, ..CasOptions::default() }).unwrap().origin(), "cas.ap-southeast-1.aliyuncs.com");

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use self::scripted::Server;
 use super::{client::Stamp, *};
+use crate::environment::Environment;
 
 mod calls;
 mod scripted;
@@ -52,7 +53,13 @@ fn temporary_keys() -> Environment {
 }
 
 fn cas_with(options: CasOptions, environment: Environment, http: Http) -> Cas {
-    Cas::with_surroundings(options, environment, http, Redactor::default(), stamps()).unwrap()
+    let redactor = Redactor::default();
+    let chain = CredentialChain::new(environment, http.clone(), redactor.clone());
+    Cas::with_surroundings(options, chain, http, redactor, stamps()).unwrap()
+}
+
+fn chain(environment: Environment) -> CredentialChain {
+    CredentialChain::new(environment, http(), Redactor::default())
 }
 
 fn cas(server: &Server) -> Cas {

@@ -80,6 +80,7 @@ fn settings<const N: usize>(manifest: &Manifest, table: [(&str, &str); N]) -> Se
         environment: Environment::default(),
         allow_http: false,
         fallback: BTreeMap::new(),
+        renewed: None,
     }
 }
 

@@ -1,4 +1,10 @@
+//! The chain: static links here, what is fetched and how it is renewed in `fetched`, the official SDK beside it in `compare`.
+
 use super::*;
+
+mod compare;
+mod fetched;
+mod server;
 
 /// A home folder with these files.
 fn home(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -11,18 +17,28 @@ fn home(files: &[(&str, &str)]) -> tempfile::TempDir {
     home
 }
 
+fn http() -> Http {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Http::new().unwrap()
+}
+
+/// What the chain yields on a machine that is no ECS instance.
 fn resolve<const N: usize>(variables: [(&str, &str); N]) -> Result<Credentials> {
-    CredentialChain::new(Environment::of(variables), Redactor::default()).resolve()
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let environment = Environment::of(variables).with("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "true");
+    runtime.block_on(CredentialChain::new(environment, http(), Redactor::default()).resolve())
 }
 
 const CONFIG: &str = r#"{"current":"work","profiles":[
     {"name":"default","mode":"AK","access_key_id":"default-id","access_key_secret":"default-secret","region_id":"cn-hangzhou"},
     {"name":"work","mode":"StsToken","access_key_id":"STS.work","access_key_secret":"work-secret","sts_token":"work-token"},
-    {"name":"role","mode":"RamRoleArn","access_key_id":"role-id","access_key_secret":"role-secret","ram_role_arn":"acs:ram::1:role/x"},
+    {"name":"odd","mode":"Telepathy","access_key_id":"role-id","access_key_secret":"role-secret"},
+    {"name":"round","mode":"ChainableRamRoleArn","source_profile":"round","ram_role_arn":"acs:ram::1:role/x"},
+    {"name":"browser","mode":"CloudSSO","access_key_id":"STS.b","access_key_secret":"b-secret","sts_token":"b-token","sts_expiration":1},
     {"name":"half","mode":"AK","access_key_id":"half-id","access_key_secret":""}]}"#;
 
 const INI: &str = "\u{feff}# comment\n[default]\ntype = access_key\naccess_key_id = ini-id\naccess_key_secret = \"ini=secret\"\n\n\
-    ; another\n[machine]\ntype = ecs_ram_role\nrole_name = x\n";
+    ; another\n[machine]\ntype = rsa_key_pair\npublic_key_id = x\n";
 
 #[test]
 fn each_link_is_found_in_its_order() {
@@ -69,8 +85,8 @@ fn the_profile_chooses_in_both_files() {
     assert_eq!(found.access_key_id, "STS.work", "no HOME is needed where the file is named");
 }
 
-#[test]
-fn files_behind_variables_are_read_again_for_each_call() {
+#[tokio::test]
+async fn files_behind_variables_are_read_again_for_each_call() {
     let folder = home(&[("id", "first-id\n"), ("secret", "first-secret\r\n")]);
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let redactor = Redactor::default();
@@ -79,11 +95,12 @@ fn files_behind_variables_are_read_again_for_each_call() {
             ("ALIBABA_CLOUD_ACCESS_KEY_ID_FILE", &at("id")),
             ("ALIBABA_CLOUD_ACCESS_KEY_SECRET_FILE", &at("secret")),
         ]),
+        http(),
         redactor.clone(),
     );
-    assert_eq!(chain.resolve().unwrap().access_key_secret.expose(), "first-secret");
+    assert_eq!(chain.resolve().await.unwrap().access_key_secret.expose(), "first-secret");
     std::fs::write(at("secret"), "second-secret").unwrap();
-    assert_eq!(chain.resolve().unwrap().access_key_secret.expose(), "second-secret");
+    assert_eq!(chain.resolve().await.unwrap().access_key_secret.expose(), "second-secret");
     assert_eq!(redactor.redact("first-secret second-secret"), "[redacted] [redacted]");
 }
 
@@ -114,15 +131,20 @@ fn each_link_says_what_is_wrong_with_it() {
     let broken = home.path().join("broken.json");
     let text = |variables: [(&str, &str); 3]| resolve(variables).unwrap_err().to_string();
 
-    let said = text([("HOME", home_path), ("ALIBABA_CLOUD_PROFILE", "role"), ("ALIBABA_CLOUD_ACCESS_KEY_ID", "only-id")]);
-    assert!(said.contains("mode `RamRoleArn` of profile `role`") && said.contains("not supported yet"), "{said}");
+    let said = text([("HOME", home_path), ("ALIBABA_CLOUD_PROFILE", "odd"), ("ALIBABA_CLOUD_ACCESS_KEY_ID", "only-id")]);
+    assert!(said.contains("profile `odd`") && said.contains("has the mode `Telepathy`, which is not supported"), "{said}");
     assert!(said.contains("`ALIBABA_CLOUD_ACCESS_KEY_ID` is set, but `ALIBABA_CLOUD_ACCESS_KEY_SECRET` is not"), "{said}");
-    assert!(said.contains("has no section `[role]`"), "{said}");
+    assert!(said.contains("has no section `[odd]`"), "{said}");
 
     let said = text([("HOME", home_path), ("ALIBABA_CLOUD_PROFILE", "machine"), ("ALICLOUD_SECRET_KEY", "only-secret")]);
     assert!(said.contains("has no profile `machine`"), "{said}");
-    assert!(said.contains("type `ecs_ram_role` of section `[machine]`"), "{said}");
+    assert!(said.contains("section `[machine]`") && said.contains("type `rsa_key_pair`, which is not supported"), "{said}");
     assert!(said.contains("`ALICLOUD_SECRET_KEY` is set, but `ALICLOUD_ACCESS_KEY` is not"), "{said}");
+
+    let said = text([("HOME", home_path), ("ALIBABA_CLOUD_PROFILE", "round"), ("A", "b")]);
+    assert!(said.contains("chain of profiles without end"), "{said}");
+    let said = text([("HOME", home_path), ("ALIBABA_CLOUD_PROFILE", "browser"), ("A", "b")]);
+    assert!(said.contains("a log-in by CloudSSO that is over: log in again with the `aliyun` tool"), "{said}");
 
     let said =
         text([("HOME", home_path), ("ALIBABA_CLOUD_PROFILE", "half"), ("ALIBABA_CLOUD_ACCESS_KEY_ID_FILE", "/nonexistent")]);

@@ -1,0 +1,128 @@
+//! What to do about errors of applications, by their codes, and the least RAM policy. The vendor's lists are incomplete: what is not here is shown as it
+//! came.
+
+use crate::error::ErrorKind;
+
+/// What a code comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Advice {
+    /// The kind of the failure.
+    pub(super) kind: ErrorKind,
+    /// What to do.
+    pub(super) hint: &'static str,
+}
+
+/// The advice for a code of this operation.
+pub(super) fn of(code: &str, action: &str) -> Option<Advice> {
+    let code = code.to_ascii_lowercase();
+    let begins = |beginnings: &[&str]| beginnings.iter().any(|beginning| code.starts_with(beginning));
+    let refused = |hint| Some(Advice { kind: ErrorKind::Refused, hint });
+    let wrong = |hint| Some(Advice { kind: ErrorKind::Usage, hint });
+    if begins(&["notremaincount", "deductquotafailed", "quotaexceeded"]) {
+        refused(
+            "the package of this product is used up: buy another one, name another product with `--product`, or give quota back by \
+             `dv-verify delete` (orders that were never issued)",
+        )
+    } else if begins(&["notfoundpackage"]) {
+        wrong("the account has no package of this product: check the code given to `--product`, and the region")
+    } else if begins(&["domainandproductnotmatch"]) {
+        wrong("products with `-1-` are for plain names, those with `-w-` for wildcards; name another one with `--product`")
+    } else if begins(&["createcertificaterequestfailed", "createorderfailed"]) {
+        refused(
+            "look at the order in the certificate console: names, contact and company must be what the product wants; then apply again",
+        )
+    } else if begins(&["createcsrfailed", "invalidcsr", "keynotmatchcert"]) {
+        wrong("check the certificate request: `openssl req -in FILE -noout -text -verify` reads it")
+    } else if begins(&["couldnotrefund"]) {
+        wrong("an instance can be given back within seven days of its purchase, as long as nothing was issued with it")
+    } else if begins(&["deletefail", "invalidstatus.deleteprotection"]) {
+        wrong(
+            "only what is over can be deleted: `dv-verify cancel` withdraws an application, `delete --refund` gives an unused instance back",
+        )
+    } else if begins(&["invalidstatus", "operationdenied", "orderstateerror", "orderexpired"]) {
+        wrong(match action {
+            "CancelPendingCertificate" | "CancelOrderRequest" => {
+                "only an application that waits can be withdrawn; `dv-verify orders` shows the states"
+            }
+            "RevokeCertificate" | "CancelCertificateForPackageRequest" => {
+                "only an issued certificate can be revoked; `dv-verify orders` shows the states"
+            }
+            _ => {
+                "the order's state does not allow this now: `dv-verify orders` shows it, `dv-verify cancel` withdraws an application that waits"
+            }
+        })
+    } else if code.contains("throttling") {
+        Some(Advice {
+            kind: ErrorKind::OrderSource,
+            hint: "the account's calls are limited over all programs that use it: try again later, or lower `--rate`",
+        })
+    } else {
+        None
+    }
+}
+
+/// What the program reads with.
+const READS: [&str; 7] = [
+    "DescribeCertificateState",
+    "DescribeDVOrderResult",
+    "DescribeOrderInstanceList",
+    "GetInstanceDetail",
+    "GetUserCertificateDetail",
+    "ListInstances",
+    "ListUserCertificateOrder",
+];
+
+/// What `apply` and `renew` need beside.
+const APPLICATIONS: [&str; 8] = [
+    "ApplyCertificate",
+    "CreateCertificateForPackageRequest",
+    "CreateCertificateRequest",
+    "CreateCertificateWithCsrRequest",
+    "GetTaskAttribute",
+    "ListContact",
+    "RenewCertificateOrderForPackageRequest",
+    "UpdateInstance",
+];
+
+/// The least RAM policy for what the program was doing when it was refused `action` (`yundun-cert:GetInstanceDetail`).
+pub(super) fn least_policy(action: &str) -> String {
+    let operation = action.split_once(':').map_or(action, |(_, operation)| operation);
+    let mut operations: Vec<&str> = READS.to_vec();
+    if !READS.contains(&operation) {
+        if APPLICATIONS.contains(&operation) {
+            operations.extend(APPLICATIONS);
+        } else {
+            operations.push(operation);
+        }
+    }
+    let actions = operations.iter().map(|operation| format!("\"yundun-cert:{operation}\"")).collect::<Vec<_>>().join(",");
+    format!(r#"{{"Version":"1","Statement":[{{"Effect":"Allow","Action":[{actions}],"Resource":"*"}}]}}"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_applications_say_what_to_do() {
+        let hint = |code: &str, action: &str| of(code, action).map(|advice| (advice.kind, advice.hint));
+        assert!(matches!(hint("NotRemainCount", "x"), Some((ErrorKind::Refused, hint)) if hint.contains("used up")));
+        assert!(
+            matches!(hint("OrderStateError", "CancelOrderRequest"), Some((ErrorKind::Usage, hint)) if hint.contains("withdrawn"))
+        );
+        assert!(matches!(hint("InvalidStatus.DeleteProtection", "DeleteInstance"), Some((_, hint)) if hint.contains("--refund")));
+        assert!(matches!(hint("Throttling.User", "x"), Some((ErrorKind::OrderSource, _))));
+        assert_eq!(hint("SomethingNew", "x"), None);
+    }
+
+    #[test]
+    fn the_policy_is_valid_json_and_no_more_than_is_needed() {
+        let actions = |action: &str| {
+            let policy: serde_json::Value = serde_json::from_str(&least_policy(action)).unwrap();
+            policy["Statement"][0]["Action"].as_array().unwrap().len()
+        };
+        assert_eq!(actions("yundun-cert:GetInstanceDetail"), READS.len());
+        assert_eq!(actions("yundun-cert:UpdateInstance"), READS.len() + APPLICATIONS.len());
+        assert_eq!(actions("yundun-cert:RevokeCertificate"), READS.len() + 1);
+    }
+}

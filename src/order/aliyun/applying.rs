@@ -1,0 +1,385 @@
+//! Applications in all three generations: which instance or package serves, and how it is applied for without ever making two orders.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::fitting::word_for_review;
+use self::fitting::{applicant, choose, fits_product, list, same_names};
+use super::{Cas, api_2018, client::Call, failure, instance, order_2020, words};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    name::Name,
+    order::{Generation, OrderId, OrderSource as _, OrderState},
+};
+
+mod fitting;
+
+/// What to apply for.
+#[derive(Clone, Debug)]
+pub struct Application {
+    /// The names of the certificate; never empty.
+    pub names: Vec<Name>,
+    /// The certificate request, PEM; `None`: the service makes the key.
+    pub csr: Option<String>,
+    /// `RSA_2048`, `RSA_3072`, `RSA_4096`, `ECC_256`; `None`: the service's default. Instances only.
+    pub key_algorithm: Option<String>,
+    /// Who applies, as packages and 2018 want to know.
+    pub applicant: Applicant,
+    /// The contacts of an instance that has none yet; empty: the account's first.
+    pub contacts: Vec<u64>,
+}
+
+/// Who applies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applicant {
+    /// The name.
+    pub name: Option<String>,
+    /// The mail address.
+    pub email: Option<String>,
+    /// The telephone number.
+    pub phone: Option<String>,
+    /// The province; 2018 only.
+    pub province: Option<String>,
+    /// The city; 2018 only.
+    pub city: Option<String>,
+}
+
+/// What the user says about where to apply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// An instance that is free.
+    Any,
+    /// This instance, of 2020-04-07 or of 2018.
+    Instance(OrderId),
+    /// The package of this product.
+    Product(String),
+    /// A new order in the place of this one of a package.
+    Renewal(OrderId),
+}
+
+/// Where to apply, decided; kept before anything is sent, so that a later run can look whether it arrived.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "way")]
+pub enum Way {
+    /// The same names are being applied for already.
+    Already {
+        /// The order.
+        id: OrderId,
+    },
+    /// An instance of 2020-04-07.
+    Instance {
+        /// The instance.
+        id: OrderId,
+        /// The certificate that it shows before the application.
+        before: Option<String>,
+    },
+    /// An order out of a package.
+    Package {
+        /// The product.
+        product: String,
+        /// The orders for the first name before the application.
+        before: BTreeSet<OrderId>,
+    },
+    /// A new order in the place of an issued one of a package.
+    Renewal {
+        /// The issued order.
+        id: OrderId,
+        /// The orders for the first name before the application.
+        before: BTreeSet<OrderId>,
+    },
+    /// An instance of 2018.
+    Audit {
+        /// The instance.
+        id: OrderId,
+    },
+}
+
+/// Why an application has no order.
+#[derive(Debug)]
+pub enum NotSubmitted {
+    /// The service did nothing.
+    Refused(Error),
+    /// It is not known whether the service made an order.
+    Unknown(Error),
+}
+
+impl NotSubmitted {
+    fn of(error: Error) -> Self {
+        if failure::is_outcome_unknown(&error) { Self::Unknown(error) } else { Self::Refused(error) }
+    }
+}
+
+/// The free product, which has operations of its own.
+const FREE: &str = "digicert-free-1-free";
+
+/// The pauses between two looks at the task of a submission. The journey goes on waiting afterwards.
+const TASK_PAUSES: [u64; 6] = [200, 500, 1000, 2000, 4000, 8000];
+
+impl Cas {
+    /// Where to apply. Reads only.
+    ///
+    /// # Errors
+    /// `ErrorKind::Usage` where nothing fits: no free instance, the wrong product, an instance that is being applied for with other names.
+    pub async fn way(&self, application: &Application, choice: &Choice) -> Result<Way> {
+        match choice {
+            Choice::Any => {
+                let (rows, _) = instance::list(&self.client, None).await?;
+                choose(&rows, application)
+            }
+            Choice::Instance(id) => self.way_of_instance(application, id).await,
+            Choice::Product(product) => {
+                fits_product(product, application)?;
+                applicant(application, false)?;
+                Ok(Way::Package { product: product.clone(), before: self.orders_for(application).await? })
+            }
+            Choice::Renewal(id) => Ok(Way::Renewal { id: id.clone(), before: self.orders_for(application).await? }),
+        }
+    }
+
+    async fn way_of_instance(&self, application: &Application, id: &OrderId) -> Result<Way> {
+        if id.is_number() {
+            return Err(Error::usage(format!("`{id}` is an OrderId, which was applied for when it was made"))
+                .with_hint("name an instance (`cas…`), or a product with `--product` for a new order"));
+        }
+        let order = self.read_state(id).await?;
+        let is_2018 = order.generation == Generation::Api2018;
+        match order.state {
+            OrderState::Preparing | OrderState::Checking(_) | OrderState::Reviewing => {
+                if order.domains.is_empty() || same_names(&order.domains, &application.names) {
+                    return Ok(Way::Already { id: id.clone() });
+                }
+                let names = order.domains.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
+                Err(Error::usage(format!("instance `{id}` is being applied for with other names: {names}"))
+                    .with_hint(format!("`dv-verify cancel {id}` withdraws that application")))
+            }
+            OrderState::Failed { reason } if !is_2018 && order.certificate_id.is_none() => {
+                Err(Error::usage(format!("instance `{id}` cannot be applied with: {reason}"))
+                    .with_hint("`dv-verify orders` lists those that are `inactive`"))
+            }
+            OrderState::NotSubmitted if is_2018 => {
+                applicant(application, true)?;
+                if application.csr.is_some() {
+                    return Err(Error::usage("the API of 2018 takes no certificate request")
+                        .with_hint("leave out `--csr` and `--generate-key`, or apply with an instance of 2020-04-07"));
+                }
+                Ok(Way::Audit { id: id.clone() })
+            }
+            _ if is_2018 => Err(Error::usage(format!("instance `{id}` was applied for already"))
+                .with_hint(format!("`dv-verify --order {id}` carries it on; each instance of 2018 is for one certificate"))),
+            _ => Ok(Way::Instance { id: id.clone(), before: order.certificate_id }),
+        }
+    }
+
+    /// Applies. Called again with the same way it does not make a second order of an instance; of a package it does, unless
+    /// [`Cas::find_application`] is asked first.
+    ///
+    /// # Errors
+    /// [`NotSubmitted`] says whether an order may have been made all the same.
+    pub async fn apply(&self, application: &Application, way: &Way) -> Result<OrderId, NotSubmitted> {
+        let id = match way {
+            Way::Already { id } => id.clone(),
+            Way::Instance { id, .. } => {
+                self.apply_instance(application, id).await?;
+                id.clone()
+            }
+            Way::Package { product, .. } => self.apply_package(application, product).await?,
+            Way::Renewal { id, .. } => self.apply_renewal(application, id).await?,
+            Way::Audit { id } => {
+                self.apply_2018(application, id).await?;
+                id.clone()
+            }
+        };
+        let generation = match way {
+            Way::Already { .. } => return Ok(id),
+            Way::Instance { .. } => Generation::Instance,
+            Way::Package { .. } | Way::Renewal { .. } => Generation::Order,
+            Way::Audit { .. } => Generation::Api2018,
+        };
+        self.remember(&id, generation);
+        if generation == Generation::Order {
+            self.memory().domains.insert(id.clone(), application.names.clone());
+        }
+        Ok(id)
+    }
+
+    /// The order that an application made whose reply was lost; `None` where there is none.
+    ///
+    /// # Errors
+    /// Where that cannot be found out.
+    pub async fn find_application(&self, application: &Application, way: &Way) -> Result<Option<OrderId>> {
+        match way {
+            Way::Already { id } => Ok(Some(id.clone())),
+            Way::Instance { id, before } => {
+                let order = self.read_state(id).await?;
+                let is_there = match &order.state {
+                    OrderState::Preparing | OrderState::Checking(_) | OrderState::Reviewing => {
+                        same_names(&order.domains, &application.names)
+                    }
+                    _ => order.certificate_id.is_some() && order.certificate_id != *before,
+                };
+                Ok(is_there.then(|| id.clone()))
+            }
+            Way::Package { before, .. } | Way::Renewal { before, .. } => {
+                let rows = order_2020::list_for(&self.client, &application.names[0]).await?;
+                let new = rows
+                    .into_iter()
+                    .map(|row| row.summary)
+                    .filter(|order| !before.contains(&order.id) && same_names(&order.domains, &application.names));
+                // The oldest one is that of the first attempt.
+                Ok(new.map(|order| order.id).min_by_key(|id| id.as_str().parse::<u64>().unwrap_or(u64::MAX)))
+            }
+            Way::Audit { id } => {
+                let order = self.read_state(id).await?;
+                Ok((!matches!(order.state, OrderState::NotSubmitted)).then(|| id.clone()))
+            }
+        }
+    }
+
+    /// `UpdateInstance` and `ApplyCertificate`. Some instances submit themselves at the former.
+    async fn apply_instance(&self, application: &Application, id: &OrderId) -> Result<(), NotSubmitted> {
+        let detail = instance::detail(&self.client, id).await.map_err(NotSubmitted::Refused)?;
+        if !detail.is_pending() {
+            let mut call = Call::new("UpdateInstance", order_2020::VERSION)
+                .about(id)
+                .with("InstanceId", id)
+                .with("Domain", list(&application.names))
+                .with("ValidationMethod", "DNS")
+                .with_optional("KeyAlgorithm", application.key_algorithm.as_deref())
+                .with("GenerateCsrMethod", if application.csr.is_some() { "upload" } else { "online" })
+                .with_optional("Csr", application.csr.as_deref());
+            if detail.contacts == 0 {
+                let contacts = self.contacts(application).await.map_err(NotSubmitted::Refused)?;
+                for (number, contact) in (1..).zip(contacts) {
+                    call = call.with(&format!("ContactIdList.{number}"), contact);
+                }
+            }
+            // It may be sent twice: it says the same both times.
+            self.client.call(&call).await.map_err(NotSubmitted::of)?;
+            if !instance::detail(&self.client, id).await.map_err(NotSubmitted::of)?.is_pending() {
+                self.submit_instance(id).await?;
+            }
+        }
+        self.watch_task(id).await.map_err(NotSubmitted::Refused)
+    }
+
+    /// An instance cannot be submitted twice: the second time it is refused, and then it is looked at.
+    async fn submit_instance(&self, id: &OrderId) -> Result<(), NotSubmitted> {
+        let call = Call::new("ApplyCertificate", order_2020::VERSION).about(id).with("InstanceId", id);
+        let Err(error) = self.client.submit(&call).await else { return Ok(()) };
+        let is_denied = error.code().is_some_and(|code| code.starts_with("OperationDenied"));
+        if !is_denied && !failure::is_outcome_unknown(&error) {
+            return Err(NotSubmitted::Refused(error));
+        }
+        match instance::detail(&self.client, id).await {
+            Ok(detail) if detail.is_pending() => Ok(()),
+            Ok(_) if is_denied => Err(NotSubmitted::Refused(error)),
+            // It did not arrive.
+            Ok(_) => self.client.submit(&call).await.map(|_| ()).map_err(NotSubmitted::of),
+            Err(_) => Err(NotSubmitted::of(error)),
+        }
+    }
+
+    /// Looks whether the submission is through. Only a failure matters: everything else the journey waits for.
+    async fn watch_task(&self, id: &OrderId) -> Result<()> {
+        let call =
+            Call::new("GetTaskAttribute", order_2020::VERSION).about(id).with("TaskId", id).with("TaskType", "ApplyCertificate");
+        for pause in TASK_PAUSES {
+            let reply = match self.client.call(&call).await {
+                Ok(reply) => reply,
+                Err(error) => {
+                    tracing::debug!("the task of `{id}` cannot be read: {error}");
+                    return Ok(());
+                }
+            };
+            let status = reply.text("TaskStatus").unwrap_or_default();
+            match words::normalized(&status).as_str() {
+                "failed" | "fail" => {
+                    let why = reply.text("TaskMessage").unwrap_or_else(|| "the service does not say why".to_owned());
+                    return Err(Error::new(ErrorKind::Refused, format!("the application with `{id}` failed: {why}"))
+                        .with_hint("mend that, then run the same command again: it applies anew"));
+                }
+                "processing" | "pending" => tokio::time::sleep(Duration::from_millis(pause)).await,
+                _ => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn contacts(&self, application: &Application) -> Result<Vec<u64>> {
+        if !application.contacts.is_empty() {
+            return Ok(application.contacts.clone());
+        }
+        let reply = self.client.call(&Call::new("ListContact", order_2020::VERSION).with("ShowSize", 20)).await?;
+        let first = reply.rows("ContactList").iter().find_map(|row| row.number("ContactId"));
+        first.map(|contact| vec![contact]).ok_or_else(|| {
+            Error::usage("the account has no contact, which an instance needs")
+                .with_hint("add one in the certificate console (Information management), then run the same command again")
+        })
+    }
+
+    async fn apply_package(&self, application: &Application, product: &str) -> Result<OrderId, NotSubmitted> {
+        let [name, email, phone, ..] = applicant(application, false).map_err(NotSubmitted::Refused)?;
+        let call = match (product, &application.csr) {
+            (FREE, None) => Call::new("CreateCertificateRequest", order_2020::VERSION).with("Domain", list(&application.names)),
+            (FREE, Some(csr)) => Call::new("CreateCertificateWithCsrRequest", order_2020::VERSION).with("Csr", csr),
+            (_, csr) => Call::new("CreateCertificateForPackageRequest", order_2020::VERSION)
+                .with("Domain", list(&application.names))
+                .with_optional("Csr", csr.as_deref()),
+        };
+        let call = call
+            .with("ProductCode", product)
+            .with("Username", name)
+            .with("Email", email)
+            .with("Phone", phone)
+            .with("ValidateType", "DNS");
+        self.order_of(call).await
+    }
+
+    async fn apply_renewal(&self, application: &Application, id: &OrderId) -> Result<OrderId, NotSubmitted> {
+        let call = Call::new("RenewCertificateOrderForPackageRequest", order_2020::VERSION)
+            .about(id)
+            .with("OrderId", id)
+            .with_optional("Csr", application.csr.as_deref());
+        self.order_of(call).await
+    }
+
+    /// Sends a call that makes an order, and reads its id.
+    async fn order_of(&self, call: Call) -> Result<OrderId, NotSubmitted> {
+        let reply = self.client.submit(&call).await.map_err(NotSubmitted::of)?;
+        let id = reply.text("OrderId").ok_or_else(|| NotSubmitted::Unknown(reply.lacks(call.action, "OrderId")))?;
+        OrderId::parse(&id).map_err(NotSubmitted::Unknown)
+    }
+
+    async fn apply_2018(&self, application: &Application, id: &OrderId) -> Result<(), NotSubmitted> {
+        let [name, email, phone, province, city] = applicant(application, true).map_err(NotSubmitted::Refused)?;
+        let call = self.extras.on(Call::new("CreateDVOrderAudit", api_2018::VERSION)
+            .about(id)
+            .with("InstanceId", id)
+            .with("Domain", list(&application.names))
+            .with("DomainVerifyType", "DNS")
+            .with("Username", name)
+            .with("Email", email)
+            .with("Mobile", phone)
+            .with("Province", province)
+            .with("City", city));
+        self.client.submit(&call).await.map(|_| ()).map_err(NotSubmitted::of)
+    }
+
+    /// The ids of the orders out of packages for the first name.
+    async fn orders_for(&self, application: &Application) -> Result<BTreeSet<OrderId>> {
+        let rows = order_2020::list_for(&self.client, &application.names[0]).await?;
+        Ok(rows.into_iter().map(|row| row.summary.id).collect())
+    }
+
+    /// How far an order is, without its certificate where that is possible.
+    pub(super) async fn read_state(&self, id: &OrderId) -> Result<crate::order::Order> {
+        if self.is_wanted(Generation::Instance) {
+            match instance::read_state(&self.client, id).await {
+                Err(error) if error.kind() == ErrorKind::UnknownOrder || failure::is_not_served(&error) => {}
+                outcome => return outcome,
+            }
+        }
+        self.read(id).await
+    }
+}

@@ -1,0 +1,91 @@
+//! The credentials file of the SDKs, an INI file.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use super::{
+    Link, path, profile, read,
+    source::{Keys, RoleOfProfile, Source},
+    variables,
+};
+use crate::{environment::Environment, secret::Secret};
+
+/// The section that the user chose, else `default`.
+pub(super) fn link(environment: &Environment) -> Link {
+    let path = place(environment)?;
+    let text = read(&path)?;
+    let shown = path.display();
+    let name = profile(environment).unwrap_or("default");
+    let section = section(&text, name).ok_or_else(|| format!("`{shown}` has no section `[{name}]`"))?;
+    let wrong = |why: &str| format!("section `[{name}]` of `{shown}` {why}");
+    let value = |key: &str| section.get(key).copied().filter(|value| !value.is_empty());
+    let need = |key: &str| value(key).ok_or_else(|| wrong(&format!("has no `{key}`")));
+    let keys = || {
+        let (id, secret) = (need("access_key_id")?, need("access_key_secret")?);
+        Keys::new(id, Secret::new(secret), None).map(Source::Fixed).map_err(|why| wrong(&why))
+    };
+    let role = || {
+        let own = |key: &str| value(key).map(str::to_owned);
+        let role = RoleOfProfile {
+            arn: own("role_arn"),
+            session_name: own("role_session_name"),
+            policy: own("policy"),
+            ..RoleOfProfile::default()
+        };
+        role.complete(environment).map_err(|why| wrong(&why))
+    };
+    let origin = format!("section `[{name}]` of `{shown}`");
+    match need("type")? {
+        "access_key" => Ok((keys()?, origin)),
+        "ram_role_arn" => {
+            let (base, role) = (Box::new(keys()?), role()?);
+            let origin = format!("role `{}` ({origin})", role.arn);
+            Ok((Source::Role { base, role }, origin))
+        }
+        "oidc_role_arn" => {
+            let role = role()?;
+            let from = |key: &str, variable: &str| {
+                value(key).or_else(|| environment.get(variable)).ok_or_else(|| wrong(&format!("has no `{key}`")))
+            };
+            let provider_arn = from("oidc_provider_arn", "ALIBABA_CLOUD_OIDC_PROVIDER_ARN")?.to_owned();
+            let token_file = PathBuf::from(from("oidc_token_file_path", "ALIBABA_CLOUD_OIDC_TOKEN_FILE")?);
+            let origin = format!("role `{}` ({origin})", role.arn);
+            Ok((Source::Oidc { role, provider_arn, token_file }, origin))
+        }
+        "ecs_ram_role" => {
+            let (source, how) = variables::of_instance(environment, value("role_name").map(str::to_owned))?;
+            Ok((source, format!("{how} ({origin})")))
+        }
+        other => Err(wrong(&format!("has the type `{other}`, which is not supported"))),
+    }
+}
+
+/// The file: the SDK for Go calls it `credentials`, that for Python `credentials.ini`.
+fn place(environment: &Environment) -> Result<PathBuf, String> {
+    let first = path(environment, "ALIBABA_CLOUD_CREDENTIALS_FILE", ".alibabacloud/credentials")?;
+    let second = path(environment, "ALIBABA_CLOUD_CREDENTIALS_FILE", ".alibabacloud/credentials.ini")?;
+    Ok(if !first.exists() && second.exists() { second } else { first })
+}
+
+/// Keys and values of one section of an INI file; of two equal keys the last counts. Lines that begin with `#` or `;` are comments, and so
+/// is what follows a `#`, except within the pair of double quotes around a value, which is not part of it.
+fn section<'text>(text: &'text str, name: &str) -> Option<BTreeMap<String, &'text str>> {
+    let mut found = None;
+    let mut inside = false;
+    for line in text.trim_start_matches('\u{feff}').lines().map(str::trim) {
+        if line.is_empty() || line.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(section) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            inside = section.trim() == name;
+            if inside {
+                found.get_or_insert_with(BTreeMap::new);
+            }
+        } else if let (true, Some((key, value)), Some(pairs)) = (inside, line.split_once(['=', ':']), found.as_mut()) {
+            let value = value.trim();
+            let quoted = value.strip_prefix('"').and_then(|rest| rest.split_once('"'));
+            let value = quoted.map_or_else(|| value.split('#').next().unwrap_or_default().trim(), |(value, _)| value);
+            pairs.insert(key.trim().to_ascii_lowercase(), value);
+        }
+    }
+    found
+}

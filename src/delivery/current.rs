@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{files::about, inventory::certificates, pair};
+use super::{files::about, inventory::inventory, pair};
 use crate::{name::Name, order::OrderId};
 
 /// A certificate that is current.
@@ -27,7 +27,7 @@ pub struct Current {
 
 /// Every certificate that is current below `out`, with the order that it came from. What cannot be read is left out.
 pub fn current(out: &Path) -> Vec<Current> {
-    certificates(out).iter().filter_map(|found| read(&found.live)).collect()
+    inventory(out).iter().filter_map(|held| read(&out.join(&held.folder).join("live"))).collect()
 }
 
 fn read(live: &Path) -> Option<Current> {

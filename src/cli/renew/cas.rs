@@ -10,7 +10,7 @@ use super::super::{
 };
 use crate::{
     delivery::{self, Current},
-    error::{ErrorKind, Result},
+    error::Result,
     failpoint,
     http::Http,
     name::Name,

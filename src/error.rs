@@ -42,6 +42,27 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// One word, for monitoring and for programs that are told of failures.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unexpected => "unexpected",
+            Self::Usage => "usage",
+            Self::Config => "config",
+            Self::Credentials => "credentials",
+            Self::Rights => "rights",
+            Self::Provider => "provider",
+            Self::OrderSource => "order-source",
+            Self::UnknownOrder => "unknown-order",
+            Self::NotVisible => "not-visible",
+            Self::Refused => "refused",
+            Self::StillWaiting => "still-waiting",
+            Self::Held => "held",
+            Self::Store => "store",
+            Self::Delivery => "delivery",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
     /// The exit code of the program (README, section *Exit codes*).
     pub fn exit_code(self) -> u8 {
         match self {

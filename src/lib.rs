@@ -6,6 +6,7 @@ pub mod delivery;
 pub mod environment;
 pub mod error;
 pub mod failpoint;
+pub mod hook;
 pub mod http;
 pub mod journey;
 pub mod name;
@@ -18,6 +19,7 @@ pub mod record;
 pub mod sandbox;
 pub mod secret;
 mod secret_command;
+pub mod status;
 pub mod store;
 #[cfg(test)]
 mod test_disk;

@@ -5,3 +5,4 @@ mod interop;
 mod lab;
 mod outside;
 mod sdk;
+mod seen;

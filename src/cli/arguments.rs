@@ -93,6 +93,8 @@ fn argument(setting: &'static Setting) -> Arg {
         Kind::Flag => argument.action(ArgAction::SetTrue),
         Kind::Count => argument.action(ArgAction::Count),
         Kind::Value => argument.action(ArgAction::Set).value_name(setting.value_name),
+        // As in the environment: `--zone a,b` is two zones.
+        Kind::List(',') => argument.action(ArgAction::Append).value_delimiter(',').value_name(setting.value_name),
         Kind::List(_) => argument.action(ArgAction::Append).value_name(setting.value_name),
     }
 }
@@ -250,6 +252,7 @@ mod tests {
         for group in groups(&[]).unwrap() {
             assert!(short.contains(group.heading()), "{short}");
         }
+        assert!(!short.contains(Group::Watch.heading()), "what only `watch` does is in its own help");
         assert!(long.contains("Examples:") && !short.contains("Examples:"));
         assert!(long.contains("Exit codes:"));
     }

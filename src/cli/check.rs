@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 use super::{command::Asked, exit::Exit, printer::Printer, report, session::Session, table};
 use crate::{
     error::{Error, ErrorKind, Result},
-    propagation::{Expectation, Propagation, ResolverReport, Round},
+    propagation::{Expectation, Propagation, ResolverReport, Round, Serial, Verdict},
     record::Record,
 };
 
@@ -57,12 +57,13 @@ async fn check(session: &Session, propagation: &Propagation, record: &Record, wa
         None if round.network.is_some() => Vec::new(),
         None => timeout(DELEGATION, comparing).await.unwrap_or_default(),
     };
+    let serials = serials(propagation, &round).await;
     if printer.is_json() {
-        let mut value = report::json::look(&round, &resolvers);
+        let mut value = report::json::with_serials(report::json::look(&round, &resolvers), &serials);
         value["differences"] = differences.into();
         printer.json(&value);
     } else {
-        show(printer, propagation, &round, &resolvers, &differences).await;
+        show(printer, propagation, &round, &Beside { resolvers, differences, serials }).await;
     }
     Ok(if round.visible { Exit::DONE } else { Exit::failure(ErrorKind::NotVisible) })
 }
@@ -91,11 +92,28 @@ async fn wait(session: &Session, propagation: &Propagation, record: &Record) -> 
     }
 }
 
-async fn show(printer: &Printer, propagation: &Propagation, round: &Round, resolvers: &[ResolverReport], differences: &[String]) {
-    let record = &round.record;
+/// How far each authority has come with the zone, where one of them does not show the value.
+async fn serials(propagation: &Propagation, round: &Round) -> Vec<Serial> {
+    let all_show = round.observations.iter().all(|seen| seen.verdict == Verdict::Visible);
+    // What answers for every address has no serial of theirs.
+    if all_show || round.network.is_some() {
+        return Vec::new();
+    }
+    timeout(DELEGATION, propagation.serials(&round.record.name)).await.unwrap_or_default()
+}
+
+/// What is told beside the table.
+struct Beside {
+    resolvers: Vec<ResolverReport>,
+    differences: Vec<String>,
+    serials: Vec<Serial>,
+}
+
+async fn show(printer: &Printer, propagation: &Propagation, round: &Round, beside: &Beside) {
+    let (record, Beside { resolvers, differences, serials }) = (&round.record, beside);
     printer.result(&format!("{} {} in zone {}", record.name.unicode(), record.record_type, round.zone.unicode()));
     printer.result("");
-    table::show(printer, &report::authorities(round));
+    table::show(printer, &report::authorities(round, serials));
     if !resolvers.is_empty() {
         printer.result("");
         table::show(printer, &report::resolvers(resolvers));
@@ -112,6 +130,9 @@ async fn show(printer: &Printer, propagation: &Propagation, round: &Round, resol
                 left_out.why
             ));
         }
+    }
+    for (serial, lag) in serials.iter().filter_map(|serial| Some((serial, serial.lag()?))) {
+        printer.note(&format!("{} {lag}", serial.authority.called()));
     }
     for trouble in resolvers.iter().filter_map(report::trouble) {
         printer.warning(&trouble, Some("`dv-verify explain` says what is wrong with the zone"));

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
+use super::providers::{Auth, Names, Records, Zones};
 use crate::{
     config::settings::Group,
     name::Name,
@@ -83,6 +84,11 @@ pub(super) enum Command {
     /// Show DNS providers and what they need.
     #[command(subcommand)]
     Providers(ProvidersAction),
+    /// Keep going: look for orders that wait for validation, and carry them through.
+    #[command(
+        after_help = "SIGHUP reads the config again. SIGTERM ends in order and keeps the records for the next start; Ctrl-C removes them.\nUnits for systemd are in dist/systemd; several machines share one PostgreSQL (--store)."
+    )]
+    Watch,
     /// Remove records that no order needs any more.
     Clean {
         /// Remove also what was kept on request.
@@ -175,26 +181,66 @@ pub(super) enum RecordAction {
 /// What to do with providers.
 #[derive(Debug, Subcommand)]
 pub(super) enum ProvidersAction {
-    /// List all providers.
-    List,
+    /// List the providers; with TERM, those that have it in id, title, variables or name servers.
+    List {
+        /// A part of a name, of a variable (`CF_Token`) or of a name server.
+        term: Option<String>,
+    },
     /// Show what a provider needs and can do.
     Show {
         /// Its id, or the path of a manifest.
         id: String,
     },
-    /// Print a manifest to start from.
-    New {
-        /// The id of the new provider.
-        id: String,
-    },
+    /// Write a manifest and its examples to start from; asks what the options do not say.
+    #[command(
+        after_help = "Example:\n  dv-verify providers new mydns --base-url https://api.mydns.example/v1 --auth header --auth-name X-API-Key"
+    )]
+    New(NewProvider),
     /// Replay the examples of a manifest without a network.
     Replay {
-        /// The path of the manifest, or the id of a built-in one; examples are in `<name>.examples.toml` beside it.
+        /// The path of the manifest or of its examples, or the id of a built-in one; examples are in `<name>.examples.toml` beside it.
         manifest: PathBuf,
         /// Another file of examples.
         #[arg(long, value_name = "FILE")]
         examples: Option<PathBuf>,
     },
+    /// Print the JSON schema of manifests, for editors.
+    Schema {
+        /// That of files of examples instead.
+        #[arg(long)]
+        examples: bool,
+    },
+}
+
+/// What a new provider's API is like.
+#[derive(Debug, Args)]
+pub(super) struct NewProvider {
+    /// Its id: small letters, digits and `-`.
+    pub(super) id: Option<String>,
+    /// Its name for people [default: the id].
+    #[arg(long)]
+    pub(super) title: Option<String>,
+    /// The base URL of its API.
+    #[arg(long, value_name = "URL")]
+    pub(super) base_url: Option<String>,
+    /// How one authenticates [default: bearer].
+    #[arg(long, value_enum)]
+    pub(super) auth: Option<Auth>,
+    /// The header or parameter that carries the key, with `--auth header` or `query`.
+    #[arg(long, value_name = "NAME")]
+    pub(super) auth_name: Option<String>,
+    /// How the zone of a name is found [default: listed].
+    #[arg(long, value_enum)]
+    pub(super) zones: Option<Zones>,
+    /// What a record is for the API [default: ids].
+    #[arg(long, value_enum)]
+    pub(super) records: Option<Records>,
+    /// How the API writes a record's name [default: relative].
+    #[arg(long, value_enum)]
+    pub(super) names: Option<Names>,
+    /// Where the files are written.
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub(super) folder: PathBuf,
 }
 
 /// What the simulator plays.
@@ -226,16 +272,19 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// The groups of options that the command at this path takes; an empty path is the main command. `None`: there is no such command.
 pub(super) fn groups(path: &[&str]) -> Option<&'static [Group]> {
-    use Group::{Common, Delivery, Guard, Orders, Propagation, Provider, Run, Source, Store};
+    use Group::{Acme, Applicant, Common, Delivery, Guard, Orders, Propagation, Provider, Run, Source, Status, Store};
     Some(match path {
-        ["config", "check"] | ["apply" | "renew"] => &Group::ALL,
-        [] => &[Orders, Provider, Guard, Run, Propagation, Delivery, Source, Store, Common],
+        [] => &[Orders, Provider, Guard, Run, Propagation, Delivery, Status, Source, Store, Common],
+        ["watch"] | ["config", "check"] => &Group::ALL,
+        ["apply" | "renew"] => {
+            &[Orders, Provider, Guard, Run, Propagation, Delivery, Status, Source, Acme, Applicant, Store, Common]
+        }
         ["orders" | "revoke" | "delete"] => &[Source, Common],
         ["check"] => &[Propagation, Common],
         ["explain"] => &[Provider, Propagation, Source, Common],
         ["test"] | ["record", "add" | "remove"] => &[Provider, Guard, Propagation, Store, Common],
         ["clean" | "cancel"] => &[Provider, Propagation, Source, Store, Common],
-        ["providers", "list" | "show" | "new" | "replay"] | ["demo" | "sandbox"] => &[Common],
+        ["providers", "list" | "show" | "new" | "replay" | "schema"] | ["demo" | "sandbox"] => &[Common],
         ["completions" | "man" | "record" | "providers" | "config"] => &[],
         _ => return None,
     })

@@ -23,12 +23,15 @@ mod record;
 mod renew;
 mod report;
 mod sandbox;
+mod seen;
 mod session;
 mod shell;
 mod signals;
+mod supervisor;
 mod table;
 mod test;
 mod verify;
+mod watch;
 
 use arguments::Parsed;
 use command::{Command, ConfigCommand};
@@ -75,6 +78,7 @@ fn dispatch(command: Command, session: &Session) -> crate::error::Result<Exit> {
         Command::Record(action) => Session::block_on(record::run(session, &action)),
         Command::Test => Session::block_on(test::run(session)),
         Command::Providers(action) => providers::run(session, &action),
+        Command::Watch => Session::block_on(watch::run(session)),
         Command::Clean { all, dry_run } => Session::block_on(clean::run(session, all, dry_run)),
         Command::Config(ConfigCommand::Check) => config_check::run(session),
         Command::Demo => Session::block_on(demo::run(session)),

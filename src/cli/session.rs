@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     future::Future,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -25,7 +26,10 @@ use crate::{
     http::Http,
     journey::{Surroundings, event::Observer},
     name::Name,
-    order::aliyun::{Cas, CasOptions, KeyFolder, credentials::CredentialChain},
+    order::{
+        Budget, OrderSource as _,
+        aliyun::{Cas, CasOptions, KeyFolder, credentials::CredentialChain},
+    },
     propagation::Propagation,
     provider::{
         registry::Registry,
@@ -38,6 +42,7 @@ use crate::{
 /// The options of one call of the program, and how it speaks.
 pub(super) struct Session {
     printer: Printer,
+    flags: Flags,
     environment: Environment,
     layers: Layers,
     file: ConfigFile,
@@ -62,7 +67,18 @@ impl Session {
     /// # Errors
     /// With the printer that shows the error as the user asked for.
     pub(super) fn new(flags: &Flags, environment: Environment) -> std::result::Result<Self, (Printer, Error)> {
-        let redactor = Redactor::default();
+        Self::with_redactor(flags, environment, Redactor::default())
+    }
+
+    /// Reads the config file again.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub(super) fn again(&self) -> Result<Self> {
+        Self::with_redactor(&self.flags, self.environment.clone(), self.redactor.clone()).map_err(|(_, error)| error)
+    }
+
+    fn with_redactor(flags: &Flags, environment: Environment, redactor: Redactor) -> std::result::Result<Self, (Printer, Error)> {
         let printer = |manner: Manner| Printer::new(manner, &environment, Terminals::of_process(), redactor.clone());
         let places = Places::of_process(&environment);
         let early = Layers::resolve(flags, &environment, &ConfigFile::default());
@@ -78,8 +94,9 @@ impl Session {
         };
         let (layers, file, chosen, manner) = read().map_err(|error| (printer(early_manner), error))?;
         let printer = printer(manner);
+        chosen.listen.iter().filter_map(|listen| listen.token.as_ref()).for_each(|token| redactor.learn(token));
         logging::start(&printer, &environment);
-        Ok(Self { printer, environment, layers, file, chosen, redactor, alibaba: OnceLock::new() })
+        Ok(Self { printer, flags: flags.clone(), environment, layers, file, chosen, redactor, alibaba: OnceLock::new() })
     }
 
     /// How the program speaks.
@@ -97,14 +114,14 @@ impl Session {
         &self.layers
     }
 
-    /// What is never shown.
-    pub(super) fn redactor(&self) -> &Redactor {
-        &self.redactor
-    }
-
     /// The config file.
     pub(super) fn file(&self) -> &ConfigFile {
         &self.file
+    }
+
+    /// What takes secrets out of texts.
+    pub(super) fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     /// The environment.
@@ -216,18 +233,13 @@ impl Session {
         observer: impl FnOnce(&Router) -> Result<Arc<dyn Observer>>,
         work: impl AsyncFnOnce(&mut Rooms) -> Result<T>,
     ) -> Result<T> {
-        let mut rooms = self.rooms(observer).await?;
+        let mut rooms = self.rooms(observer, None).await?;
         let outcome = work(&mut rooms).await;
         rooms.surroundings.store.close().await;
         outcome
     }
 
-    async fn rooms(&self, observer: impl FnOnce(&Router) -> Result<Arc<dyn Observer>>) -> Result<Rooms> {
-        let http = Http::new()?;
-        let router = Arc::new(self.router(&http)?);
-        let cas = Arc::new(self.cas(&http)?);
-        let propagation = self.propagation()?;
-        let observer = observer(&router)?;
+    async fn open_store(&self) -> Result<Store> {
         let target = self.chosen.store()?;
         if let Target::Postgres(url) = &target {
             url.password().iter().for_each(|password| self.redactor.learn(password));
@@ -236,6 +248,34 @@ impl Session {
         if let Some(notice) = store.notice() {
             self.printer.warning(notice, None);
         }
+        Ok(store)
+    }
+
+    /// The rooms of one run. `before` are those of the same process whose store is open already, and which count calls.
+    ///
+    /// # Errors
+    /// As those of the rooms.
+    pub(super) async fn rooms(
+        &self,
+        observer: impl FnOnce(&Router) -> Result<Arc<dyn Observer>>,
+        before: Option<(&Store, &Cas)>,
+    ) -> Result<Rooms> {
+        let http = Http::new()?;
+        let router = Arc::new(self.router(&http)?);
+        let mut cas = self.cas(&http)?;
+        let propagation = self.propagation()?;
+        let observer = observer(&router)?;
+        let store = match before {
+            Some((store, counting)) => {
+                cas.count_with(counting);
+                store.clone()
+            }
+            None => self.open_store().await?,
+        };
+        if store.is_shared() {
+            cas.share_budget(Arc::new(SharedBudget::new(&cas, self.chosen.cas.calls_per_second, store.clone())));
+        }
+        let cas = Arc::new(cas);
         let surroundings = Surroundings {
             source: cas.clone(),
             routing: router.clone(),
@@ -245,6 +285,29 @@ impl Session {
             environment: self.environment.clone(),
         };
         Ok(Rooms { surroundings, cas, router })
+    }
+}
+
+/// The account's budget of calls, in the store that the machines share. One store serves one account (docs/fleet.md).
+struct SharedBudget {
+    store: Store,
+    name: String,
+    period: Duration,
+}
+
+impl SharedBudget {
+    fn new(cas: &Cas, calls_per_second: u32, store: Store) -> Self {
+        // 2 % below the limit, as on one machine.
+        let period = Duration::from_millis(1020) / calls_per_second.max(1);
+        Self { store, name: format!("calls of {}", cas.origin()), period }
+    }
+}
+
+#[async_trait]
+impl Budget for SharedBudget {
+    async fn turn(&self) -> Result<()> {
+        tokio::time::sleep(self.store.reserve(&self.name, self.period).await?).await;
+        Ok(())
     }
 }
 

@@ -37,11 +37,11 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Starts listening, and tells `stop`.
+    /// Starts listening, and tells `stop`. `keeps_records`: after SIGTERM the next start goes on with the records that are out there.
     ///
     /// # Errors
     /// `ErrorKind::Unexpected` where signals cannot be listened for.
-    pub(super) fn listen(stop: Stop, printer: Printer) -> Result<Self> {
+    pub(super) fn listen(stop: Stop, printer: Printer, keeps_records: bool) -> Result<Self> {
         let failed =
             |error: std::io::Error| Error::new(ErrorKind::Unexpected, "signals cannot be listened for").with_source(error);
         let mut interrupts = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -55,7 +55,7 @@ impl Signals {
                     Some(()) = terminates.recv() => Asked::Terminate,
                     else => return,
                 };
-                printer.note(obey(asked, &stop, &noted));
+                printer.note(obey(asked, &stop, &noted, keeps_records));
             }
         });
         Ok(Self { first, task })
@@ -78,7 +78,7 @@ impl Drop for Signals {
 }
 
 /// Does what a signal asks for, and returns what to say about it.
-fn obey(asked: Asked, stop: &Stop, first: &AtomicU8) -> &'static str {
+fn obey(asked: Asked, stop: &Stop, first: &AtomicU8, keeps_records: bool) -> &'static str {
     if stop.stop.is_cancelled() {
         // SIGTERM after Ctrl-C is patience at its end too.
         stop.leave.cancel();
@@ -90,6 +90,10 @@ fn obey(asked: Asked, stop: &Stop, first: &AtomicU8) -> &'static str {
             Exit::failure(ErrorKind::Interrupted),
             "stopping: removing the records of this run; Ctrl-C again leaves at once",
         ),
+        Asked::Terminate if keeps_records => {
+            stop.keeps_records.store(true, Ordering::SeqCst);
+            (GRACE_TERMINATE, Exit::DONE, "stopping: what is under way is left for the next start")
+        }
         Asked::Terminate => (GRACE_TERMINATE, Exit::TERMINATED, "stopping: removing the records of this run"),
     };
     first.store(exit.code(), Ordering::SeqCst);
@@ -109,10 +113,10 @@ mod tests {
     #[test]
     fn the_first_interrupt_stops_and_the_second_leaves() {
         let (stop, first) = (Stop::default(), AtomicU8::new(0));
-        obey(Asked::Interrupt, &stop, &first);
+        obey(Asked::Interrupt, &stop, &first, false);
         assert!(stop.stop.is_cancelled() && !stop.leave.is_cancelled());
         assert_eq!(grace(&stop), Duration::from_secs(30));
-        obey(Asked::Interrupt, &stop, &first);
+        obey(Asked::Interrupt, &stop, &first, false);
         assert!(stop.leave.is_cancelled());
         assert_eq!(first.load(Ordering::SeqCst), 130);
     }
@@ -120,10 +124,20 @@ mod tests {
     #[test]
     fn sigterm_has_less_time_and_its_own_code() {
         let (stop, first) = (Stop::default(), AtomicU8::new(0));
-        obey(Asked::Terminate, &stop, &first);
+        obey(Asked::Terminate, &stop, &first, false);
         assert_eq!(grace(&stop), Duration::from_secs(8));
-        obey(Asked::Interrupt, &stop, &first);
+        obey(Asked::Interrupt, &stop, &first, false);
         assert!(stop.leave.is_cancelled());
         assert_eq!(first.load(Ordering::SeqCst), 143, "the first signal names the exit code");
+    }
+
+    #[test]
+    fn a_watch_keeps_its_records_after_sigterm_and_not_after_an_interrupt() {
+        for (asked, keeps) in [(Asked::Terminate, true), (Asked::Interrupt, false)] {
+            let (stop, first) = (Stop::default(), AtomicU8::new(0));
+            obey(asked, &stop, &first, true);
+            assert!(stop.stop.is_cancelled());
+            assert_eq!(stop.keeps_records.load(Ordering::SeqCst), keeps);
+        }
     }
 }

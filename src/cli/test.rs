@@ -22,7 +22,7 @@ pub(super) async fn run(session: &Session) -> Result<Exit> {
     let printer = session.printer();
     let zone = the_zone(session)?;
     let stop = Stop::default();
-    let signals = Signals::listen(stop.clone(), printer.clone())?;
+    let signals = Signals::listen(stop.clone(), printer.clone(), false)?;
     let observer = |router: &Router| Ok(report::observer(printer, router.by_hand()?, HashSet::new()));
     let mut tell = |step: Step<'_>| {
         if printer.is_json() {

@@ -5,6 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use super::{
     exit::Exit,
     report::{self, Both},
+    seen,
     session::{Rooms, Session},
     signals::Signals,
     table,
@@ -20,9 +21,26 @@ use crate::{
     record::Record,
 };
 
-/// Verifies orders.
+/// Verifies orders. Where the run as a whole fails, the user's programs are told, as they are of each order that does.
 pub(super) async fn run(session: &Session) -> Result<Exit> {
-    run_told(session, None).await
+    let outcome = run_told(session, None).await;
+    tell_failure(session, &outcome).await;
+    outcome
+}
+
+/// Tells the user's programs where the run as a whole failed.
+pub(super) async fn tell_failure(session: &Session, outcome: &Result<Exit>) {
+    if let Err(error) = outcome
+        && !session.chosen().is_dry_run()
+        // Without them nobody knows which variables are secret.
+        && let Ok(registry) = session.registry()
+    {
+        let (notices, timeout) = session.chosen().notices();
+        let hidden = registry.hidden_variables(session.environment());
+        for failure in notices.tell_of_run(error, session.environment(), &hidden, timeout).await {
+            session.printer().warning(&failure.to_string(), failure.hint());
+        }
+    }
 }
 
 /// Verifies orders, and tells everything to `listener` before the usual report.
@@ -50,7 +68,7 @@ pub(super) async fn take(
         rooms.router.open(only)?;
     }
     let stop = Stop::default();
-    let signals = Signals::listen(stop.clone(), session.printer().clone())?;
+    let signals = Signals::listen(stop.clone(), session.printer().clone(), false)?;
     if !splay(session, &stop).await {
         return Ok(signals.exit().unwrap_or(Exit::failure(ErrorKind::Interrupted)));
     }
@@ -63,11 +81,13 @@ pub(super) async fn take(
     if !options.dry_run && !by_hand.is_empty() {
         shown = show_for_hands(session, rooms, &options, &by_hand).await?;
     }
+    let seen = seen::show(session, rooms, &options.out).await?;
     let report = report::observer(session.printer(), by_hand, shown);
-    rooms.surroundings.observer = match listener {
-        Some(listener) => Arc::new(Both(listener, report)),
-        None => report,
-    };
+    let listeners = listener.into_iter().chain(seen.iter().map(|seen| Arc::new(seen.board.clone()) as Arc<dyn Observer>));
+    rooms.surroundings.observer = listeners.fold(report, |report, listener| Arc::new(Both(listener, report)));
+    if let Some(seen) = &seen {
+        seen.board.set_ready(None);
+    }
     let summary = journey::run(&rooms.surroundings, &options, &stop).await?;
     report::finish(session.printer(), &summary, &rooms.cas.calls());
     if options.dry_run {
@@ -89,7 +109,7 @@ async fn splay(session: &Session, stop: &Stop) -> bool {
 }
 
 /// Tells the source which generation answered for an order before, so that it need not try.
-async fn remind(rooms: &Rooms, options: &Options) -> Result<()> {
+pub(super) async fn remind(rooms: &Rooms, options: &Options) -> Result<()> {
     let store = &rooms.surroundings.store;
     let origin = rooms.cas.origin();
     let mut known = store.unfinished(origin).await?;

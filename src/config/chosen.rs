@@ -1,23 +1,20 @@
 //! What the user chose, typed and checked.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     acme, applicant,
     file::ConfigFile,
+    form,
     layers::{Layers, Origin, number},
-    parse,
+    listen, parse,
     paths::Places,
     place,
 };
 use crate::{
-    delivery::Hook,
     error::{Error, Result},
-    journey::{self, Patience, Permission},
+    hook::Hook,
+    journey::{self, Notices, Patience, Permission},
     name::Name,
     order::{
         Generation, OrderId,
@@ -25,6 +22,7 @@ use crate::{
         aliyun::{CasOptions, Signature, applying::Applicant},
     },
     propagation::{self, ResolverAddress, Vantage},
+    status::Listen,
     store::Target,
 };
 
@@ -36,6 +34,15 @@ pub const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// The least `--poll-interval`: below it, one order would use up the account's request budget.
 const LEAST_POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often `watch` looks for new orders where the user does not say.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// The least `--interval`.
+const LEAST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long before its end the renewal of a certificate is due where the user does not say.
+const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// For whom results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,6 +119,12 @@ pub struct Chosen {
     pub detailed_exit_code: bool,
     /// `--lease`.
     pub lease: Duration,
+    /// `--interval`: how often `watch` looks for new orders.
+    pub interval: Duration,
+    /// `--renew-before`.
+    pub renew_before: Duration,
+    /// `--listen` and its companions.
+    pub listen: Option<Listen>,
     /// `--splay`: the longest random wait before a run.
     pub splay: Option<Duration>,
     store: Option<Target>,
@@ -154,6 +167,9 @@ impl Chosen {
             },
             detailed_exit_code: layers.flag("detailed-exit-code")?,
             lease: place::lease(layers)?,
+            interval: layers.one("interval", |text| at_least(text, LEAST_INTERVAL))?.unwrap_or(INTERVAL),
+            renew_before: layers.one("renew-before", parse::duration)?.unwrap_or(RENEW_BEFORE),
+            listen: listen::listen(layers)?,
             splay: layers.one("splay", parse::duration)?,
             store: place::store(layers)?,
             out: path("out")?,
@@ -171,7 +187,9 @@ impl Chosen {
                 keep_record: layers.flag("keep-record")?,
                 out: PathBuf::new(),
                 name: layers.one("name", parse::folder_name)?,
+                form: form::form(layers)?,
                 hooks: hooks(layers)?,
+                notices: Arc::new(Notices::new(programs(layers, "on-issued")?, programs(layers, "on-failure")?)),
                 hook_timeout: layers.one("hook-timeout", parse::duration)?.unwrap_or(HOOK_TIMEOUT),
                 hidden_variables: Vec::new(),
                 parallel: layers.one("parallel", |text| number(text, 0))?.unwrap_or(0),
@@ -202,10 +220,14 @@ impl Chosen {
             return Err(Error::usage("`--name` is the folder of one certificate, but not exactly one order is named")
                 .with_hint("add `--order ID`, or leave `--name` out: folders are named after the certificates then"));
         }
-        for hook in &options.hooks {
-            check_hook(hook)?;
-        }
+        // What cannot run is found before anything is published, not after the certificate is there.
+        options.hooks.iter().chain(options.notices.hooks()).try_for_each(Hook::check)?;
         Ok(options)
+    }
+
+    /// Whom to tell, and how long that may take.
+    pub fn notices(&self) -> (&Notices, Duration) {
+        (&self.journey.notices, self.journey.hook_timeout)
     }
 
     /// What may be written.
@@ -368,13 +390,7 @@ fn permission(layers: &Layers, file: &ConfigFile) -> Result<Permission> {
 
 fn patience(layers: &Layers) -> Result<Patience> {
     let defaults = Patience::default();
-    let poll_interval = |text: &str| {
-        let interval = parse::duration(text)?;
-        if interval < LEAST_POLL_INTERVAL {
-            return Err(Error::config(format!("`{text}` is too short: at least {}ms", LEAST_POLL_INTERVAL.as_millis())));
-        }
-        Ok(interval)
-    };
+    let poll_interval = |text: &str| at_least(text, LEAST_POLL_INTERVAL);
     Ok(Patience {
         challenge: layers.one("challenge-timeout", parse::duration)?.unwrap_or(defaults.challenge),
         propagation: layers.one("propagation-timeout", parse::duration)?,
@@ -383,36 +399,29 @@ fn patience(layers: &Layers) -> Result<Patience> {
     })
 }
 
+/// A duration that must not be shorter.
+fn at_least(text: &str, least: Duration) -> Result<Duration> {
+    let duration = parse::duration(text)?;
+    if duration < least {
+        return Err(Error::config(format!("`{text}` is too short: at least {}", parse::show_duration(least))));
+    }
+    Ok(duration)
+}
+
+fn programs(layers: &Layers, name: &str) -> Result<Vec<Hook>> {
+    layers.all(name, |text| Ok(Hook::Program(PathBuf::from(text))))
+}
+
 fn hooks(layers: &Layers) -> Result<Vec<Hook>> {
-    let mut hooks = layers.all("hook", |text| Ok(Hook::Program(PathBuf::from(text))))?;
+    let mut hooks = programs(layers, "hook")?;
     hooks.extend(layers.all("hook-shell", |text| Ok(Hook::Shell(text.to_owned())))?);
     Ok(hooks)
 }
 
-/// A hook that cannot run is found before anything is published, not after the certificate is there. A bare name is left to the PATH.
-fn check_hook(hook: &Hook) -> Result<()> {
-    let Hook::Program(path) = hook else { return Ok(()) };
-    if path.components().count() < 2 {
-        return Ok(());
-    }
-    let wrong = |why: &str, hint: String| Err(Error::config(format!("the hook `{}` {why}", path.display())).with_hint(hint));
-    match std::fs::metadata(path) {
-        Err(error) => wrong(
-            &format!("cannot be read: {error}"),
-            "`--hook` names one program; a line with arguments goes to `--hook-shell`".into(),
-        ),
-        Ok(metadata) if !metadata.is_file() => wrong("is not a program", "`--hook` names one program".into()),
-        Ok(metadata) if !is_executable(&metadata) => wrong("is not executable", format!("`chmod +x {}`", Path::display(path))),
-        Ok(_) => Ok(()),
-    }
-}
-
-fn is_executable(metadata: &std::fs::Metadata) -> bool {
-    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 != 0
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::{config::layers::Flags, environment::Environment, propagation::Policy};
 

@@ -36,6 +36,10 @@ pub enum Group {
     Run,
     /// Where certificates go, and who is told.
     Delivery,
+    /// What only `watch` does.
+    Watch,
+    /// Who sees what goes on.
+    Status,
     /// Where the program remembers.
     Store,
     /// What is shown, and the config file; every command takes these.
@@ -44,13 +48,15 @@ pub enum Group {
 
 impl Group {
     /// All groups, in the order of the help.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Orders,
         Self::Provider,
         Self::Guard,
         Self::Run,
         Self::Propagation,
         Self::Delivery,
+        Self::Watch,
+        Self::Status,
         Self::Source,
         Self::Acme,
         Self::Applicant,
@@ -70,6 +76,8 @@ impl Group {
             Self::Propagation => "Seeing the record",
             Self::Run => "The run",
             Self::Delivery => "Certificates and hooks",
+            Self::Watch => "Watching",
+            Self::Status => "Being seen",
             Self::Store => "Memory",
             Self::Common => "Output and configuration",
         }
@@ -223,12 +231,44 @@ pub const SETTINGS: &[Setting] = &[
     flag(Group::Propagation, "wait-negative", "Wait until no resolver remembers that the record was not there"),
     value(Group::Delivery, "out", "FOLDER", "The folder of all certificates").default("`certificates` in the state folder"),
     value(Group::Delivery, "name", "NAME", "The folder of the one order in it").default("the first name of the certificate"),
+    list(',', Group::Delivery, "format", "FORMAT", "Certificate files beside the PEM ones; repeatable").default("pem").details(
+        "pkcs12: `cert.p12` for Java and Windows. combined: `combined.pem` with the key, for HAProxy. der: `cert.der` and `privkey.der`. The PEM files \
+         are always there.",
+    ),
+    value(Group::Delivery, "pkcs12-password-file", "FILE", "A file that holds the password of `cert.p12`")
+        .details("The file must not be readable by others."),
+    value(Group::Delivery, "key-mode", "MODE", "The mode of files that hold the private key").default("0600"),
+    value(Group::Delivery, "file-owner", "USER", "Who owns the certificate files: a name or a number").default("this user"),
+    value(Group::Delivery, "file-group", "GROUP", "The group of the certificate files: a name or a number").default("this user's"),
+    value(Group::Delivery, "keep", "N", "Older certificates of the same names that stay; the others are removed").default("all"),
     list('\n', Group::Delivery, "hook", "PROGRAM", "Run this after a new certificate; repeatable").details(
         "It finds the paths in its environment: DV_CERT, DV_CHAIN, DV_FULLCHAIN, DV_PRIVKEY, DV_LIVE, DV_FOLDER, DV_NAMES, DV_SERIAL, DV_NOT_AFTER, \
          DV_ORDER_ID. Credentials are taken out of the environment.",
     ),
     list('\n', Group::Delivery, "hook-shell", "LINE", "The same for a line of shell; repeatable"),
+    list('\n', Group::Delivery, "on-issued", "PROGRAM", "Tell somebody of a new certificate; repeatable").details(
+        "A notice: where it fails, that is a warning, and it is not tried again. What it finds in its environment, and scripts for chats and mail, are \
+         in docs/notify.md.",
+    ),
+    list('\n', Group::Delivery, "on-failure", "PROGRAM", "Tell somebody of a failure; repeatable").details(
+        "Of an order, or of the run as a whole. DV_MESSAGE says what failed, DV_HINT what to do; docs/notify.md has scripts for chats and mail.",
+    ),
     value(Group::Delivery, "hook-timeout", "DURATION", "How long a hook may take").default("2m"),
+    value(Group::Watch, "interval", "DURATION", "How often `watch` looks for new orders").default("1m").details(
+        "Machines that share a store take turns. A list of many pages is asked for less often, so that it takes a twentieth of the time at most.",
+    ),
+    value(Group::Watch, "renew-before", "DURATION", "How long before its end a certificate is reported").default("30d"),
+    value(Group::Status, "listen", "ADDR:PORT", "Show what goes on: a page at /, and /metrics, /healthz, /readyz").details(
+        "While the program runs. On loopback (127.0.0.1:9123) for everybody on this machine; anywhere else only with a token. It speaks plain HTTP: \
+         for other machines put a web server with TLS in front (docs/status.md).",
+    ),
+    value(Group::Status, "listen-token-file", "FILE", "A file with the token that readers must show").details(
+        "As `Authorization: Bearer TOKEN`, or as the password that a browser asks for, with any user name. At least 16 characters; the file must not \
+         be readable by others. /healthz and /readyz do without.",
+    ),
+    list(',', Group::Status, "listen-host", "NAME", "A name by which readers come; repeatable").details(
+        "Beside `localhost` and addresses. Requests that come by other names are refused, since a web page elsewhere may have sent them.",
+    ),
     value(Group::Source, "api", "API", "The generation of the API").default("auto").choices(&["auto", "2018", "order", "instance"]),
     value(Group::Source, "region", "REGION", "The region of the orders").default("cn-hangzhou"),
     value(Group::Source, "endpoint", "URL", "The CAS host, for all generations").default("by region"),

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{files::about, pair};
+use super::{files::about, inventory::certificates, pair};
 use crate::{name::Name, order::OrderId};
 
 /// A certificate that is current.
@@ -25,11 +25,9 @@ pub struct Current {
     pub live: PathBuf,
 }
 
-/// Every certificate that is current below `out`, in the order of the folders' names. What cannot be read is left out.
+/// Every certificate that is current below `out`, with the order that it came from. What cannot be read is left out.
 pub fn current(out: &Path) -> Vec<Current> {
-    let mut folders: Vec<_> = fs::read_dir(out).into_iter().flatten().flatten().map(|entry| entry.path().join("live")).collect();
-    folders.sort();
-    folders.iter().filter_map(|live| read(live)).collect()
+    certificates(out).iter().filter_map(|found| read(&found.live)).collect()
 }
 
 fn read(live: &Path) -> Option<Current> {

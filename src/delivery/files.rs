@@ -5,17 +5,21 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Write},
+    io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::{
-    Delivered, Target,
+    Delivered, Form, Target,
+    access::{self, Access},
     folder::folder_name,
+    form::{self, Content},
+    older,
     pair::{self, Pair},
 };
 use crate::{
@@ -30,7 +34,7 @@ pub(super) struct About {
     pub(super) order: String,
     names: Vec<Name>,
     serial: String,
-    not_before: jiff::Timestamp,
+    pub(super) not_before: jiff::Timestamp,
     not_after: jiff::Timestamp,
     pub(super) delivered: jiff::Timestamp,
 }
@@ -57,7 +61,7 @@ pub(super) fn check_writable(out: &Path) -> Result<()> {
     let probe = tempfile::Builder::new().prefix(".write-test-").tempdir_in(out).map_err(cannot)?;
     let path = probe.path().join("file");
     // Some file systems say that they are full only when the bytes go to the disk.
-    write_file(&path, 0o600, &"0".repeat(16 * 1024)).map_err(cannot)?;
+    Access::default().write(&path, true, &[0; 16 * 1024]).map_err(cannot)?;
     let link = probe.path().join("link");
     let linked = symlink("file", &link).and_then(|()| fs::rename(&link, probe.path().join("live")));
     linked.map_err(|error| failed(out, "does not let symbolic links be made, which `live` is", error))?;
@@ -75,7 +79,10 @@ pub(super) fn write(pair: &Pair, target: &Target, step: &mut dyn FnMut(&str) -> 
     sync_folder(&target.out)?;
     sweep(&parent);
     let (folder, is_written) = match find(&parent, pair) {
-        Found::Same(folder) => (folder, false),
+        Found::Same(folder) => {
+            let is_written = complete(pair, &target.form, &folder, step)?;
+            (folder, is_written)
+        }
         Found::Free(folder) => {
             place(pair, target, &folder, step)?;
             (folder, true)
@@ -85,8 +92,11 @@ pub(super) fn write(pair: &Pair, target: &Target, step: &mut dyn FnMut(&str) -> 
     let moves = !is_current && !holds_newer(&live, pair);
     if moves {
         make_current(&folder, &live, step)?;
-    } else if is_written {
+    } else if is_written && !is_current {
         tracing::info!("`{}` holds a newer certificate for the same names, and stays", live.display());
+    }
+    if let Some(keep) = target.form.keep {
+        older::remove(&parent, &live, keep);
     }
     Ok(Delivered {
         has_private_key: folder.join("privkey.pem").is_file(),
@@ -95,7 +105,7 @@ pub(super) fn write(pair: &Pair, target: &Target, step: &mut dyn FnMut(&str) -> 
         names: pair.names.clone(),
         serial: pair.serial.clone(),
         not_after: pair.not_after,
-        changed: moves,
+        changed: moves || is_current && is_written,
     })
 }
 
@@ -106,7 +116,8 @@ pub(super) fn is_there(pair: &Pair, target: &Target) -> bool {
     let live = parent.join("live");
     match find(&parent, pair) {
         Found::Same(folder) => {
-            fs::read_link(&live).is_ok_and(|link| Some(link.as_os_str()) == folder.file_name()) || holds_newer(&live, pair)
+            let is_current = fs::read_link(&live).is_ok_and(|link| Some(link.as_os_str()) == folder.file_name());
+            (is_current || holds_newer(&live, pair)) && form::missing(pair, &target.form, &folder).is_empty()
         }
         Found::Free(_) => false,
     }
@@ -136,19 +147,18 @@ fn find(parent: &Path, pair: &Pair) -> Found {
 
 /// Whether the folder holds exactly this pair. A key that is there already may stay where this time none came.
 fn is_same(folder: &Path, pair: &Pair) -> bool {
-    let has = |file: &str, text: &str| fs::read_to_string(folder.join(file)).is_ok_and(|found| found == text);
-    pair.private_key.as_ref().is_none_or(|key| has("privkey.pem", key.expose()))
-        && has("cert.pem", &pair.certificate)
-        && has("chain.pem", &pair.chain)
-        && has("fullchain.pem", &format!("{}{}", pair.certificate, pair.chain))
-        && about(folder).is_some()
+    let has = |file: &Content| {
+        let found = fs::read(folder.join(file.name)).map(Zeroizing::new);
+        found.is_ok_and(|found| *found == *file.bytes)
+    };
+    form::pem_files(pair).iter().all(has) && about(folder).is_some()
 }
 
 /// Whether `live` holds a certificate for the same names that was issued later and still holds. Without this, two orders for the same
 /// names would push each other out with every run.
 fn holds_newer(live: &Path, pair: &Pair) -> bool {
     let current = fs::read_to_string(live.join("cert.pem")).ok().and_then(|text| pair::look_at(&text));
-    let has_key = pair.private_key.is_none() || live.join("privkey.pem").is_file();
+    let has_key = pair.key.is_none() || live.join("privkey.pem").is_file();
     has_key
         && current.is_some_and(|(names, not_before, not_after)| {
             same_names(&names, &pair.names) && not_before > pair.not_before && not_after > failpoint::now()
@@ -181,27 +191,44 @@ fn place(pair: &Pair, target: &Target, folder: &Path, step: &mut dyn FnMut(&str)
         delivered: failpoint::now(),
     };
     let about = serde_json::to_string_pretty(&about).unwrap_or_default() + "\n";
-    let fullchain = format!("{}{}", pair.certificate, pair.chain);
-    let mut files = vec![
-        ("cert.pem", 0o644, pair.certificate.as_str()),
-        ("chain.pem", 0o644, pair.chain.as_str()),
-        ("fullchain.pem", 0o644, fullchain.as_str()),
-        ("order.json", 0o644, about.as_str()),
-    ];
-    if let Some(key) = &pair.private_key {
-        files.push(("privkey.pem", 0o600, key.expose()));
+    let mut files = form::pem_files(pair);
+    files.push(Content::public("order.json", about));
+    for name in form::missing(pair, &target.form, fresh.path()) {
+        files.push(form::further_file(pair, &target.form, name)?);
     }
-    for (name, mode, text) in files {
-        let path = fresh.path().join(name);
-        let written = step("write").and_then(|()| write_file(&path, mode, text));
+    let access = target.form.access;
+    for file in files {
+        let path = fresh.path().join(file.name);
+        let written = step("write").and_then(|()| access.write(&path, file.is_private, &file.bytes));
         written.map_err(|error| failed(&path, "cannot be written", error))?;
     }
+    access.apply_to_folder(fresh.path()).map_err(|error| failed(fresh.path(), "cannot be given its owner", error))?;
     sync_folder(fresh.path())?;
     let moved = step("place").and_then(|()| fs::rename(fresh.path(), folder));
     moved.map_err(|error| failed(folder, "cannot be made", error))?;
     // It has another name now: nothing is left to remove.
     let _ = fresh.keep();
     sync_folder(parent)
+}
+
+/// Adds to a pair that is there the files that the user wants since, and gives all of them the owner and modes that were stated. What is there
+/// already is not written again. Returns whether a file was added.
+fn complete(pair: &Pair, form: &Form, folder: &Path, step: &mut dyn FnMut(&str) -> io::Result<()>) -> Result<bool> {
+    let missing = form::missing(pair, form, folder);
+    for name in &missing {
+        let file = form::further_file(pair, form, name)?;
+        let path = folder.join(name);
+        let fresh = folder.join(format!(".new-{name}"));
+        let _ = fs::remove_file(&fresh);
+        let written = form.access.write(&fresh, file.is_private, &file.bytes);
+        let moved = written.and_then(|()| step("write")).and_then(|()| fs::rename(&fresh, &path));
+        moved.map_err(|error| failed(&path, "cannot be written", error))?;
+    }
+    access::renew(folder, form.access).map_err(|error| failed(folder, "cannot be given its owner and modes", error))?;
+    if !missing.is_empty() {
+        sync_folder(folder)?;
+    }
+    Ok(!missing.is_empty())
 }
 
 /// Swaps `live` in one step: whoever reads it finds the old pair or the new one.
@@ -258,12 +285,6 @@ fn lock(out: &Path) -> Result<Option<File>> {
             Err(TryLockError::Error(_)) => return Ok(None),
         }
     }
-}
-
-fn write_file(path: &Path, mode: u32, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }
 
 fn make_folder(folder: &Path) -> Result<()> {

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::hook::variables;
 pub use self::{
+    access::Access,
     current::{Current, current},
-    hook::{Hook, run_hook},
-    prune::prune,
+    form::{Form, Format},
+    hook::run_hook,
+    inventory::{Held, inventory},
 };
 use crate::{
     error::Result,
@@ -14,13 +17,16 @@ use crate::{
     order::{Bundle, OrderId},
 };
 
+mod access;
 mod current;
 mod files;
 mod folder;
+mod form;
 mod hook;
+mod inventory;
+mod older;
 mod pair;
 mod pem;
-mod prune;
 
 /// Where a certificate goes.
 #[derive(Clone, Debug)]
@@ -33,6 +39,8 @@ pub struct Target {
     pub order: OrderId,
     /// The names that the certificate must cover; empty where the API does not tell them.
     pub domains: Vec<Name>,
+    /// Which files, for whom.
+    pub form: Form,
 }
 
 /// A delivered certificate.
@@ -48,7 +56,8 @@ pub struct Delivered {
     pub serial: String,
     /// The last second of its validity.
     pub not_after: jiff::Timestamp,
-    /// Whether `live` moved. False where it holds the same pair, or a newer one for the same names: no hook is due.
+    /// Whether `live` moved, or what it points at got a further format. False where it holds the same pair, or a newer one for the same
+    /// names: no hook is due.
     pub changed: bool,
     /// Whether there is a `privkey.pem` (not where the CSR was the user's).
     pub has_private_key: bool,

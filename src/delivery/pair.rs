@@ -13,14 +13,17 @@ use crate::{
 };
 
 /// A pair that fits: key, leaf, names and chain.
-#[derive(Debug)]
 pub(super) struct Pair {
     /// The leaf, PEM.
     pub(super) certificate: String,
     /// The rest of the chain, issuer by issuer, PEM; empty where the CA sent none.
     pub(super) chain: String,
-    /// The private key, PEM, where the CA made it.
-    pub(super) private_key: Option<Secret>,
+    /// Leaf and chain, DER.
+    pub(super) certificates: Vec<Vec<u8>>,
+    /// The private key as it came (PKCS#8, PKCS#1 or SEC1), where there is one.
+    pub(super) key: Option<Block>,
+    /// The leaf's SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), DER.
+    pub(super) public_key: Vec<u8>,
     /// The names of the leaf, in its order.
     pub(super) names: Vec<Name>,
     /// The serial number, lower-case hex, without leading zero bytes.
@@ -29,6 +32,13 @@ pub(super) struct Pair {
     pub(super) not_before: jiff::Timestamp,
     /// The last second of the validity.
     pub(super) not_after: jiff::Timestamp,
+}
+
+impl Pair {
+    /// The private key, PEM.
+    pub(super) fn private_key(&self) -> Option<Secret> {
+        self.key.as_ref().map(|key| pem::write(&key.label, &key.der))
+    }
 }
 
 fn unfit(why: impl Into<String>) -> Error {
@@ -71,7 +81,9 @@ pub(super) fn verify(bundle: &Bundle, domains: &[Name], now: jiff::Timestamp) ->
     Ok(Pair {
         certificate: text(leaf),
         chain: ordered[1..].iter().map(text).collect(),
-        private_key: key.map(|key| pem::write(&key.label, &key.der)),
+        certificates: ordered.iter().map(|certificate| certificate.as_raw().to_vec()).collect(),
+        public_key: leaf.public_key().raw.to_vec(),
+        key,
         names,
         serial: serial(leaf),
         not_before,

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{error::ErrorKind, secret::Secret, test_disk};
 
+mod forms;
 mod hooks;
 mod pairs;
 
@@ -41,9 +42,15 @@ impl Ca {
 
     /// A pair that was issued in the middle of `year`.
     fn issued_in(&self, year: i32, names: &[&str]) -> Bundle {
+        self.valid(year, 4096, names)
+    }
+
+    /// A pair that is valid from the middle of one year to that of another.
+    fn valid(&self, from: i32, until: i32, names: &[&str]) -> Bundle {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
-        params.not_before = rcgen::date_time_ymd(year, 6, 1);
+        params.not_before = rcgen::date_time_ymd(from, 6, 1);
+        params.not_after = rcgen::date_time_ymd(until, 6, 1);
         let leaf = params.signed_by(&key, &self.intermediate).unwrap().pem();
         Bundle { certificate: format!("{leaf}{}", self.intermediate.pem()), private_key: Some(Secret::new(key.serialize_pem())) }
     }
@@ -60,6 +67,7 @@ fn target(out: &Path, order: &str, domains: &[&str]) -> Target {
         name: None,
         order: OrderId::parse(order).unwrap(),
         domains: domains.iter().map(|domain| name(domain)).collect(),
+        form: Form::default(),
     }
 }
 
@@ -319,4 +327,22 @@ fn a_place_that_cannot_be_written_is_found_before() {
     let error = check_writable(&folder.path().join("file/out")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Delivery);
     assert!(error.to_string().contains("file/out"), "{error}");
+}
+
+#[test]
+fn the_certificates_on_disk_are_found_and_the_first_to_expire_comes_first() {
+    let (out, ca) = (tempfile::tempdir().unwrap(), Ca::new());
+    for (order, year, name) in [("o1", 2091, "a.example"), ("o2", 2090, "b.example")] {
+        deliver(&ca.valid(2020, year, &[name]), &target(out.path(), order, &[name])).unwrap();
+    }
+    fs::create_dir_all(out.path().join("damaged/live")).unwrap();
+    fs::write(out.path().join("damaged/live/cert.pem"), "no certificate").unwrap();
+    let found = inventory(out.path());
+    let folders: Vec<&str> = found.iter().map(|held| held.folder.as_str()).collect();
+    assert_eq!(folders, ["b.example", "a.example"]);
+    assert_eq!(found[0].names, [name("b.example")]);
+    let day = jiff::SignedDuration::from_hours(24);
+    assert_eq!(found[0].days_left(found[0].not_after - day * 3), 3);
+    assert_eq!(found[0].days_left(found[0].not_after + day / 2), -1);
+    assert_eq!(inventory(&out.path().join("nowhere")), []);
 }

@@ -1,6 +1,10 @@
 //! The driver of one order: performs what the state machine decides.
 
-use std::{collections::HashSet, sync::Mutex, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Mutex, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::future::{BoxFuture, join_all, try_join_all};
 use tokio::time::Instant;
@@ -9,6 +13,7 @@ use super::{
     Options, Stop, Surroundings,
     event::{Event, Outcome},
     machine::{self, Action, Ending, State, Terms},
+    notices,
     publish::{self, Planned},
     sight, withdraw,
 };
@@ -36,7 +41,7 @@ pub(super) struct Run<'a> {
     pub(super) options: &'a Options,
     pub(super) stop: &'a Stop,
     /// Provider instances that were warned about.
-    pub(super) warned: Mutex<HashSet<String>>,
+    pub(super) warned: &'a Mutex<HashSet<String>>,
 }
 
 /// Takes one order through its journey.
@@ -46,6 +51,8 @@ pub(super) async fn drive(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Ou
         Ok(outcome) => run.surroundings.observer.event(&Event::Done { order: id, outcome }),
         Err(error) => run.surroundings.observer.event(&Event::Failed { order: Some(id), error }),
     }
+    // Nobody waits for them: the order is given back, its record withdrawn.
+    notices::tell(run, id, &outcome).await;
     outcome
 }
 
@@ -84,6 +91,7 @@ async fn drive_held(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome>
         began: Instant::now(),
         last_word: String::new(),
         wrote_at: Vec::new(),
+        told: Vec::new(),
         order: None,
         delivered: None,
         watch: None,
@@ -105,6 +113,8 @@ struct Driver<'a> {
     last_word: String,
     /// When this run wrote which record.
     wrote_at: Vec<(Record, Instant)>,
+    /// The records that the CA is to see.
+    told: Vec<Record>,
     /// The order as it was read last.
     order: Option<Order>,
     /// The pair on disk.
@@ -134,6 +144,7 @@ impl<'a> Driver<'a> {
             {
                 return Ok(outcome);
             }
+            let event = self.with_sight(event).await;
             if matches!(event, machine::Event::Read(_)) {
                 self.state.pause = self.run.surroundings.source.pause(self.id).await;
             }
@@ -153,7 +164,7 @@ impl<'a> Driver<'a> {
         let deadline = self.time_is_up().max(Instant::now() + LEAST_READ);
         tokio::select! {
             biased;
-            () = self.run.stop.stop.cancelled() => Ok(machine::Event::Stopped),
+            () = self.run.stop.stop.cancelled() => Ok(self.stopped()),
             read = source.read(self.id) => Ok(match read {
                 Ok(order) => machine::Event::Read(order),
                 Err(error) => machine::Event::ReadFailed(error),
@@ -188,6 +199,18 @@ impl<'a> Driver<'a> {
             return self.preview(order).await.map(Some);
         }
         Ok(None)
+    }
+
+    /// A refusal by a source that was told to look, with what the name servers say at this moment: most often it tells why.
+    async fn with_sight(&self, event: machine::Event) -> machine::Event {
+        let machine::Event::Read(mut order) = event else { return event };
+        if let OrderState::Failed { reason } = &mut order.state
+            && !self.run.surroundings.source.looks_by_itself()
+            && let Some(said) = sight::now(self.run.surroundings, &self.told).await
+        {
+            *reason = format!("{reason}; {said}");
+        }
+        machine::Event::Read(order)
     }
 
     /// Whether `--domain` lets this order through.
@@ -225,7 +248,7 @@ impl<'a> Driver<'a> {
         let too_late = self.time_is_up().max(Instant::now() + LEAST_READ);
         let planned = tokio::select! {
             biased;
-            () = self.run.stop.stop.cancelled() => return Ok(machine::Event::Stopped),
+            () = self.run.stop.stop.cancelled() => return Ok(self.stopped()),
             planned = try_join_all(plans) => planned,
             () = tokio::time::sleep_until(too_late) => Err(Error::provider("the provider did not answer in time")),
         };
@@ -241,10 +264,11 @@ impl<'a> Driver<'a> {
         }
         match self.write(&planned).await {
             Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(machine::Event::Stopped),
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(self.stopped()),
             Err(error) => return Ok(machine::Event::PublishFailed(error)),
         }
         self.withdraw_stale(&planned).await;
+        self.told = planned.iter().map(|planned| planned.record.clone()).collect();
         self.watch = Some(self.watch_propagation(planned));
         Ok(machine::Event::Published)
     }
@@ -333,21 +357,26 @@ impl<'a> Driver<'a> {
         })
     }
 
+    fn stopped(&self) -> machine::Event {
+        stopped(self.run.stop)
+    }
+
     async fn wait(&mut self, until: Duration, reason: &'static str) -> machine::Event {
         let waited = self.began.elapsed();
         self.run.surroundings.observer.event(&Event::Waiting { order: self.id, reason, waited });
         let due = tokio::time::sleep_until(self.began + until);
-        let stop = self.run.stop.stop.cancelled();
+        let wish = self.run.stop;
+        let stop = wish.stop.cancelled();
         let Some(watch) = &mut self.watch else {
             return tokio::select! {
                 biased;
-                () = stop => machine::Event::Stopped,
+                () = stop => stopped(wish),
                 () = due => machine::Event::Due,
             };
         };
         tokio::select! {
             biased;
-            () = stop => machine::Event::Stopped,
+            () = stop => stopped(wish),
             settled = watch => {
                 self.watch = None;
                 settled
@@ -361,7 +390,13 @@ impl<'a> Driver<'a> {
         let options = self.run.options;
         let domains = self.order.as_ref().map(|order| order.domains.clone()).unwrap_or_default();
         self.run.surroundings.observer.event(&Event::Issued { order: self.id, domains: &domains });
-        let target = delivery::Target { out: options.out.clone(), name: options.name.clone(), order: self.id.clone(), domains };
+        let target = delivery::Target {
+            out: options.out.clone(),
+            name: options.name.clone(),
+            order: self.id.clone(),
+            domains,
+            form: options.form.clone(),
+        };
         // Before the files: whoever dies right after them leaves a hook to run.
         let has_hooks = !options.hooks.is_empty();
         let was_due = self.memory.as_ref().is_some_and(|memory| memory.hook_pending);
@@ -492,6 +527,11 @@ impl<'a> Driver<'a> {
     fn warn(&self, message: &str, hint: Option<&str>) {
         self.run.surroundings.observer.event(&Event::Warning { order: Some(self.id), message, hint });
     }
+}
+
+/// What a wish to stop means, now that it is there.
+fn stopped(stop: &Stop) -> machine::Event {
+    if stop.keeps_records.load(Ordering::SeqCst) { machine::Event::Drained } else { machine::Event::Stopped }
 }
 
 fn is_of(entry: &Entry, planned: &Planned) -> bool {

@@ -1,9 +1,9 @@
 //! What a run tells while it goes on. The human report and the NDJSON stream are two readers of the same events.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use crate::{
-    delivery::Delivered,
+    delivery::{Delivered, Held},
     error::Error,
     name::Name,
     order::OrderId,
@@ -113,6 +113,24 @@ pub enum Event<'a> {
         order: Option<&'a OrderId>,
         /// Why.
         error: &'a Error,
+    },
+    /// `watch` leaves the order alone for a while, and then tries it again.
+    Postponed {
+        /// The order.
+        order: &'a OrderId,
+        /// For how long.
+        pause: Duration,
+        /// How often it failed in a row.
+        failures: u32,
+    },
+    /// `watch`: a certificate on disk expires soon. Sent once a day until a newer one takes its place.
+    RenewalDue {
+        /// The certificate.
+        held: &'a Held,
+        /// Where it is.
+        live: &'a Path,
+        /// How many whole days it has left; negative where it has expired.
+        days: i64,
     },
     /// The order ended well; with `--no-wait` it may still be waiting.
     Done {

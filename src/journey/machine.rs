@@ -32,6 +32,8 @@ pub(crate) enum Event {
     Due,
     /// The user asked to stop.
     Stopped,
+    /// The process is to end, and another goes on: records are kept.
+    Drained,
 }
 
 /// What to do next.
@@ -155,6 +157,7 @@ impl State {
                 let outcome = if delivered.changed { Outcome::Issued(Box::new(delivered)) } else { Outcome::NothingToDo };
                 Action::WithdrawAndEnd(Ending::Well(outcome))
             }
+            Event::Drained => Action::End(Ending::Well(Outcome::LeftWaiting)),
             Event::Stopped => Action::WithdrawAndEnd(Ending::Badly(Error::new(
                 ErrorKind::Interrupted,
                 "interrupted before the certificate was there",

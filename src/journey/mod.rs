@@ -1,13 +1,18 @@
 //! The journey of orders: from `checking` to a certificate on disk. The only room that knows orders, providers, propagation, store and delivery.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    delivery::Hook,
+    delivery,
     environment::Environment,
     error::Result,
+    hook::Hook,
     name::Name,
     order::{OrderId, OrderSource},
     propagation::Propagation,
@@ -22,16 +27,19 @@ mod driver;
 pub mod event;
 mod guard;
 mod machine;
+mod notices;
 mod person;
 mod publish;
 mod run;
 mod sight;
 mod trial;
+pub mod watch;
 mod withdraw;
 
 pub use apply::{Applied, apply};
 pub use clean::{Cleaned, clean};
 use event::{Observer, Outcome};
+pub use notices::Notices;
 pub use person::{add_record, remove_record};
 pub use run::run;
 pub use trial::{Step, Trial, trial};
@@ -163,9 +171,13 @@ pub struct Options {
     pub out: PathBuf,
     /// `--name`: the folder name of the one order.
     pub name: Option<String>,
+    /// Which certificate files, and for whom.
+    pub form: delivery::Form,
     /// What runs after a delivery.
     pub hooks: Vec<Hook>,
-    /// How long a hook may take.
+    /// Whom to tell how orders ended.
+    pub notices: Arc<Notices>,
+    /// How long a hook, or a notice, may take.
     pub hook_timeout: Duration,
     /// Variables that hooks must not see.
     pub hidden_variables: Vec<String>,
@@ -182,6 +194,8 @@ pub struct Stop {
     pub leave: CancellationToken,
     /// How long withdrawing may take after `stop`. 30 s for Ctrl-C, 8 s for SIGTERM; set before `stop` is cancelled.
     pub grace: Arc<std::sync::Mutex<Duration>>,
+    /// Whether records are kept after `stop`, and the next start goes on with them: `watch` on SIGTERM. Set before `stop` is cancelled.
+    pub keeps_records: Arc<AtomicBool>,
 }
 
 /// What became of all orders of a run.

@@ -18,7 +18,7 @@ use crate::{
     error::Result,
     name::Name,
     order::{Listing, OrderId, OrderSummary},
-    store::OrderMemory,
+    store::{Holder, OrderMemory},
 };
 
 /// Takes every order that is asked for through its journey.
@@ -46,7 +46,8 @@ pub async fn run(surroundings: &Surroundings, options: &Options, stop: &Stop) ->
         selected = prepared => selected?,
     };
     let Some(selected) = selected else { return Ok(Summary { interrupted: true, ..Summary::default() }) };
-    let shared = Run { surroundings, options, stop, warned: Mutex::new(HashSet::new()) };
+    let warned = Mutex::default();
+    let shared = Run { surroundings, options, stop, warned: &warned };
     let parallel = if options.parallel == 0 { usize::MAX } else { options.parallel };
     let mut outcomes = BTreeMap::new();
     {
@@ -70,14 +71,15 @@ pub async fn run(surroundings: &Surroundings, options: &Options, stop: &Stop) ->
     Ok(Summary { orders, interrupted: stop.stop.is_cancelled() || stop.leave.is_cancelled() })
 }
 
-/// Withdraws records without a holder: what a run left that died, or a provider that failed, at the last step.
-async fn withdraw_leftovers(surroundings: &Surroundings) {
+/// Withdraws records without a holder: what a run left that died, or a provider that failed, at the last step; and what was written too late.
+pub(super) async fn withdraw_leftovers(surroundings: &Surroundings) {
     if let Err(error) = withdraw::recover(surroundings).await {
         surroundings.observer.event(&Event::Warning { order: None, message: &error.to_string(), hint: error.hint() });
     }
     let entries = surroundings.store.entries().await.unwrap_or_default();
-    for entry in entries.iter().filter(|entry| entry.holders.is_empty()) {
-        if let Err(error) = withdraw::withdraw(surroundings, entry, &[], None).await {
+    let late = Holder::late_write();
+    for entry in entries.iter().filter(|entry| entry.holders.iter().all(|holder| *holder == late)) {
+        if let Err(error) = withdraw::withdraw(surroundings, entry, std::slice::from_ref(&late), None).await {
             surroundings.observer.event(&Event::Warning { order: None, message: &error.to_string(), hint: error.hint() });
         }
     }
@@ -89,17 +91,23 @@ async fn select(surroundings: &Surroundings, options: &Options) -> Result<Vec<Or
         let mut seen = BTreeSet::new();
         return Ok(options.orders.iter().filter(|id| seen.insert((*id).clone())).cloned().collect());
     }
+    let (orders, unfinished) = waiting(surroundings).await?;
+    Ok(choose(&orders, &unfinished, &options.domains))
+}
+
+/// What the source lists, and what is unfinished in the store.
+pub(super) async fn waiting(surroundings: &Surroundings) -> Result<(Vec<OrderSummary>, Vec<OrderMemory>)> {
     let Listing { orders, unanswered } = surroundings.source.list().await?;
     for (generation, error) in &unanswered {
         let message = format!("orders of `--api {generation}` could not be listed: {error}");
         surroundings.observer.event(&Event::Warning { order: None, message: &message, hint: error.hint() });
     }
     let unfinished = surroundings.store.unfinished(surroundings.source.origin()).await?;
-    Ok(choose(&orders, &unfinished, &options.domains))
+    Ok((orders, unfinished))
 }
 
 /// Listed orders that domain validation can still help, in the order of the list, then what the store knows as unfinished.
-fn choose(listed: &[OrderSummary], unfinished: &[OrderMemory], domains: &[Name]) -> Vec<OrderId> {
+pub(super) fn choose(listed: &[OrderSummary], unfinished: &[OrderMemory], domains: &[Name]) -> Vec<OrderId> {
     let wanted = |of: &[Name]| domains.is_empty() || of.is_empty() || of.iter().any(|domain| domains.contains(domain));
     let listed = listed
         .iter()

@@ -105,6 +105,7 @@ impl World {
         Options {
             out: self.home.path().join("out"),
             patience: Patience { poll_interval: Duration::from_millis(300), ..Patience::default() },
+            form: delivery::Form::default(),
             hook_timeout: Duration::from_secs(10),
             ..Options::default()
         }

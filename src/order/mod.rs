@@ -206,6 +206,16 @@ pub struct Bundle {
     pub private_key: Option<Secret>,
 }
 
+/// How many calls the account may make, shared with the other machines that call for it.
+#[async_trait]
+pub trait Budget: Send + Sync {
+    /// Waits until it is the turn of one call.
+    ///
+    /// # Errors
+    /// Where the others cannot be asked.
+    async fn turn(&self) -> Result<()>;
+}
+
 /// The API that orders are read from. Implementations do their own retries within a call and share the account's request budget.
 #[async_trait]
 pub trait OrderSource: Send + Sync {

@@ -1,22 +1,23 @@
-//! Names of one zone that wait for the same authority: they share the schedule of one, and wake each other.
+//! Names of one zone that wait for the same authority: they share the schedule of one, wake each other, and vouch for each other.
 //!
 //! A zone reaches an authority as a whole and in order. So when one name sees its record there, those that were published before it
 //! are expected to be there too: each asks at once, and is confirmed by its own answer. A name that was published later is not woken:
 //! its record may be in the next version of the zone. Only what a name finds on its own schedule wakes the others; else a thousand
 //! names would wake each other in turn.
+//!
+//! A name that was seen is asked about once more where its sighting has become old (see `wait.rs`). A younger sighting of a fellow
+//! is as good, for the same reason, so that one name asks for all of them; if that one is gone, each asks for itself.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::{sync::watch, time::Instant};
 
+use super::schedule::Turn;
 use crate::name::Name;
 
 /// Names whose waits began no further apart were published together, whatever their order.
@@ -50,7 +51,7 @@ impl Default for Fellowship {
 }
 
 impl Fellowship {
-    /// Tells that some name saw its record at some authority of the zone.
+    /// Tells that some name saw its record at some authority of the zone, or was asked about once more.
     pub(crate) fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
     }
@@ -59,38 +60,56 @@ impl Fellowship {
     pub(crate) fn join(self: &Arc<Self>, address: SocketAddr, since: Instant) -> Place {
         let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
         let post = Arc::clone(at.entry(address).or_default());
-        post.waiting.fetch_add(1, Ordering::Relaxed);
-        let heard = post.sightings().count;
-        Place { fellowship: Arc::clone(self), post, waiting: true, since, heard }
+        let (number, heard) = {
+            let mut known = post.known();
+            known.joined += 1;
+            let number = known.joined;
+            known.waiting.insert(number);
+            (number, known.sightings)
+        };
+        Place { fellowship: Arc::clone(self), post, number, since, heard }
+    }
+
+    fn tell(&self) {
+        self.news.send_modify(|count| *count += 1);
     }
 }
 
-/// What is known at one authority.
-#[derive(Debug, Default)]
+/// One authority.
+#[derive(Debug)]
 struct Post {
-    waiting: AtomicUsize,
-    sightings: Mutex<Sightings>,
+    /// Where its questions begin: see [`Turn`].
+    phase: f64,
+    known: Mutex<Known>,
 }
 
-/// What names saw there on their own schedules.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sightings {
-    count: u64,
+/// What is known there.
+#[derive(Debug, Default)]
+struct Known {
+    joined: u64,
+    /// Who waits, by number.
+    waiting: BTreeSet<u64>,
+    /// How many names saw their record on their own schedules.
+    sightings: u64,
     /// The zone is there as it was at this moment, or newer.
     through: Option<Instant>,
+    /// The latest question that showed its record: when it was sent, and since when that record was published.
+    latest: Option<(Instant, Instant)>,
+    /// Who asks once more on behalf of all.
+    confirming: Option<u64>,
+    /// Such a question did not show the record: from then on each asks for itself.
+    is_doubtful: bool,
+}
+
+impl Default for Post {
+    fn default() -> Self {
+        Self { phase: rand::random(), known: Mutex::default() }
+    }
 }
 
 impl Post {
-    fn sightings(&self) -> Sightings {
-        *self.sightings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A record that was published at `since` was seen. Returns how many sightings there are.
-    fn note(&self, since: Instant) -> u64 {
-        let mut sightings = self.sightings.lock().unwrap_or_else(PoisonError::into_inner);
-        sightings.count += 1;
-        sightings.through = sightings.through.max(Some(since));
-        sightings.count
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -99,45 +118,91 @@ impl Post {
 pub(crate) struct Place {
     fellowship: Arc<Fellowship>,
     post: Arc<Post>,
-    waiting: bool,
+    number: u64,
     since: Instant,
     /// The sightings that it knows of.
     heard: u64,
 }
 
 impl Place {
-    /// How many names wait here, this one included.
-    pub(crate) fn fellows(&self) -> usize {
-        self.post.waiting.load(Ordering::Relaxed).max(1)
+    /// Whose turn it is among those that wait here.
+    pub(crate) fn turn(&self) -> Turn {
+        let known = self.post.known();
+        Turn { phase: self.post.phase, rank: known.waiting.range(..self.number).count(), of: known.waiting.len().max(1) }
     }
 
     /// Whether another name saw its record here since this was asked last, so that this one's is expected here too.
     pub(crate) fn heard_news(&mut self) -> bool {
-        let Sightings { count, through } = self.post.sightings();
-        let is_new = std::mem::replace(&mut self.heard, count) != count;
+        let (sightings, through) = {
+            let known = self.post.known();
+            (known.sightings, known.through)
+        };
+        let is_new = std::mem::replace(&mut self.heard, sightings) != sightings;
         is_new && through.is_some_and(|through| self.since <= through + TOGETHER)
     }
 
-    /// The name sees its record here, or no longer. `tell`: it found out by itself, so the others should look too.
-    pub(crate) fn set_visible(&mut self, visible: bool, tell: bool) {
-        if visible && self.waiting {
-            self.waiting = false;
-            self.post.waiting.fetch_sub(1, Ordering::Relaxed);
-            if tell {
-                self.heard = self.post.note(self.since);
-                self.fellowship.news.send_modify(|count| *count += 1);
+    /// A question that was sent at `sent` showed the record. `tell`: it found out by itself, so the others should look too.
+    pub(crate) fn sees(&mut self, sent: Instant, tell: bool) {
+        let (is_first, was_confirming) = {
+            let mut known = self.post.known();
+            known.latest = known.latest.max(Some((sent, self.since)));
+            let is_first = known.waiting.remove(&self.number);
+            if is_first && tell {
+                known.sightings += 1;
+                known.through = known.through.max(Some(self.since));
+                self.heard = known.sightings;
             }
-        } else if !visible && !self.waiting {
-            self.waiting = true;
-            self.post.waiting.fetch_add(1, Ordering::Relaxed);
+            (is_first, known.release(self.number))
+        };
+        if is_first && tell || was_confirming {
+            self.fellowship.tell();
         }
+    }
+
+    /// The record is not here, or no longer.
+    pub(crate) fn lacks(&mut self) {
+        let was_confirming = {
+            let mut known = self.post.known();
+            known.waiting.insert(self.number);
+            let was_confirming = known.release(self.number);
+            known.is_doubtful |= was_confirming;
+            was_confirming
+        };
+        if was_confirming {
+            self.fellowship.tell();
+        }
+    }
+
+    /// Whether a record that was published no earlier than this one (or together with it) was seen here by a question sent at `moment`
+    /// or later.
+    pub(crate) fn is_vouched_for(&self, moment: Instant) -> bool {
+        let known = self.post.known();
+        !known.is_doubtful && known.latest.is_some_and(|(sent, since)| sent >= moment && self.since <= since + TOGETHER)
+    }
+
+    /// Whether this name is the one that asks once more; [`Place::sees`] or [`Place::lacks`] says what came of it.
+    pub(crate) fn may_confirm(&self) -> bool {
+        let mut known = self.post.known();
+        known.is_doubtful || *known.confirming.get_or_insert(self.number) == self.number
+    }
+}
+
+impl Known {
+    /// Whether this name was the one that asked once more; it no longer is.
+    fn release(&mut self, number: u64) -> bool {
+        self.confirming.take_if(|confirming| *confirming == number).is_some()
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.waiting {
-            self.post.waiting.fetch_sub(1, Ordering::Relaxed);
+        let was_confirming = {
+            let mut known = self.post.known();
+            known.waiting.remove(&self.number);
+            known.release(self.number)
+        };
+        if was_confirming {
+            self.fellowship.tell();
         }
     }
 }
@@ -153,20 +218,23 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 53));
         let now = Instant::now();
         let (mut first, mut second) = (fellowship.join(address, now), fellowship.join(address, now));
-        assert_eq!(second.fellows(), 2);
-        first.set_visible(true, true);
+        let turns = [first.turn(), second.turn()];
+        assert_eq!(
+            turns.map(|turn| (turn.phase.to_bits(), turn.rank, turn.of)),
+            [0, 1].map(|rank| (turns[0].phase.to_bits(), rank, 2))
+        );
+        first.sees(now, true);
         assert!(!first.heard_news());
-        assert_eq!(second.fellows(), 1);
+        assert_eq!((second.turn().rank, second.turn().of), (0, 1));
         assert!(second.heard_news());
         assert!(!second.heard_news());
-        second.set_visible(true, false);
+        second.sees(now, false);
         assert!(!first.heard_news());
-        second.set_visible(false, false);
-        assert_eq!(first.fellows(), 1);
+        second.lacks();
+        assert_eq!(first.turn().of, 1);
         drop(second);
         let third = fellowship.join(address, now);
-        assert_eq!(third.fellows(), 1);
-        assert_eq!(third.post.waiting.load(Ordering::Relaxed), 1);
+        assert_eq!((third.turn().rank, third.turn().of), (0, 1));
     }
 
     #[test]
@@ -177,14 +245,36 @@ mod tests {
         let at = |address, seconds| fellowship.join(address, begun + Duration::from_secs(seconds));
         let (mut early, mut canary, mut beside, mut late) = (at(here, 0), at(here, 60), at(here, 63), at(here, 120));
         let mut elsewhere = at(there, 0);
-        canary.set_visible(true, true);
+        canary.sees(begun, true);
         assert!(early.heard_news() && beside.heard_news());
         assert!(!late.heard_news() && !elsewhere.heard_news());
         // The zone never goes back to what it was when an older record was seen.
-        early.set_visible(true, true);
+        early.sees(begun, true);
         assert!(!late.heard_news() && beside.heard_news());
         let mut last = at(here, 121);
-        last.set_visible(true, true);
+        last.sees(begun, true);
         assert!(late.heard_news());
+    }
+    #[test]
+    fn one_asks_once_more_for_all_unless_that_was_in_vain() {
+        let fellowship = Fellowships::default().of(&Name::parse("example.test").unwrap());
+        let address = SocketAddr::from(([127, 0, 0, 1], 53));
+        let begun = Instant::now();
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        let (mut one, mut two, late) =
+            (fellowship.join(address, begun), fellowship.join(address, begun), fellowship.join(address, after(60)));
+        one.sees(after(1), true);
+        two.sees(after(2), false);
+        // The younger sighting is good for the older one, but not for a record that was published later.
+        assert!(one.is_vouched_for(after(2)) && !one.is_vouched_for(after(3)) && !late.is_vouched_for(after(2)));
+        assert!(one.may_confirm() && one.may_confirm() && !two.may_confirm());
+        one.sees(after(9), false);
+        assert!(two.is_vouched_for(after(9)));
+        // Whoever leaves hands it on.
+        assert!(two.may_confirm() && !one.may_confirm());
+        drop(two);
+        assert!(one.may_confirm());
+        one.lacks();
+        assert!(late.may_confirm() && one.may_confirm() && !one.is_vouched_for(after(9)));
     }
 }

@@ -77,6 +77,11 @@ const CASES: &[Case] = &[
     hides("value in class CH", class_chaos),
     hides("CNAME at the name", |asked| at(asked, NAME, cname("target.test"))),
     hides("CNAME, value at its target", cname_and_target),
+    hides("CNAME beside the value", |asked| {
+        with_value(asked, |message| {
+            message.add_answer(entry(&name(NAME), cname("target.test")));
+        })
+    }),
     shows("truncated, TCP answers", truncated),
     hides_udp_only("truncated, TCP closed", truncated),
     hides("truncated, TCP silent", |asked| tcp_does(asked, vec![Act::Hang])),

@@ -26,6 +26,7 @@ mod policy;
 mod probe;
 mod resolvers;
 mod schedule;
+mod serials;
 mod shared;
 mod target;
 mod text;
@@ -42,6 +43,7 @@ mod tests;
 pub use explain::{ExplainContext, Explanation, Finding, Severity};
 pub use network::{NO_SERVERS, Network};
 pub use resolvers::{ResolverAddress, Vantage};
+pub use serials::Serial;
 pub use verdict::Verdict;
 
 use shared::Shared;
@@ -112,6 +114,14 @@ pub struct Authority {
     pub server: String,
     /// The address that is asked.
     pub address: SocketAddr,
+}
+
+impl Authority {
+    /// The server with its address.
+    pub(crate) fn called(&self) -> String {
+        let address = self.address.to_string();
+        if self.server == address { address } else { format!("{} ({})", self.server, self.address.ip()) }
+    }
 }
 
 /// A zone, and who answers for it.
@@ -283,6 +293,12 @@ impl Propagation {
     /// from the addresses that the zone has; one sentence each. Empty where they agree, or where one side cannot be asked.
     pub async fn differences(&self, name: &Name) -> Vec<String> {
         differences::between_parent_and_child(&self.shared, name).await
+    }
+
+    /// The serial that each authority of the zone that holds `name` serves, so that one says who is behind. Who gives no usable answer is
+    /// left out. A hint only: some providers change zones without changing the serial.
+    pub async fn serials(&self, name: &Name) -> Vec<Serial> {
+        serials::of_all(&self.shared, name).await
     }
 
     /// Walks from the zone above down to the record, and says what is wrong and what to do. Without a record, any TXT value counts.

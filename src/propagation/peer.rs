@@ -17,16 +17,18 @@ use super::{
     verdict::Verdict,
 };
 
-/// On average at most twenty questions a second to one address, over all names, from the first question on.
-const SPACING: Duration = Duration::from_millis(50);
-/// So many questions may go out at once, however short the acquaintance.
+/// Questions to one address that a run may ask before it has waited, over all names: what is not spent is saved, up to as many.
+const SAVED: u32 = 500;
+/// What is spent comes back at this pace. So no minute has more than `500 + 60 s / 85.8 ms` = 1199 questions: twenty a second on average.
+const SPACING: Duration = Duration::from_micros(85_800);
+/// What is saved is spent no faster than 250 a second.
+const SPENDING: Duration = Duration::from_millis(4);
+/// So many questions may go out at the same moment.
 const BURST: u32 = 5;
-/// What was not asked may be asked later, up to so many questions: a thin wait saves up for the moment in which many names are confirmed.
-const SAVED: u32 = 400;
-/// What was saved is spent no faster than two hundred a second.
-const SPENDING: Duration = Duration::from_millis(5);
 /// Questions to one address that are under way at the same time, over all names (one name has one).
-const UNDER_WAY: usize = 16;
+const UNDER_WAY: usize = 32;
+/// The same while it has not answered yet, or no longer does: the others learn from what becomes of these.
+const UNDER_WAY_AT_FIRST: usize = 4;
 
 /// One server address.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub(crate) struct Peer {
     manners: Mutex<Manners>,
     pace: Mutex<Pace>,
     under_way: Semaphore,
+    /// How many may be under way beyond [`UNDER_WAY_AT_FIRST`].
+    trusted: Mutex<usize>,
     dead: Mutex<Option<Death>>,
 }
 
@@ -62,7 +66,8 @@ impl Peer {
             address,
             manners: Mutex::new(Manners::unknown()),
             pace: Mutex::default(),
-            under_way: Semaphore::new(UNDER_WAY),
+            under_way: Semaphore::new(UNDER_WAY_AT_FIRST),
+            trusted: Mutex::default(),
             dead: Mutex::default(),
         }
     }
@@ -91,12 +96,27 @@ impl Peer {
         }
         let begun = Instant::now();
         let outcome = Box::pin(probe::ask(self.address, question, &self.manners, patience)).await;
-        if let Err(verdict) = &outcome
-            && verdict.concerns_the_server()
-        {
-            *lock(&self.dead) = Some(Death { begun, ended: Instant::now(), verdict: verdict.clone() });
+        match &outcome {
+            Ok(_) => self.trust(),
+            Err(verdict) if verdict.concerns_the_server() => {
+                self.distrust();
+                *lock(&self.dead) = Some(Death { begun, ended: Instant::now(), verdict: verdict.clone() });
+            }
+            Err(_) => {}
         }
         Asked { begun, outcome }
+    }
+
+    fn trust(&self) {
+        let mut trusted = lock(&self.trusted);
+        self.under_way.add_permits(UNDER_WAY - UNDER_WAY_AT_FIRST - *trusted);
+        *trusted = UNDER_WAY - UNDER_WAY_AT_FIRST;
+    }
+
+    fn distrust(&self) {
+        let mut trusted = lock(&self.trusted);
+        // Those that are under way now are not counted.
+        *trusted -= self.under_way.forget_permits(*trusted);
     }
 
     /// Asks without regard to the budget: recursive resolvers, which are asked a few times in a run.
@@ -110,20 +130,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Twenty a second on average, two hundred at most. What is saved counts from the first question on, so that nobody begins with a flood.
-#[derive(Debug, Default)]
+/// Twelve hundred in any minute, 250 in any second.
+#[derive(Debug)]
 struct Pace {
-    cells: Option<(Cells, Cells)>,
+    average: Cells,
+    peak: Cells,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            average: Cells { spacing: SPACING, room: SAVED, empty: None },
+            peak: Cells { spacing: SPENDING, room: BURST, empty: None },
+        }
+    }
 }
 
 impl Pace {
     /// When the next question may go out; it is counted.
     fn reserve(&mut self, now: Instant) -> Instant {
-        let (average, peak) = self.cells.get_or_insert_with(|| {
-            let average = Cells { spacing: SPACING, room: SAVED, empty: now + SPACING * (SAVED - BURST) };
-            (average, Cells { spacing: SPENDING, room: BURST, empty: now })
-        });
-        peak.reserve(average.reserve(now))
+        self.peak.reserve(self.average.reserve(now))
     }
 }
 
@@ -132,14 +158,14 @@ impl Pace {
 struct Cells {
     spacing: Duration,
     room: u32,
-    /// When everything that was counted is paid off.
-    empty: Instant,
+    /// When everything that was counted is paid off; `None` before the first.
+    empty: Option<Instant>,
 }
 
 impl Cells {
     fn reserve(&mut self, now: Instant) -> Instant {
-        let empty = self.empty.max(now);
-        self.empty = empty + self.spacing;
+        let empty = self.empty.map_or(now, |empty| empty.max(now));
+        self.empty = Some(empty + self.spacing);
         now + (empty - now).saturating_sub(self.spacing * (self.room - 1))
     }
 }
@@ -148,40 +174,45 @@ impl Cells {
 mod tests {
     use super::*;
 
-    #[test]
-    fn twenty_a_second_after_a_small_burst() {
-        let begun = Instant::now();
-        let mut pace = Pace::default();
-        let turns: Vec<Duration> = (0..205).map(|_| pace.reserve(begun) - begun).collect();
-        assert_eq!(turns[..5], [Duration::ZERO; 5]);
-        assert_eq!(turns[5], SPACING);
-        for window in turns.windows(25) {
-            assert!(window[24] >= window[0] + Duration::from_secs(1), "{window:?}");
-        }
-        assert_eq!(turns[204], Duration::from_secs(10));
+    /// When each of so many questions goes out that are all wanted at `moment`.
+    fn turns(pace: &mut Pace, moment: Instant, questions: usize) -> Vec<Instant> {
+        (0..questions).map(|_| pace.reserve(moment)).collect()
+    }
+
+    /// The most questions in any stretch of this length.
+    fn most_within(turns: &[Instant], length: Duration) -> usize {
+        let each = turns.iter().enumerate().map(|(first, from)| {
+            let end = turns.partition_point(|turn| *turn < *from + length);
+            end - first
+        });
+        each.max().unwrap_or_default()
     }
 
     #[test]
-    fn a_thin_wait_saves_up_and_the_average_stays() {
+    fn three_hundred_names_are_asked_for_in_little_more_than_a_second() {
+        let begun = Instant::now();
+        let turns = turns(&mut Pace::default(), begun, 300);
+        assert_eq!(turns[..5], [begun; 5]);
+        assert_eq!(turns[299] - begun, SPENDING * 295);
+        assert!(most_within(&turns, Duration::from_secs(1)) <= 255);
+    }
+
+    #[test]
+    fn no_minute_has_more_than_twenty_questions_a_second_on_average() {
         let begun = Instant::now();
         let mut pace = Pace::default();
-        let mut turns: Vec<Duration> =
-            (0..30_u32).map(|second| pace.reserve(begun + Duration::from_secs(1) * second) - begun).collect();
-        // Three hundred names are confirmed: thirty seconds have saved 575 questions, of which 400 are kept.
-        let moment = begun + Duration::from_secs(31);
-        turns.extend((0..600).map(|_| pace.reserve(moment) - begun));
-        let last_of_300 = turns[329];
-        assert_eq!(last_of_300, Duration::from_secs(31) + SPENDING * 295);
-        for (before, turn) in turns.iter().enumerate() {
-            let most = BURST + u32::try_from(turn.as_millis() / SPACING.as_millis()).unwrap();
-            assert!(u32::try_from(before).unwrap() < most, "{before} before {turn:?}");
+        // A thousand are wanted at once, then a flood every ten seconds, then silence that saves up, then another flood.
+        let mut all = turns(&mut pace, begun, 1_000);
+        for seconds in (10..100).step_by(10) {
+            all.extend(turns(&mut pace, begun + Duration::from_secs(seconds), 150));
         }
-        for window in turns.windows(206) {
-            assert!(window[205] >= window[0] + Duration::from_secs(1), "{window:?}");
-        }
-        // What was saved is spent once.
-        let after: Vec<Duration> = turns[560..].windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
-        assert!(after.iter().all(|pause| *pause == SPACING), "{after:?}");
+        all.extend(turns(&mut pace, begun + Duration::from_mins(10), 2_000));
+        assert!(all.is_sorted());
+        let most = most_within(&all, Duration::from_mins(1));
+        assert!((1_190..=1_200).contains(&most), "{most}");
+        assert!(most_within(&all, Duration::from_secs(1)) <= 255);
+        // Once nothing is saved, nobody waits long for a turn.
+        assert!(all[..1_000].windows(2).all(|pair| pair[1] - pair[0] <= SPACING));
     }
 
     #[test]
@@ -189,9 +220,8 @@ mod tests {
         let begun = Instant::now();
         let mut pace = Pace::default();
         pace.reserve(begun);
-        let later = begun + Duration::from_hours(1);
-        let turns: Vec<Duration> = (0..600).map(|_| pace.reserve(later) - later).collect();
-        let spent = turns.windows(2).take_while(|pair| pair[1].saturating_sub(pair[0]) < SPACING).count();
-        assert!((400..=510).contains(&spent), "{spent}");
+        let turns = turns(&mut pace, begun + Duration::from_hours(1), 700);
+        let spent = turns.windows(2).take_while(|pair| pair[1] - pair[0] < SPACING).count();
+        assert!((500..=530).contains(&spent), "{spent}");
     }
 }

@@ -135,11 +135,12 @@ fn judge_answer(record: &Record, answer: &Message, authority: bool) -> Verdict {
         owner = target.to_wire();
         (matching, alias) = at(record, answer, &owner);
     }
-    if matching.iter().any(|value| is_value(record, value)) {
-        return Verdict::Visible;
-    }
+    // Beside a CNAME nothing counts, the value included: who resolves the name chooses (RFC 1034 section 3.6.2).
     if let Some(target) = alias {
         return Verdict::Alias(target);
+    }
+    if matching.iter().any(|value| is_value(record, value)) {
+        return Verdict::Visible;
     }
     if !matching.is_empty() {
         return Verdict::OtherValue(matching.iter().take(VALUES_KEPT).map(|value| shown(value)).collect());

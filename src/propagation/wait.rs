@@ -14,7 +14,8 @@ use crate::{
     record::Record,
 };
 
-/// A sighting that is older than so many time-outs when the last authority follows is confirmed by one more question.
+/// A sighting that is older than so many time-outs when the last authority follows is confirmed by one more question, for all names of
+/// the zone by one of them.
 const FRESH: u32 = 2;
 /// So long before the deadline everybody is asked a last time.
 const LAST_LOOK: Duration = Duration::from_secs(1);
@@ -59,7 +60,7 @@ pub(super) async fn wait(
         .iter()
         .map(|authority| {
             let place = fellowship.join(authority.address, begun);
-            let first = Instant::now() + plan.first(rand::random(), place.fellows());
+            let first = Instant::now() + plan.first(place.turn(), rand::random());
             let due = Some(before(deadline, first));
             Post { place, due, asking: false, woken: false, wake_again: false, seen: None, failed: None }
         })
@@ -94,7 +95,10 @@ pub(super) async fn wait(
             () = scout.news() => {}
             _ = news.changed() => {
                 wake(&mut posts);
-                continue;
+                // A fellow may have confirmed what we wait to see confirmed.
+                if satisfied.is_none() {
+                    continue;
+                }
             }
             () = at(next) => if doubted.is_none() { continue },
         }
@@ -161,7 +165,11 @@ fn settle(looking: &mut Looking, post: &mut Post, plan: &Plan, index: usize, ask
     let (visible, failed) = (verdict == Some(&Verdict::Visible), verdict.is_some_and(Verdict::is_failure));
     post.asking = false;
     post.failed = failed.then_some(now);
-    post.place.set_visible(visible, !post.woken);
+    if visible {
+        post.place.sees(sent, !post.woken);
+    } else {
+        post.place.lacks();
+    }
     post.woken = std::mem::take(&mut post.wake_again) && !visible;
     if visible {
         post.seen = Some(sent);
@@ -169,7 +177,7 @@ fn settle(looking: &mut Looking, post: &mut Post, plan: &Plan, index: usize, ask
         return changed;
     }
     post.seen = None;
-    let pause = plan.pause(sent.saturating_duration_since(looking.begun), rand::random(), post.place.fellows());
+    let pause = plan.pause(sent.saturating_duration_since(looking.begun), post.place.turn(), rand::random());
     post.due = Some(if post.woken { now } else { before(deadline, now.max(sent + pause)) });
     changed
 }
@@ -197,14 +205,15 @@ fn wake(posts: &mut [Post]) {
     }
 }
 
-/// Once the policy is satisfied, old sightings are confirmed, each by one question. Whether all are fresh.
+/// Once the policy is satisfied, old sightings are confirmed, each by one question, unless a fellow's is younger. Whether all are fresh.
 fn confirmed(posts: &mut [Post], satisfied: &mut Option<Instant>, fresh_for: Duration) -> bool {
     let since = *satisfied.get_or_insert_with(Instant::now);
     let mut fresh = true;
     for post in posts {
-        if post.seen.is_some_and(|seen| seen + fresh_for < since) {
+        let is_old = post.seen.is_some_and(|seen| seen + fresh_for < since);
+        if is_old && !since.checked_sub(fresh_for).is_some_and(|moment| post.place.is_vouched_for(moment)) {
             fresh = false;
-            if !post.asking && post.due.is_none() {
+            if !post.asking && post.due.is_none() && post.place.may_confirm() {
                 post.due = Some(Instant::now());
             }
         }

@@ -10,8 +10,10 @@ use url::Url;
 
 use super::{
     Access, Capabilities, DnsProvider, Found, Handle, Zone,
+    description::{CredentialHelp, Description},
     manual::zone_above,
-    registry::{CredentialHelp, Description, Registry},
+    program::only_txt,
+    registry::Registry,
     settings::{Context, Setting, Settings},
 };
 use crate::{
@@ -43,6 +45,7 @@ pub(super) fn describe() -> Description {
         title: "Webhook in the protocol of lego's httpreq".to_owned(),
         docs: Some("https://go-acme.github.io/lego/dns/httpreq/".to_owned()),
         origin: "built-in".to_owned(),
+        proof: None,
         credentials: vec![
             setting("endpoint", false, false, "URL under which `/present` and `/cleanup` are"),
             setting("username", false, true, "for Basic authentication, together with the password"),
@@ -171,13 +174,13 @@ impl DnsProvider for HttpReq {
     }
 
     async fn publish(&self, _zone: &Zone, record: &Record) -> Result<Handle> {
-        super::exec::only_txt("httpreq", record)?;
+        only_txt("httpreq", record)?;
         self.call("present", record).await?;
         Ok(Handle(serde_json::Value::Object(serde_json::Map::new())))
     }
 
     async fn withdraw(&self, _zone: &Zone, record: &Record, _handle: Option<&Handle>) -> Result<()> {
-        super::exec::only_txt("httpreq", record)?;
+        only_txt("httpreq", record)?;
         self.call("cleanup", record).await
     }
 

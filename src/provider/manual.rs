@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 use super::{
     Access, Capabilities, DnsProvider, Found, Handle, Zone,
-    registry::{Description, Registry},
+    description::Description,
+    registry::Registry,
     settings::{Context, Settings},
 };
 use crate::{
@@ -22,6 +23,7 @@ pub(super) fn describe() -> Description {
         title: "By hand: shows the records and waits until they are visible".to_owned(),
         docs: None,
         origin: "built-in".to_owned(),
+        proof: None,
         credentials: Vec::new(),
         capabilities: capabilities(),
     }

@@ -11,10 +11,13 @@ use crate::{
     record::{Record, RecordType},
 };
 
+mod bridge;
+pub mod description;
 mod exec;
 mod httpreq;
 pub mod manifest;
 mod manual;
+mod program;
 pub mod registry;
 mod rfc2136;
 pub mod settings;
@@ -96,6 +99,20 @@ impl Default for Capabilities {
             experimental: false,
             name_servers: Vec::new(),
         }
+    }
+}
+
+impl Capabilities {
+    /// What it cannot do, or only at a price; for people who choose a provider.
+    pub fn limits(&self) -> Vec<&'static str> {
+        let all = [
+            (!self.record_types.contains(&RecordType::Cname), "writes no CNAME"),
+            (!self.several_values, "one value per name: another value at the name is replaced"),
+            (!self.removal, "cannot remove records"),
+            (self.rewrites_zone, "every write replaces the whole zone"),
+            (self.by_hand, "a person writes the records"),
+        ];
+        all.into_iter().filter(|(holds, _)| *holds).map(|(_, limit)| limit).collect()
     }
 }
 

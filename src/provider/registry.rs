@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::{
-    DnsProvider, exec, httpreq,
+    DnsProvider,
+    bridge::Bridge,
+    description::Description,
+    exec, httpreq,
     manifest::{self, Manifest},
     manual, rfc2136,
     settings::{Context, Settings},
@@ -21,38 +24,6 @@ use crate::{
 
 /// The largest manifest that is read, in bytes: the longest real ones have 2 kB.
 const MAX_MANIFEST: u64 = 1024 * 1024;
-
-/// One credential or setting that a provider takes, for `providers show` and for errors.
-#[derive(Clone, Debug)]
-pub struct CredentialHelp {
-    /// Its name: `api_token`, set with `DV_<ID>_API_TOKEN`.
-    pub name: String,
-    /// Whether it is a secret.
-    pub secret: bool,
-    /// Whether it may be left out.
-    pub optional: bool,
-    /// What it is and which rights it needs.
-    pub help: Option<String>,
-    /// Variables of other tools that work too.
-    pub familiar: Vec<String>,
-}
-
-/// What is known about a provider without credentials.
-#[derive(Clone, Debug)]
-pub struct Description {
-    /// Its id.
-    pub id: String,
-    /// Its name for people.
-    pub title: String,
-    /// The page of its API documentation.
-    pub docs: Option<String>,
-    /// Where it comes from: "built-in", "built-in manifest", or the path of a user's manifest.
-    pub origin: String,
-    /// What it takes.
-    pub credentials: Vec<CredentialHelp>,
-    /// What it can do.
-    pub capabilities: super::Capabilities,
-}
 
 /// The providers that there are. Cheap to clone.
 #[derive(Clone)]
@@ -167,23 +138,30 @@ impl Registry {
         self.aliases.iter().filter(|(_, of)| *of == id).map(|(alias, _)| alias.as_str()).collect()
     }
 
-    /// One provider by id, by alias, or by the path of a manifest.
+    /// One provider by id, by alias, by the path of a manifest, or by tool and name (`acme.sh:dns_cf`).
     ///
     /// # Errors
     /// `ErrorKind::Config`, with the nearest id ("did you mean").
     pub fn describe(&self, id: &str) -> Result<Description> {
+        if let Some(bridge) = Bridge::of(id)? {
+            return Ok(bridge.describe());
+        }
         if is_path(id) {
             return Ok(self.load_path(id)?.describe());
         }
         self.entry(id)?.describe().cloned()
     }
 
-    /// Makes a provider. `settings.id` is a built-in id, an alias, a user's manifest id, or the path of a manifest (contains `/` or ends in `.toml`).
+    /// Makes a provider. `settings.id` is a built-in id, an alias, a user's manifest id, tool and name (`lexicon:gandi`), or the path of a manifest
+    /// (contains `/` or ends in `.toml`).
     ///
     /// # Errors
     /// `ErrorKind::Config` for an unknown id; `ErrorKind::Credentials` naming the variables that are missing.
     pub fn open(&self, settings: &Settings, context: &Context) -> Result<Arc<dyn DnsProvider>> {
         let mut settings = settings.clone();
+        if let Some(bridge) = Bridge::of(&settings.id.clone())? {
+            return bridge.open(&settings, context, self);
+        }
         if is_path(&settings.id) {
             let manifest = self.load_path(&settings.id)?;
             // Without a config the instance has the path's name, which makes no variable that anybody would guess.
@@ -225,17 +203,12 @@ impl Registry {
     }
 
     fn unknown(&self, id: &str) -> Error {
-        if let Some((bridge, name)) = id.split_once(':').filter(|(bridge, _)| matches!(*bridge, "acme.sh" | "lexicon")) {
-            return Error::config(format!("provider `{id}`: the bridge to {bridge} is not there yet")).with_hint(format!(
-                "use `--provider exec` with a program that calls {bridge}'s `{name}`, or write a manifest for it"
-            ));
-        }
         let error = Error::config(format!("there is no provider `{id}`"));
         let names = self.entries.keys().chain(self.aliases.keys()).map(String::as_str);
         match nearest(&id.to_ascii_lowercase(), names) {
             Some(name) => error.with_hint(format!("did you mean `{name}`? `dv-verify providers list` shows all")),
             None => error.with_hint(
-                "`dv-verify providers list` shows all; for others use `exec`, `httpreq` or a manifest of your own (a path that ends in `.toml`)",
+                "`dv-verify providers list` shows all; for others use a manifest of your own (a path that ends in `.toml`), `acme.sh:SCRIPT`, `lexicon:NAME`, `exec` or `httpreq`",
             ),
         }
     }
@@ -345,11 +318,6 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains("`rfc2137`"));
         assert!(error.hint().unwrap().contains("did you mean `rfc2136`"));
-        let error = registry().describe("acme.sh:dns_cf").unwrap_err();
-        assert!(error.to_string().contains("not there yet") && error.hint().unwrap().contains("exec"));
-        let settings = Settings::of_builtin("lexicon:gandi", Environment::default());
-        let error = registry().open(&settings, &context()).err().unwrap();
-        assert!(error.to_string().contains("not there yet"));
     }
 
     #[test]

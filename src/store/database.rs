@@ -51,6 +51,14 @@ impl Database {
         }
     }
 
+    /// Begins a transaction that does not wait for other writers on PostgreSQL.
+    pub(super) async fn begin_beside(&self) -> sqlx::Result<Transaction> {
+        match self {
+            Self::Sqlite(_) => self.begin().await,
+            Self::Postgres(pool) => Ok(Transaction::Postgres(in_time(pool.begin()).await?)),
+        }
+    }
+
     /// Ends all connections.
     pub(super) async fn close(&self) {
         match self {

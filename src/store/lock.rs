@@ -25,6 +25,20 @@ pub enum LockKey {
         /// The owner name, or the apex where a whole zone is locked.
         name: Name,
     },
+    /// Nothing that others want: it tells them that this run watches the orders of an origin.
+    Watcher {
+        /// The origin.
+        origin: String,
+        /// The run.
+        run: String,
+    },
+}
+
+impl LockKey {
+    /// What the names of all watchers of `origin` begin with.
+    pub(super) fn watchers(origin: &str) -> String {
+        format!("watcher of {origin}: ")
+    }
 }
 
 impl std::fmt::Display for LockKey {
@@ -32,6 +46,7 @@ impl std::fmt::Display for LockKey {
         match self {
             Self::Order(holder) => write!(f, "order {holder}"),
             Self::Name { provider, name } => write!(f, "name {name} at provider {provider}"),
+            Self::Watcher { origin, run } => write!(f, "{}{run}", Self::watchers(origin)),
         }
     }
 }

@@ -9,16 +9,17 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use self::{
+    database::{Database, sql},
+    fault::Place,
+    leases::Leases,
+};
 pub use self::{
     applications::ApplicationMemory,
     lock::{Lock, LockKey},
     notes::Note,
     target::{PostgresUrl, Target},
-};
-use self::{
-    database::{Database, sql},
-    fault::Place,
-    leases::Leases,
+    work::{Backlog, Settled, Work},
 };
 use crate::{
     error::{Error, Result},
@@ -29,6 +30,7 @@ use crate::{
 };
 
 mod applications;
+mod budgets;
 mod database;
 mod delays;
 mod fault;
@@ -43,6 +45,7 @@ mod postgres;
 mod server_fault;
 mod sqlite;
 mod target;
+mod work;
 
 /// How long a machine that gives no sign of life keeps what it has locked, where the user does not say.
 pub const LEASE: Duration = Duration::from_secs(30);
@@ -274,6 +277,14 @@ impl Store {
         }
     }
 
+    /// How long a claim lasts without a sign of life, in milliseconds. Processes on SQLite give none: theirs last until the next start.
+    fn claim_lasts(&self) -> i64 {
+        match &self.locks {
+            Locks::Files(_) => i64::MAX / 2,
+            Locks::Leases(leases) => leases.runs_for(),
+        }
+    }
+
     /// The time by the clock that all who share the store go by, in milliseconds since 1970.
     async fn now(&self) -> sqlx::Result<i64> {
         match &self.database {
@@ -289,6 +300,11 @@ impl Store {
     /// A transaction that writes.
     async fn begin(&self) -> sqlx::Result<database::Transaction> {
         self.database.begin().await
+    }
+
+    /// A transaction that writes beside others, and locks what it reads row by row.
+    async fn begin_beside(&self) -> sqlx::Result<database::Transaction> {
+        self.database.begin_beside().await
     }
 
     fn failed(&self, error: sqlx::Error) -> Error {

@@ -13,6 +13,7 @@ mod leases;
 mod locks;
 mod opening;
 mod server;
+mod work;
 
 fn name(text: &str) -> Name {
     Name::parse(text).unwrap()

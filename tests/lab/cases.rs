@@ -91,6 +91,7 @@ async fn each_case_has_the_verdicts_the_sentence_and_the_exit_code_of_the_page()
     laboratory.let_nsd_follow("example.test");
     let mut so = outcomes(&laboratory, ONE_LAGS).await;
     let mut agreed = binary_agrees(&laboratory, ONE_LAGS, &so);
+    the_binary_says_who_is_behind(&laboratory);
     laboratory.end_knot();
     let down = outcomes(&laboratory, ONE_DOWN).await;
     agreed += binary_agrees(&laboratory, ONE_DOWN, &down);
@@ -161,6 +162,31 @@ fn binary(arguments: &[&str]) -> (i32, String) {
         .output()
         .unwrap();
     (output.status.code().unwrap(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+/// `check` and `explain` say which server serves an older serial, and by how much; `check` shows all serials then, and only then.
+fn the_binary_says_who_is_behind(laboratory: &Laboratory) {
+    let servers = [laboratory.bind(), laboratory.knot(), laboratory.nsd()].map(|address| address.to_string());
+    let stated = format!("example.test={}", servers.join(","));
+    let resolver = laboratory.resolver().to_string();
+    let options = ["--authority", &stated, "--resolver", &resolver];
+    let asked = |command: &str, owner: &str, more: &[&str]| binary(&[&[command, owner, "ours"][..], &options, more].concat()).1;
+    let look: serde_json::Value =
+        serde_json::from_str(asked("check", "_dv.lag.example.test", &["--output", "json"]).lines().next().unwrap()).unwrap();
+    let serial = |server: &String| {
+        let authorities = look["authorities"].as_array().unwrap();
+        let found = authorities.iter().find(|known| known["address"] == **server).unwrap();
+        found["serial"].as_u64().unwrap_or_else(|| panic!("no serial: {found}"))
+    };
+    let [newest, behind, _] = servers.each_ref().map(serial);
+    assert!(newest > behind && serial(&servers[2]) == newest, "{look}");
+    let further = newest - behind;
+    let sentence = format!("{} is behind: it serves serial {behind}, the newest is {newest}, {further} further", servers[1]);
+    let text = asked("check", "_dv.lag.example.test", &[]);
+    assert!(text.contains(&sentence) && text.contains("SERIAL"), "{sentence}: {text}");
+    assert!(asked("explain", "_dv.lag.example.test", &[]).contains(&sentence), "{sentence}");
+    let text = asked("check", "_dv.all.example.test", &[]);
+    assert!(!text.contains("SERIAL") && !text.contains("is behind"), "{text}");
 }
 
 /// `check` warns, `explain` blocks, and both name the resolver's reason; of expired signatures also when they expired.

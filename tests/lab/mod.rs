@@ -9,6 +9,7 @@ mod networks;
 mod servers;
 mod table;
 mod waits;
+mod whole_runs;
 
 use std::time::Duration;
 

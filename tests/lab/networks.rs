@@ -63,13 +63,13 @@ const NETWORKS: [(&str, &str); 9] = [
 ];
 
 /// A network, as long as it lives.
-struct Network {
+pub(crate) struct Network {
     process: Process,
     inside: String,
 }
 
 impl Network {
-    fn start(kind: &str) -> Result<Self, String> {
+    pub(crate) fn start(kind: &str) -> Result<Self, String> {
         let unshare = program("unshare").expect("installed");
         let (process, ()) = Process::start("a network", |folder| {
             prepare(folder, kind);
@@ -87,18 +87,37 @@ impl Network {
         Ok(Self { process, inside })
     }
 
+    /// What nsenter needs to know before the program that is to run inside.
+    pub(crate) fn entrance(&self) -> Vec<String> {
+        ["--target", &self.inside, "--net", "--mount", "--"].map(str::to_owned).into()
+    }
+
+    /// A program that will run inside, with nothing in its environment.
+    fn inside(&self, program_inside: &str) -> Command {
+        let mut command = Command::new(program("nsenter").expect("installed"));
+        command.args(self.entrance()).arg(program_inside).env_clear().stdin(Stdio::null());
+        command
+    }
+
+    /// The binary, inside.
+    pub(crate) fn command(&self) -> Command {
+        let folder = self.process.folder();
+        let mut command = self.inside(env!("CARGO_BIN_EXE_dv-verify"));
+        command.env("HOME", folder).env("SSL_CERT_FILE", folder.join("ca.pem"));
+        command
+    }
+
+    /// What another program says on its standard output.
+    pub(crate) fn run_program(&self, name: &str, arguments: &[&str]) -> String {
+        let place = program(name).expect("installed");
+        let output = self.inside(place.to_str().expect("text")).args(arguments).output().expect("it runs");
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
     /// Runs the binary inside. Exit code, and everything that it said on one line.
     fn run(&self, arguments: &[&str]) -> (i32, String) {
-        let folder = self.process.folder();
-        let output = Command::new(program("nsenter").expect("installed"))
-            .args(["--target", &self.inside, "--net", "--mount", "--", env!("CARGO_BIN_EXE_dv-verify")])
-            .args(arguments)
-            .env_clear()
-            .env("HOME", folder)
-            .env("SSL_CERT_FILE", folder.join("ca.pem"))
-            .stdin(Stdio::null())
-            .output()
-            .expect("it runs");
+        let output = self.command().args(arguments).output().expect("it runs");
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text).split_whitespace().collect::<Vec<_>>().join(" ");
         (output.status.code().unwrap_or(-1), text)
@@ -218,7 +237,7 @@ fn certify(folder: &Path) {
 }
 
 /// Whether this process may make networks; says so where it may not.
-fn is_allowed() -> bool {
+pub(crate) fn is_allowed() -> bool {
     if !installed(&PROGRAMS) {
         return false;
     }

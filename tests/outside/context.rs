@@ -70,7 +70,7 @@ impl Ran {
 }
 
 /// The threads of every sandbox of this process.
-fn runtime() -> &'static tokio::runtime::Runtime {
+pub(crate) fn runtime() -> &'static tokio::runtime::Runtime {
     static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime"))
 }
@@ -219,7 +219,9 @@ impl Context {
     }
 }
 
-fn until(is_so: impl Fn() -> bool) {
+/// Waits until it is so, at most 30 s.
+#[track_caller]
+pub(crate) fn until(is_so: impl Fn() -> bool) {
     runtime().block_on(async {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
         while !is_so() {
@@ -266,6 +268,7 @@ fn assert_no_secret_below(folder: &Path) {
         for secret in [ACCESS_KEY_SECRET, API_TOKEN, TSIG_SECRET] {
             assert!(!has(secret), "a secret is in {}", path.display());
         }
-        assert!(name == "privkey.pem" || !has("PRIVATE KEY"), "a private key is in {}", path.display());
+        let holds_key = matches!(name.as_str(), "privkey.pem" | "combined.pem");
+        assert!(holds_key || !has("PRIVATE KEY"), "a private key is in {}", path.display());
     }
 }

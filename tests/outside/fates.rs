@@ -98,7 +98,7 @@ fn a_foreign_value_at_the_same_name_survives() {
 }
 
 /// Starts a run, waits until its record is out, sends a signal, and returns what it left.
-fn interrupted(context: &Context, arguments: &[&str], signal: &str) -> Ran {
+pub(super) fn interrupted(context: &Context, arguments: &[&str], signal: &str) -> Ran {
     use std::process::Stdio;
     let child = context.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = child.id().to_string();

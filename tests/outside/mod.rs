@@ -1,13 +1,29 @@
 //! The binary from outside, against the sandbox.
 
 mod bad_input;
-mod context;
+pub(crate) mod context;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod cron;
+mod deploy;
 mod fates;
+mod fleet;
+mod fleet_watch;
 mod journeys;
 mod life;
+mod notify;
 mod overlap;
+mod own_provider;
+mod providers;
+mod proxy;
 mod secrets;
 mod trial;
+mod units;
+mod watch;
+mod watcher;
+
+#[allow(clippy::print_stdout, reason = "what was left out is said")]
+#[path = "../../src/test_postgres.rs"]
+mod postgres;
+
+pub(crate) use context::Ran;

@@ -1,22 +1,38 @@
-//! The official SDKs of Alibaba Cloud against the sandbox: the proof that it speaks what the service speaks.
+//! Libraries of others, from PyPI, against what is ours: the official SDKs of Alibaba Cloud against the sandbox, the JSON schemas against every manifest.
 
-use std::{path::Path, process::Command};
+use std::{io::Write as _, path::Path, process::Command};
 
 use dv_verify::sandbox::{Sandbox, SandboxOptions};
 
-/// The Python interpreter that has `alibabacloud_cas20180713` and `alibabacloud_cas20200407`.
+/// The Python interpreter that has the libraries which `tests/run` installs.
 const INTERPRETER: &str = "DV_TEST_PYTHON";
 
 /// Set to `1` where a test must not leave anything out.
 const REQUIRE: &str = "DV_TEST_REQUIRE_SERVERS";
 
+/// The interpreter, or `None` where the test may be left out.
+fn interpreter(what: &str) -> Option<String> {
+    let interpreter = std::env::var(INTERPRETER).ok();
+    if interpreter.is_none() {
+        assert_ne!(std::env::var(REQUIRE).as_deref(), Ok("1"), "{INTERPRETER} is not set");
+        let _ = writeln!(std::io::stderr(), "left out: {what} ({INTERPRETER} is not set)");
+    }
+    interpreter
+}
+
+#[test]
+fn every_manifest_and_every_example_fits_its_schema() {
+    let Some(interpreter) = interpreter("JSON schemas") else { return };
+    let project = env!("CARGO_MANIFEST_DIR");
+    let output = Command::new(interpreter).arg("tests/sdk/schema.py").arg(project).current_dir(project).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    assert_eq!(out.lines().count(), 2, "{out}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_sdks_understand_the_sandbox() {
-    let Ok(interpreter) = std::env::var(INTERPRETER) else {
-        assert_ne!(std::env::var(REQUIRE).as_deref(), Ok("1"), "{INTERPRETER} is not set");
-        println!("left out: official SDKs ({INTERPRETER} is not set)");
-        return;
-    };
+    let Some(interpreter) = interpreter("official SDKs") else { return };
     let sandbox = Sandbox::start(SandboxOptions::default()).await.unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk/cas_sdk.py");
     let options = sandbox.options();

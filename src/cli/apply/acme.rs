@@ -158,9 +158,10 @@ async fn is_due(session: &Session, acme: &Acme, wanted: &Wanted, before: Option<
         }
         Due::NotBefore(moment) => {
             session.printer().note(&format!(
-                "{}: the certificate is good until {}, and will be renewed from {moment} on; `--force` renews it now",
+                "{}: the certificate is good until {}, and will be renewed from {} on; `--force` renews it now",
                 first(&wanted.names),
-                before.not_after
+                before.not_after.strftime("%F"),
+                moment.strftime("%F %H:%M UTC")
             ));
             Ok(false)
         }

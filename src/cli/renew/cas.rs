@@ -30,9 +30,6 @@ pub(super) struct Arguments {
     /// CAS: renew what expires within so many days; of certificates that last less than three times that, in their last third.
     #[arg(long, value_name = "N", default_value_t = 30)]
     days: u16,
-    /// CAS: keep only so many older certificates beside each that is renewed. Without it, all are kept.
-    #[arg(long, value_name = "N")]
-    keep: Option<usize>,
     /// CAS: make the new keys (ECDSA P-256) on this machine, also where the ones before came from the service.
     #[arg(long)]
     generate_key: bool,
@@ -88,11 +85,7 @@ pub(super) async fn run(session: &Session, arguments: &super::Arguments) -> Resu
         printer.note(&format!("{}: to be renewed, it expires on {}", list(&renewal.names), renewal.expires.strftime("%Y-%m-%d")));
         wishes.push(wish(session, &cas, renewal, &current, arguments.cas.generate_key).await?);
     }
-    let exit = take(session, wishes).await?;
-    if let Some(keep) = arguments.cas.keep {
-        prune(session, &due, keep)?;
-    }
-    Ok(exit)
+    take(session, wishes).await
 }
 
 /// What to apply for, with the same kind of key as before: one that was made here is followed by another one made here.
@@ -173,24 +166,6 @@ fn is_over(state: &str) -> bool {
 
 fn same(one: &[Name], other: &[Name]) -> bool {
     one.iter().all(|name| other.contains(name)) && other.iter().all(|name| one.contains(name))
-}
-
-/// Removes older certificates beside those that were renewed.
-fn prune(session: &Session, renewed: &[Renewal], keep: usize) -> Result<()> {
-    for there in delivery::current(&session.chosen().out()?) {
-        let is_renewed = renewed.iter().any(|renewal| same(&renewal.names, &there.names) && there.not_after >= renewal.expires);
-        let Some(folder) = there.live.parent().filter(|_| is_renewed) else { continue };
-        match delivery::prune(folder, keep) {
-            Ok(gone) => {
-                for path in gone {
-                    session.printer().note(&format!("removed the older certificate `{}` (`--keep {keep}`)", path.display()));
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::Delivery => session.printer().warning(&error.to_string(), error.hint()),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 fn list(names: &[Name]) -> String {

@@ -66,6 +66,11 @@ impl Human {
         self.line(Some(order), &format!("waiting {reason}{since}"));
     }
 
+    /// Who watches for years must not keep what is over.
+    fn forget(&self, order: &OrderId) {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner).remove(order);
+    }
+
     /// What a person has to do about a record, where one writes it. `None` where a program does, or where nothing new is to be done.
     fn errand(&self, event: &Event<'_>) -> Option<String> {
         let (record, provider, is_there) = match event {
@@ -147,10 +152,22 @@ impl Observer for Human {
                 let about = order.map(|order| format!("{order}: ")).unwrap_or_default();
                 self.printer.warning(&format!("{about}{message}"), *hint);
             }
+            Event::Postponed { order, pause, .. } => {
+                let pause = show_duration(Duration::from_secs(pause.as_secs()));
+                self.line(Some(order), &format!("tried again in {pause}"));
+            }
+            Event::RenewalDue { held, live, days } => self.printer.warning(
+                &format!("the certificate for {} {}", list(&held.names), expiry(*days)),
+                Some(&format!("apply for its renewal; it lies at `{}`", live.display())),
+            ),
             Event::Failed { order, error } => {
+                if let Some(order) = order {
+                    self.forget(order);
+                }
                 failure::show(&self.printer, error, order.map(OrderId::as_str));
             }
             Event::Done { order, outcome } => {
+                self.forget(order);
                 let said = match outcome {
                     Outcome::Issued(_) => format!("{good}done{good:#}"),
                     Outcome::NothingToDo => "nothing to do".to_owned(),
@@ -171,6 +188,15 @@ fn of(domains: &[Name]) -> String {
 
 fn list(names: &[Name]) -> String {
     names.iter().map(Name::unicode).collect::<Vec<_>>().join(", ")
+}
+
+fn expiry(days: i64) -> String {
+    match days {
+        ..0 => "has expired".to_owned(),
+        0 => "expires within a day".to_owned(),
+        1 => "expires in 1 day".to_owned(),
+        _ => format!("expires in {days} days"),
+    }
 }
 
 fn servers(round: &Round) -> String {

@@ -9,7 +9,7 @@ use crate::{
     journey::event::{Event, Observer, Outcome, PlannedRecord},
     name::Name,
     order::OrderId,
-    propagation::{ResolverReport, Round},
+    propagation::{Authority, ResolverReport, Round, Serial},
     record::Record,
 };
 
@@ -87,6 +87,14 @@ fn parts<'a>(event: &Event<'a>) -> (&'static str, Option<&'a OrderId>, Value) {
         }
         Event::Warning { order, message, hint } => ("warning", *order, json!({"message": message, "hint": hint})),
         Event::Failed { order, error } => ("failed", *order, failure(error)),
+        Event::Postponed { order, pause, failures } => {
+            ("postponed", Some(*order), json!({"pause": pause.as_secs_f64(), "failures": failures}))
+        }
+        Event::RenewalDue { held, live, days } => (
+            "renewal_due",
+            None,
+            json!({"name": first(&held.names), "names": held.names, "live": live, "not_after": held.not_after, "days": days}),
+        ),
         Event::Done { order, outcome } => ("done", Some(*order), ending(outcome)),
     }
 }
@@ -132,6 +140,18 @@ pub(in crate::cli) fn look(round: &Round, resolvers: &[ResolverReport]) -> Value
             "resolvers": resolvers,
         }),
     )
+}
+
+/// Puts the serials of the zone into a [`look`].
+pub(in crate::cli) fn with_serials(mut look: Value, serials: &[Serial]) -> Value {
+    for authority in look["authorities"].as_array_mut().into_iter().flatten() {
+        let is_it =
+            |known: &Authority| json!(known.address) == authority["address"] && json!(known.server) == authority["server"];
+        if let Some(known) = serials.iter().find(|known| is_it(&known.authority)) {
+            authority["serial"] = json!(known.serial);
+        }
+    }
+    look
 }
 
 fn resolver(report: &ResolverReport) -> Value {

@@ -10,7 +10,7 @@ use crate::{
         Summary,
         event::{Event, Observer, Outcome},
     },
-    propagation::{ResolverReport, Round, Verdict},
+    propagation::{ResolverReport, Round, Serial, Verdict},
     record::Record,
 };
 
@@ -79,19 +79,25 @@ fn per_order(calls: u64, orders: usize) -> String {
     format!("{}.{}", tenths / 10, tenths % 10)
 }
 
-/// The table of every authority.
-pub(super) fn authorities(round: &Round) -> Table {
-    let mut rows = table::new(&["SERVER", "ADDRESS", "VERDICT", "TIME", "SEEN"]);
+/// The table of every authority; with serials where these differ.
+pub(super) fn authorities(round: &Round, serials: &[Serial]) -> Table {
+    let differ = serials.iter().any(|serial| serial.lag().is_some());
+    let headings = ["SERVER", "ADDRESS", "VERDICT", "TIME", "SERIAL", "SEEN"];
+    let shown = |column: &usize| differ || *column != 4;
+    let pick = |row: [String; 6]| (0..6).filter(shown).map(|column| row[column].clone()).collect::<Vec<_>>();
+    let mut rows = table::new(&(0..6).filter(shown).map(|column| headings[column]).collect::<Vec<_>>());
     for observation in &round.observations {
         let verdict =
             if observation.out { format!("{} (out)", observation.verdict.word()) } else { observation.verdict.word().to_owned() };
-        rows.add_row([
+        let serial = serials.iter().find(|serial| serial.authority == observation.authority);
+        rows.add_row(pick([
             observation.authority.server.clone(),
             observation.authority.address.to_string(),
             verdict,
             observation.round_trip.map(|time| format!("{} ms", time.as_millis())).unwrap_or_default(),
+            serial.map(|serial| serial.serial.to_string()).unwrap_or_default(),
             seen(&observation.verdict),
-        ]);
+        ]));
     }
     rows
 }

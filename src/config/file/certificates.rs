@@ -53,7 +53,7 @@ impl Source<'_> {
             match key_name {
                 "ca" => certificate.ca = Some(text(value)?),
                 "key_type" if matches!(value.get_ref().as_str(), Some("p256" | "p384")) => {
-                    certificate.key_type = Some(text(value)?)
+                    certificate.key_type = Some(text(value)?);
                 }
                 "key_type" => return Err(self.error(&value.span(), "`key_type` is `p256` or `p384`")),
                 "profile" => certificate.profile = Some(text(value)?),

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::environment::Environment;
+use crate::{environment::Environment, hook::Hook};
 
 const LONG: Duration = Duration::from_secs(30);
 

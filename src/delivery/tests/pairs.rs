@@ -32,7 +32,7 @@ fn keys_of_every_form_are_matched_with_their_certificate() {
     for (certificate, key, fits) in cases {
         let bundle = Bundle { certificate: certificate.to_owned(), private_key: Some(Secret::new(key)) };
         match pair::verify(&bundle, &[], jiff::Timestamp::now()) {
-            Ok(pair) => assert!(fits && pair.private_key.unwrap().expose() == key),
+            Ok(pair) => assert!(fits && pair.private_key().unwrap().expose() == key),
             Err(error) => assert!(!fits && error.to_string().contains("belong to the certificate"), "{error}"),
         }
     }
@@ -43,7 +43,7 @@ fn keys_of_every_form_are_matched_with_their_certificate() {
     pair::verify(&bundle, &[], jiff::Timestamp::now()).unwrap();
     for key in ["", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----", &RSA_KEY.repeat(2)] {
         let bundle = Bundle { certificate: RSA_CERTIFICATE.to_owned(), private_key: Some(Secret::new(key)) };
-        let error = pair::verify(&bundle, &[], jiff::Timestamp::now()).unwrap_err();
+        let error = pair::verify(&bundle, &[], jiff::Timestamp::now()).err().unwrap();
         assert!(error.to_string().contains("private key cannot be used"), "{error}");
     }
 }
@@ -54,7 +54,7 @@ fn a_chain_with_a_gap_is_refused_and_a_cross_signed_double_left_out() {
     let (leaf, key) = ca.leaf(&["www.example.com"]);
     let key = Some(Secret::new(key));
     let gap = Bundle { certificate: format!("{leaf}{}", ca.root), private_key: key.clone() };
-    let error = pair::verify(&gap, &[], jiff::Timestamp::now()).unwrap_err();
+    let error = pair::verify(&gap, &[], jiff::Timestamp::now()).err().unwrap();
     assert!(error.to_string().contains("gap") && error.to_string().contains("CN=root"), "{error}");
     let other_root = CertifiedIssuer::self_signed(authority("other root"), KeyPair::generate().unwrap()).unwrap();
     let crossed = authority("intermediate").signed_by(ca.intermediate.key(), &other_root).unwrap().pem();
@@ -129,7 +129,7 @@ fn pairs_that_do_not_fit_are_refused_and_live_stays() {
         (Bundle { certificate: "no pem".into(), private_key: None }, "no PEM block"),
     ];
     for (bundle, expected) in cases {
-        let error = deliver(&bundle, &target(out.path(), "o-2", &["www.example.com"])).unwrap_err();
+        let error = deliver(&bundle, &target(out.path(), "o-2", &["www.example.com"])).err().unwrap();
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(error.kind(), ErrorKind::Delivery);
     }

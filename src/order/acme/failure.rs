@@ -10,6 +10,9 @@ use crate::error::{Error, ErrorKind, Result, Retry};
 /// How long to stay away from a CA that says "too often" without saying when to come back.
 const RATE_LIMITED: Duration = Duration::from_secs(60);
 
+/// The code of our own error for a reply that is not what the standard says.
+pub(super) const UNREADABLE: &str = "unreadable";
+
 /// The last word of a problem's type: `rateLimited`.
 pub(super) fn code(problem: &Problem) -> &str {
     problem.r#type.as_deref().map_or("", |kind| kind.rsplit(':').next().unwrap_or_default())
@@ -83,9 +86,9 @@ pub(super) fn of_library(ca: &str, error: instant_acme::Error) -> Error {
             let status = problem.status.unwrap_or(400);
             of_problem(ca, &problem, status, None, Timestamp::now())
         }
-        instant_acme::Error::Json(error) => {
-            Error::new(ErrorKind::OrderSource, format!("{ca} answered what is no ACME: {error}")).with_retry(Retry::Later)
-        }
+        instant_acme::Error::Json(error) => Error::new(ErrorKind::OrderSource, format!("{ca} answered what is no ACME: {error}"))
+            .with_code(UNREADABLE)
+            .with_retry(Retry::Later),
         instant_acme::Error::Unsupported(what) => Error::config(format!("{ca} does not have: {what}")),
         error => Error::new(ErrorKind::OrderSource, format!("{ca}: {error}")),
     }
@@ -117,6 +120,7 @@ impl Tries {
         const LONGEST: Duration = Duration::from_secs(3);
         let Some(pause) = PAUSES.get(self.0) else { return Err(error) };
         match error.retry() {
+            Retry::Later if error.code() == Some(UNREADABLE) => return Err(error),
             // A nonce that is refused costs nothing but another question.
             Retry::Later if error.code() == Some("badNonce") => {}
             Retry::Later => tokio::time::sleep(*pause).await,

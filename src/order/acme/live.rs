@@ -6,7 +6,7 @@ use instant_acme::{Account, AuthorizationStatus, ChallengeStatus, ChallengeType,
 
 use super::{
     Wanted,
-    failure::{self, of_library, patiently},
+    failure::{self, UNREADABLE, of_library, patiently},
     http::AcmeHttp,
     request,
     state::{Folder, Pending},
@@ -67,8 +67,12 @@ impl Live {
 
     /// Where the order is now. One that is ready is finalized, and its certificate fetched.
     pub(super) async fn look(&mut self, folder: &Folder, wanted: &Wanted) -> Result<OrderState> {
-        if !std::mem::take(&mut self.is_fresh) {
-            self.refresh().await?;
+        if !std::mem::take(&mut self.is_fresh)
+            && let Err(error) = self.refresh().await
+        {
+            // Some servers show an order in states that the standard does not have: what became of its names tells.
+            let reasons = if error.code() == Some(UNREADABLE) { self.lost_authorizations(true).await } else { Vec::new() };
+            return if reasons.is_empty() { Err(error) } else { Ok(OrderState::Failed { reason: reasons.join("; ") }) };
         }
         let began = Instant::now();
         let mut pause = FIRST_PAUSE;
@@ -173,19 +177,17 @@ impl Live {
 
     /// Sends the certificate request; its key is on disk before. Returns how the CA refuses it, where it does.
     async fn finalize(&mut self, folder: &Folder, wanted: &Wanted) -> Result<Option<OrderState>> {
-        let request = match &wanted.request {
-            Some(request) => request.der.clone(),
-            None => {
-                let key = match folder.key(&wanted.id)? {
-                    Some(key) => key,
-                    None => {
-                        let key = request::make_key(wanted.key_type)?;
-                        folder.keep_key(&wanted.id, &key)?;
-                        key
-                    }
-                };
-                request::sign(&wanted.names, &key)?
-            }
+        let request = if let Some(request) = &wanted.request {
+            request.der.clone()
+        } else {
+            let key = if let Some(key) = folder.key(&wanted.id)? {
+                key
+            } else {
+                let key = request::make_key(wanted.key_type)?;
+                folder.keep_key(&wanted.id, &key)?;
+                key
+            };
+            request::sign(&wanted.names, &key)?
         };
         failpoint::reach("acme.before-finalize");
         let finalized = patiently!(self.order.finalize_csr(&request).await.map_err(|error| of_library(&self.ca, error)));
@@ -224,8 +226,18 @@ impl Live {
     /// Which authorization came to nothing, and what the CA saw.
     async fn why_invalid(&mut self) -> String {
         let mut reasons: Vec<String> = self.order.state().error.iter().map(failure::said).collect();
+        reasons.extend(self.lost_authorizations(false).await);
+        if reasons.is_empty() { "the order is invalid, and the CA does not say why".to_owned() } else { reasons.join("; ") }
+    }
+
+    /// The authorizations that came to nothing, each with what the CA saw. `anew`: those that were read before are read again.
+    async fn lost_authorizations(&mut self, anew: bool) -> Vec<String> {
+        let mut reasons = Vec::new();
         let mut authorizations = self.order.authorizations();
-        while let Some(Ok(authorization)) = authorizations.next().await {
+        while let Some(Ok(mut authorization)) = authorizations.next().await {
+            if anew && authorization.refresh().await.is_err() {
+                continue;
+            }
             let name = authorization.identifier().to_string();
             let word = match authorization.status {
                 AuthorizationStatus::Pending | AuthorizationStatus::Valid => continue,
@@ -243,7 +255,7 @@ impl Live {
             let seen = if seen.is_empty() { String::new() } else { format!(": {seen}") };
             reasons.push(format!("the authorization of `{name}` {word}{seen}"));
         }
-        if reasons.is_empty() { "the order is invalid, and the CA does not say why".to_owned() } else { reasons.join("; ") }
+        reasons
     }
 }
 

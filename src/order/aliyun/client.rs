@@ -30,7 +30,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     http::Http,
-    order::OrderId,
+    order::{Budget, OrderId},
     secret::{Redactor, Secret},
 };
 
@@ -129,7 +129,7 @@ pub(super) struct Client {
     pub(super) surroundings: Surroundings,
     pub(super) paces: Paces,
     /// Attempts sent, by action.
-    pub(super) sent: Mutex<BTreeMap<&'static str, u64>>,
+    pub(super) sent: Arc<Mutex<BTreeMap<&'static str, u64>>>,
     /// Where the credentials of the last call came from.
     pub(super) origin: Mutex<Option<String>>,
 }
@@ -177,7 +177,7 @@ impl Client {
     async fn attempt(&self, call: &Call) -> Result<Fields> {
         let credentials = self.credentials.resolve().await?;
         self.note_origin(&credentials);
-        self.paces.of(call.action).turn().await;
+        self.paces.of(call.action).turn().await?;
         // Stamped after the turn was waited for, so that the time is that of sending.
         let stamp = (self.surroundings.stamp)();
         let (request, sent) = self.request(call, &credentials, stamp)?;
@@ -339,6 +339,11 @@ impl Paces {
         Self { orders: Pace::per_second(calls), certificates: Pace::per_second(calls.saturating_mul(TEN)) }
     }
 
+    /// Shares the budget of calls about orders with other machines. Calls for certificates are few, and their limit is far away.
+    pub(super) fn share(&mut self, budget: Arc<dyn Budget>) {
+        self.orders.share(budget);
+    }
+
     fn of(&self, action: &str) -> &Pace {
         if action == super::instance::CERTIFICATE { &self.certificates } else { &self.orders }
     }
@@ -350,6 +355,8 @@ const TEN: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
 pub(super) struct Pace {
     limiter: DefaultDirectRateLimiter,
     queue: tokio::sync::Mutex<()>,
+    /// What is shared with other machines, where there are any.
+    shared: Option<Arc<dyn Budget>>,
 }
 
 impl Pace {
@@ -358,14 +365,28 @@ impl Pace {
         let period = Duration::from_millis(1020) / calls.get();
         // The period is zero only for billions of calls per second, where no pace is meant.
         let quota = Quota::with_period(period).unwrap_or_else(|| Quota::per_second(calls));
-        Self { limiter: RateLimiter::direct(quota.allow_burst(NonZeroU32::MIN)), queue: tokio::sync::Mutex::new(()) }
+        Self {
+            limiter: RateLimiter::direct(quota.allow_burst(NonZeroU32::MIN)),
+            queue: tokio::sync::Mutex::new(()),
+            shared: None,
+        }
     }
 
-    async fn turn(&self) {
+    /// Shares the budget with other machines.
+    fn share(&mut self, budget: Arc<dyn Budget>) {
+        self.shared = Some(budget);
+    }
+
+    async fn turn(&self) -> Result<()> {
         // Tokio's mutex is fair, so callers get their turn first come, first served, and only one of them sleeps on the limiter.
         let _turn = self.queue.lock().await;
         while let Err(early) = self.limiter.check() {
             tokio::time::sleep(early.wait_time_from(DefaultClock::default().now())).await;
+        }
+        // Also one at a time, so that a machine with many orders stands in the common queue once, like the others.
+        match &self.shared {
+            Some(shared) => shared.turn().await,
+            None => Ok(()),
         }
     }
 }

@@ -159,7 +159,7 @@ impl Cas {
             redactor,
             surroundings,
             paces,
-            sent: Mutex::default(),
+            sent: std::sync::Arc::default(),
             origin: Mutex::default(),
         };
         Ok(Self {
@@ -172,6 +172,16 @@ impl Cas {
             looking_up: tokio::sync::Mutex::default(),
             waiting: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// Shares the account's budget of calls with other machines.
+    pub fn share_budget(&mut self, budget: std::sync::Arc<dyn crate::order::Budget>) {
+        self.client.paces.share(budget);
+    }
+
+    /// Counts calls where another client of the same process does, so that the numbers go on when the configuration changes.
+    pub fn count_with(&mut self, other: &Self) {
+        self.client.sent = std::sync::Arc::clone(&other.client.sent);
     }
 
     /// The same source, which adds the keys in this folder to the certificates that were requested with them.

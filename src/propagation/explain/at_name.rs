@@ -16,6 +16,7 @@ use crate::{
 pub(super) fn findings(facts: &Facts, now: &ZonedDateTime) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(alias(facts));
+    findings.extend(beside_alias(facts));
     findings.extend(doubled(facts));
     let misspelt = misspelt(facts);
     // The reason in place of the symptom.
@@ -69,6 +70,21 @@ fn alias(facts: &Facts) -> Option<Finding> {
             Severity::Blocks,
             what,
             Some(format!("Write the record at {}, or remove the CNAME at {}.", target.name, facts.name)),
+        )
+    })
+}
+
+/// A CNAME and TXT records at one name, which cannot be (RFC 1034 section 3.6.2), though some providers allow it.
+fn beside_alias(facts: &Facts) -> Option<Finding> {
+    let (name, values) = (&facts.name, &facts.beside_alias);
+    (!values.is_empty()).then(|| {
+        Finding::new(
+            if facts.is_visible() { Severity::Risk } else { Severity::Blocks },
+            format!(
+                "{name} has both a CNAME and TXT records ({}): no name may, and each server and resolver decides for itself which of them counts.",
+                quoted(values)
+            ),
+            Some(format!("Remove one of them at {name}.")),
         )
     })
 }
@@ -293,6 +309,14 @@ mod tests {
         assert!(said(&led)[0].0 == Severity::Blocks && said(&led)[0].1.contains("leads to x.other.test"));
         led.target = Ok(Target { name: name("_dnsauth.example.test"), chain: vec![], synthesised: true });
         assert!(said(&led)[0].1.contains("wildcard CNAME covers _dnsauth.example.test"));
+        assert!(!said(&led).iter().any(|found| found.1.contains("has both")));
+        led.beside_alias = vec!["v".to_owned()];
+        assert!(
+            said(&led)[1].1.starts_with("_dnsauth.example.test has both a CNAME and TXT records (\"v\")"),
+            "{:?}",
+            said(&led)
+        );
+        led.beside_alias = Vec::new();
         led.target = Err("the chain is a loop".to_owned());
         assert!(said(&led)[0].1.contains("is not known: the chain is a loop"));
     }

@@ -1,5 +1,10 @@
 //! What is wrong with the zone and its servers. Pure.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
 use super::{
     Finding, Severity,
     collect::only_six,
@@ -7,7 +12,7 @@ use super::{
 };
 use crate::{
     name::Name,
-    propagation::{differences, policy::describe_left_out, text::and},
+    propagation::{Authority, differences, policy::describe_left_out, serials, text::and},
     record::Record,
 };
 
@@ -30,6 +35,7 @@ pub(super) fn findings(facts: &Facts, suffixes: &[String]) -> Vec<Finding> {
     findings.extend(other_provider(zone, suffixes));
     findings.extend(parent_and_child(zone));
     findings.extend(failing(zone, facts.reached_over_https.as_deref()));
+    findings.extend(listed_twice(zone));
     findings.extend(behind(&zone.servers, facts.record.as_ref()));
     findings.extend(six_only(zone));
     findings
@@ -201,6 +207,22 @@ fn failing(zone: &ZoneFacts, reached_over_https: Option<&str>) -> Vec<Finding> {
     findings
 }
 
+/// Name servers that are one, under several names.
+fn listed_twice(zone: &ZoneFacts) -> Vec<Finding> {
+    let mut names: BTreeMap<IpAddr, BTreeSet<&str>> = BTreeMap::new();
+    for Authority { server, address } in zone.servers.iter().map(|server| &server.authority) {
+        names.entry(address.ip()).or_default().insert(server);
+    }
+    let shared = names.into_iter().filter(|(_, servers)| servers.len() > 1);
+    shared
+        .map(|(ip, servers)| {
+            let servers: Vec<String> = servers.into_iter().map(str::to_owned).collect();
+            let what = format!("{} are one server ({ip}): the zone has fewer servers than it names.", and(&servers));
+            Finding::new(Severity::Note, what, None)
+        })
+        .collect()
+}
+
 /// Servers with an older serial than the newest (RFC 1982). Worse where the newest shows the record and they do not.
 fn behind(servers: &[ServerFacts], record: Option<&Record>) -> Vec<Finding> {
     let serials: Vec<(&ServerFacts, u32)> = servers
@@ -210,31 +232,23 @@ fn behind(servers: &[ServerFacts], record: Option<&Record>) -> Vec<Finding> {
             _ => None,
         })
         .collect();
-    let Some(newest) = serials.iter().map(|(_, serial)| *serial).reduce(|a, b| if is_newer(b, a) { b } else { a }) else {
-        return Vec::new();
-    };
+    let Some(newest) = serials::newest(serials.iter().map(|(_, serial)| *serial)) else { return Vec::new() };
     let lacks = |server: &ServerFacts| match (record, &server.values) {
         (Some(record), Some(values)) => !shows(record, values),
         (None, Some(values)) => values.is_empty(),
         (_, None) => true,
     };
     let newest_shows = serials.iter().any(|(server, serial)| *serial == newest && !lacks(server));
-    let old = serials.iter().filter(|(_, serial)| *serial != newest);
-    old.map(|(server, serial)| {
+    let old = serials.iter().filter_map(|(server, serial)| Some((server, serials::lag(*serial, newest)?)));
+    old.map(|(server, lag)| {
         let severity = if newest_shows && lacks(server) { Severity::Blocks } else { Severity::Note };
-        let by = newest.wrapping_sub(*serial);
         Finding::new(
             severity,
-            format!("{} is behind: it serves serial {serial}, the newest is {newest}, {by} further.", server.called()),
+            format!("{} {lag}.", server.called()),
             Some("Wait for the zone transfer; if it stays behind, check NOTIFY and the transfer's rights.".to_owned()),
         )
     })
     .collect()
-}
-
-/// Serial number arithmetic (RFC 1982 section 3.2).
-fn is_newer(one: u32, other: u32) -> bool {
-    one != other && one.wrapping_sub(other) < 1 << 31
 }
 
 fn six_only(zone: &ZoneFacts) -> Option<Finding> {
@@ -314,6 +328,10 @@ mod tests {
         assert!(found.len() == 1 && found[0].1.starts_with("No server of example.test answers"), "{found:?}");
         none.reached_over_https = Some("https://r.test/q".to_owned());
         assert!(said(&none, &[])[0].1.contains("Port 53 seems to be blocked"));
+        let mut twice = facts();
+        zone(&mut twice).servers[1].authority.address = zone(&mut twice).servers[0].authority.address;
+        let what = "a.ns.test and b.ns.test are one server (192.0.2.1): the zone has fewer servers than it names.";
+        assert_eq!(said(&twice, &[]), [(Severity::Note, what.to_owned())]);
         let mut nowhere = facts();
         zone(&mut nowhere).left_out.push(LeftOut {
             server: "c.ns.test".to_owned(),
@@ -335,7 +353,6 @@ mod tests {
         );
         zone(&mut late).servers[1].values = Some(Vec::new());
         assert_eq!(said(&late, &[])[0].0, Severity::Blocks);
-        assert!(is_newer(1, u32::MAX) && !is_newer(u32::MAX, 1) && !is_newer(3, 3));
     }
 
     #[test]

@@ -32,6 +32,7 @@ use crate::{
         network::{Network, Scout},
         placement::servers_of,
         resolvers::{self, Reporter, ask_reporter, reporters},
+        serials,
         shared::Shared,
         target,
         text::and,
@@ -81,6 +82,7 @@ pub(super) async fn collect(shared: &Arc<Shared>, name: &Name, record: Option<&R
         record: record.cloned(),
         target,
         zone,
+        beside_alias: Vec::new(),
         wildcard_values: Vec::new(),
         doubled: None,
         caa,
@@ -91,6 +93,10 @@ pub(super) async fn collect(shared: &Arc<Shared>, name: &Name, record: Option<&R
         discovered_over_https: None,
         intercepted,
     };
+    let is_alias = facts.target.as_ref().is_ok_and(|target| !target.chain.is_empty());
+    if is_alias && record_type == WireType::TXT {
+        facts.beside_alias = timeout_at(deadline, beside_alias(shared, &facts.name)).await.unwrap_or_default();
+    }
     facts.discovered_over_https =
         shared.fell_back.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(ToString::to_string);
     let Ok(ZoneFacts { zone: Some(apex), servers, .. }) = &facts.zone else { return facts };
@@ -201,13 +207,9 @@ fn standing(zone: &Name, answer: &Message) -> Standing {
     if code != ResponseCode::NoError {
         return Standing::Lame(format!("does not serve the zone {zone}: it answers {}", response_word(code)));
     }
-    let serial = answer.answers.iter().find_map(|entry| match &entry.data {
-        RData::SOA(soa) if Name::from_wire(&entry.name) == *zone => Some(soa.serial),
-        _ => None,
-    });
-    match serial {
-        Some(serial) if answer.metadata.authoritative => Standing::Serves(serial),
-        _ => Standing::Lame(format!("does not serve the zone {zone}: it is not authoritative (no AA, or a referral)")),
+    match serials::in_answer(zone, answer) {
+        Some(serial) => Standing::Serves(serial),
+        None => Standing::Lame(format!("does not serve the zone {zone}: it is not authoritative (no AA, or a referral)")),
     }
 }
 
@@ -239,6 +241,14 @@ async fn values_anywhere(shared: &Shared, authorities: &[Authority], name: Optio
         }
     });
     found.await.unwrap_or_default()
+}
+
+/// The TXT values at a name that has a CNAME too.
+async fn beside_alias(shared: &Shared, name: &Name) -> Vec<String> {
+    match shared.holder(name).await {
+        Ok(delegation) => values_anywhere(shared, &delegation.authorities, Some(name.clone()), WireType::TXT).await,
+        Err(_) => Vec::new(),
+    }
 }
 
 /// Each reporter's finding about the signatures of `name`.

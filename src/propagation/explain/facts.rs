@@ -22,6 +22,8 @@ pub(super) struct Facts {
     pub(super) target: Result<Target, String>,
     /// The zone that holds the target; else why it was not found.
     pub(super) zone: Result<ZoneFacts, String>,
+    /// The values that stand at the name beside a CNAME there.
+    pub(super) beside_alias: Vec<String>,
     /// The values at a random sibling of the target: those of a wildcard.
     pub(super) wildcard_values: Vec<String>,
     /// The name with the zone twice, and the values there.
@@ -84,12 +86,7 @@ pub(super) struct ServerFacts {
 impl ServerFacts {
     /// The server with its address.
     pub(super) fn called(&self) -> String {
-        let address = self.authority.address.to_string();
-        if self.authority.server == address {
-            address
-        } else {
-            format!("{} ({})", self.authority.server, self.authority.address.ip())
-        }
+        self.authority.called()
     }
 }
 

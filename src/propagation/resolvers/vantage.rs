@@ -95,34 +95,40 @@ struct PublicResolver {
     url: Option<&'static str>,
 }
 
-/// As their operators publish them:
-/// - AliDNS: <https://www.alibabacloud.com/help/en/dns/service-access> (223.5.5.5 over HTTPS),
-///   <https://www.alibabacloud.com/help/doc-detail/171664.htm> (the path `/dns-query`, POST);
-/// - DNSPod: <https://www.dnspod.cn/products/publicdns> (119.29.29.29). Its addresses for HTTPS are 1.12.12.12 and 120.53.53.53; that page was
-///   not at hand when this table was checked, but many published configurations use them;
-/// - 114DNS: <https://www.114dns.com>; Baidu: <https://dudns.baidu.com>: port 53 only;
-/// - Cloudflare: <https://developers.cloudflare.com/1.1.1.1/encryption/dns-over-https/>;
-/// - Google: <https://developers.google.com/speed/public-dns/docs/doh>;
-/// - Quad9: <https://quad9.net/service/service-addresses-and-features>;
-/// - OpenDNS: <https://support.opendns.com/hc/en-us/articles/360038086532>.
+/// As their operators publish them; what was checked, and where, stands beside each (2026-11-24). An address in a URL needs a certificate
+/// that is for the address. All of them speak HTTP/2, which is what is used; Quad9 has spoken nothing else since 2025-12-15.
 const PUBLIC: &[PublicResolver] = &[
+    // Addresses: <https://www.alibabacloud.com/help/en/dns/service-access>; the path, and POST:
+    // <https://www.alibabacloud.com/help/doc-detail/171664.htm>; that certificates are for the IPv4 addresses, and HTTP/2:
+    // <https://www.alibabacloud.com/help/en/dns/faq-about-alibaba-cloud-public-dns>, which also says that it does not validate DNSSEC.
     PublicResolver { operator: "AliDNS", region: Vantage::Cn, address: [223, 5, 5, 5], url: Some("https://223.5.5.5/dns-query") },
+    // <https://www.dnspod.cn/products/publicdns> lists 119.29.29.29 for port 53, and for HTTPS doh.pub, 1.12.12.12 and 120.53.53.53. Read as
+    // it was quoted on 2022-06-16 in <https://github.com/paulmillr/encrypted-dns/pull/95>.
     PublicResolver {
         operator: "DNSPod",
         region: Vantage::Cn,
         address: [119, 29, 29, 29],
         url: Some("https://1.12.12.12/dns-query"),
     },
+    // The operator's page, <https://www.114dns.com>, could not be read; every list of public resolvers agrees on the address.
     PublicResolver { operator: "114DNS", region: Vantage::Cn, address: [114, 114, 114, 114], url: None },
-    PublicResolver { operator: "Baidu", region: Vantage::Cn, address: [180, 76, 76, 76], url: None },
+    // <https://developers.cloudflare.com/1.1.1.1/encryption/dns-over-https/make-api-requests/> has the path and POST under names that resolve
+    // to 1.1.1.1; that the address itself works, its staff say in <https://github.com/cloudflare/cloudflare-docs/issues/32750>, and the
+    // certificate lists it.
     PublicResolver {
         operator: "Cloudflare",
         region: Vantage::Global,
         address: [1, 1, 1, 1],
         url: Some("https://1.1.1.1/dns-query"),
     },
+    // The path and POST: <https://developers.google.com/speed/public-dns/docs/secure-transports>; that its addresses are to be used where
+    // addresses are configured: <https://developers.google.com/speed/public-dns/docs/doh/migration>; the certificate lists them.
     PublicResolver { operator: "Google", region: Vantage::Global, address: [8, 8, 8, 8], url: Some("https://8.8.8.8/dns-query") },
+    // <https://quad9.net/service/service-addresses-and-features> has the address and the path under the name dns.quad9.net; the certificate
+    // lists the address, as listings of it that others published show.
     PublicResolver { operator: "Quad9", region: Vantage::Global, address: [9, 9, 9, 9], url: Some("https://9.9.9.9/dns-query") },
+    // <https://support.opendns.com/hc/en-us/articles/360038086532>; by name, as no page says whom certificates at the address are for. The
+    // system must be able to find the name.
     PublicResolver {
         operator: "OpenDNS",
         region: Vantage::Global,
@@ -138,7 +144,7 @@ mod tests {
     #[test]
     fn each_set_is_whole_and_every_url_can_be_read() {
         let labels = |vantage: Vantage| vantage.reporters().iter().filter_map(|reporter| reporter.label).collect::<Vec<_>>();
-        assert_eq!(labels(Vantage::Cn), ["AliDNS", "DNSPod", "114DNS", "Baidu"]);
+        assert_eq!(labels(Vantage::Cn), ["AliDNS", "DNSPod", "114DNS"]);
         assert_eq!(labels(Vantage::Global), ["Cloudflare", "Google", "Quad9", "OpenDNS"]);
         assert_eq!(labels(Vantage::All).len(), PUBLIC.len());
         assert_eq!(Vantage::All.over_https().len(), PUBLIC.iter().filter(|public| public.url.is_some()).count());

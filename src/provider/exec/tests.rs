@@ -1,9 +1,16 @@
-use std::{os::unix::fs::PermissionsExt, path::Path};
+use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use rustix::process::{Pid, Signal};
 
 use super::*;
-use crate::{environment::Environment, http::Http, secret::Secret};
+use crate::{
+    environment::Environment,
+    error::ErrorKind,
+    http::Http,
+    provider::program::{LAST_LINES, MAX_LINE},
+    record::RecordType,
+    secret::{Redactor, Secret},
+};
 
 /// A folder with an executable shell script `program` in it.
 fn script(body: &str) -> tempfile::TempDir {

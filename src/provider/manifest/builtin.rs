@@ -8,6 +8,22 @@ pub(super) const ALL: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/mani
 /// Words whose variables (`DV_<WORD>_…`) mean something else: providers in Rust, and settings of the program.
 const OTHER: &[&str] = &["rfc2136", "exec", "httpreq", "manual", "aliyun", "alibaba", "store", "hook", "config"];
 
+/// What a built-in manifest says before its sections, and its credentials: a third of the text, and all that `providers list` needs. (A test of the
+/// registry holds what is read so against the whole.)
+pub(super) fn head(text: &str) -> String {
+    let mut head = String::with_capacity(text.len() / 2);
+    let mut is_wanted = true;
+    for line in text.split_inclusive('\n') {
+        if line.starts_with('[') {
+            is_wanted = line.starts_with("[credentials");
+        }
+        if is_wanted {
+            head.push_str(line);
+        }
+    }
+    head
+}
+
 /// Whether an id or alias belongs to a built-in provider, or would share credential variables with one.
 pub(super) fn taken(name: &str) -> Option<&'static str> {
     static ALIASES: OnceLock<Vec<(String, &'static str)>> = OnceLock::new();

@@ -30,12 +30,12 @@ mod zones;
 
 use std::sync::Arc;
 
-pub use replay::{CaseOutcome, replay};
+pub use replay::{CaseFailure, CaseOutcome, Difference, replay};
 
 use self::{client::Client, clock::Clock, credentials::Credentials, engine::Engine, hosts::Hosts, plan::Plan, wire::Wire};
 use super::{
     DnsProvider,
-    registry::Description,
+    description::Description,
     settings::{Context, Settings},
 };
 use crate::{
@@ -54,7 +54,9 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
 /// # Errors
 /// As [`Manifest::parse`].
 pub fn describe_builtin(text: &str) -> Result<Description> {
-    load::outline(text, "built-in manifest", true).map(|outline| outline.describe())
+    let mut outline = load::outline(&builtin::head(text), "built-in manifest", true)?;
+    outline.rewrites_set = text.contains("\n[merge");
+    Ok(outline.describe())
 }
 
 /// The other names in a built-in manifest, from its first lines only: every run looks at all manifests for them.

@@ -9,6 +9,8 @@ use serde::{
 use serde_json::Value;
 use toml::Spanned;
 
+use crate::provider::description::Proof;
+
 /// A string that is a template or a jq expression, with its place.
 pub(super) type Text = Spanned<String>;
 
@@ -85,21 +87,6 @@ pub(super) enum Scope {
     Name,
     /// Every record of the zone.
     Zone,
-}
-
-/// What has shown that the manifest works; the best of its examples.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Proof {
-    /// Nothing but replies that somebody wrote after reading documentation.
-    #[default]
-    Derived,
-    /// Replies that the vendor prints in its documentation.
-    VendorSample,
-    /// Replies made from the vendor's machine-readable specification.
-    VendorSpecification,
-    /// A real server.
-    RealServer,
 }
 
 /// One credential or setting.

@@ -7,14 +7,14 @@ use reqwest::Method;
 use serde_json::{Map, Value};
 
 use super::{
-    model::{Proof, ReplyFormat, Scope, SignKind},
+    model::{ReplyFormat, Scope, SignKind},
     query::Query,
     template::Template,
 };
 use crate::{
     provider::{
         Capabilities,
-        registry::{CredentialHelp, Description},
+        description::{CredentialHelp, Description, Proof},
     },
     record::RecordType,
 };
@@ -81,6 +81,7 @@ impl Outline {
             docs: self.docs.clone(),
             origin: if self.is_builtin { "built-in manifest".to_owned() } else { self.origin.clone() },
             credentials: credentials.collect(),
+            proof: Some(self.proof),
             capabilities: self.capabilities(),
         }
     }

@@ -1,33 +1,22 @@
 //! Examples: recorded or derived exchanges that a manifest must reproduce, without a network.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use reqwest::{StatusCode, header::HeaderMap};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{
-    Manifest,
-    call::Outgoing,
-    clock::Clock,
-    model::Proof,
-    source::Source,
-    wire::{Failure, Wire},
-};
+use self::script::{Exchange, Script};
+use super::{Manifest, clock::Clock, source::Source, wire::Wire};
 use crate::{
     environment::Environment,
-    error::{Error, ErrorKind, Result},
-    http::Reply,
+    error::Result,
     name::Name,
-    provider::{DnsProvider, Found, Handle, Zone, settings::Settings},
+    provider::{DnsProvider, Found, Handle, Zone, description::Proof, settings::Settings},
     record::{Record, RecordType},
     secret::Redactor,
 };
+
+mod script;
 
 /// What became of one case.
 #[derive(Clone, Debug)]
@@ -36,10 +25,29 @@ pub struct CaseOutcome {
     pub name: String,
     /// What kind of case it is: `create`, `second-value`, `delete`, `not-found`, `bad-credentials`, `paging`, or another word.
     pub kind: String,
-    /// Where its least certain reply comes from: `real-server`, `vendor-specification`, `vendor-sample` or `derived`.
-    pub proof: String,
+    /// Where its least certain reply comes from.
+    pub proof: Proof,
     /// What went otherwise than the case says; `None` where all went as it should.
-    pub failure: Option<String>,
+    pub failure: Option<CaseFailure>,
+}
+
+/// Why a case failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaseFailure {
+    /// In one sentence.
+    pub why: String,
+    /// The request that differed, where it was one.
+    pub difference: Option<Difference>,
+}
+
+/// A request as it should have been and as it was: method and path, the headers that the example names, and the body, line by line. Empty where
+/// there should be none, or was none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// As the example says.
+    pub expected: Vec<String>,
+    /// As the manifest makes it.
+    pub actual: Vec<String>,
 }
 
 /// Plays every case of `examples` (TOML; `docs/manifest.md` has the format) against the manifest. `origin` names the file in errors.
@@ -54,7 +62,7 @@ pub async fn replay(manifest: &Manifest, examples: &str, origin: &str) -> Result
         let proof = case.exchange.iter().map(|exchange| exchange.origin.unwrap_or(case.origin)).min().unwrap_or(case.origin);
         let (name, kind) = (case.name.clone(), case.kind.clone());
         let failure = play(manifest, case).await.err();
-        outcomes.push(CaseOutcome { name, kind, proof: word(proof).to_owned(), failure });
+        outcomes.push(CaseOutcome { name, kind, proof, failure });
     }
     Ok(outcomes)
 }
@@ -125,34 +133,6 @@ impl Default for Given {
     }
 }
 
-/// One request that must come, and its reply.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Exchange {
-    /// Method, path and query: `GET /zones?name=example.com`; behind the base URL's path.
-    request: String,
-    /// Headers that must be there with these values, among others.
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    json: Option<Value>,
-    form: Option<BTreeMap<String, String>>,
-    text: Option<String>,
-    /// The body is another one each time, and is not compared.
-    #[serde(default)]
-    any_body: bool,
-    #[serde(default = "ok")]
-    status: u16,
-    #[serde(default)]
-    reply_headers: BTreeMap<String, String>,
-    #[serde(default)]
-    reply: String,
-    origin: Option<Proof>,
-}
-
-fn ok() -> u16 {
-    200
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Want {
@@ -181,8 +161,9 @@ struct Ended {
     value: Value,
 }
 
-async fn play(manifest: &Manifest, case: Case) -> Result<(), String> {
-    let now = case.given.clock.parse().map_err(|_| format!("`{}` is no time", case.given.clock))?;
+async fn play(manifest: &Manifest, case: Case) -> Result<(), CaseFailure> {
+    let plain = |why: String| CaseFailure { why, difference: None };
+    let now = case.given.clock.parse().map_err(|_| plain(format!("`{}` is no time", case.given.clock)))?;
     let script = Arc::new(Script::new(manifest, case.exchange));
     let settings = Settings {
         instance: manifest.id().to_owned(),
@@ -203,7 +184,7 @@ async fn play(manifest: &Manifest, case: Case) -> Result<(), String> {
     if let Some(complaint) = script.complaint() {
         return Err(complaint);
     }
-    match (outcome, case.want) {
+    let held = match (outcome, case.want) {
         (Err(error), want) if want.outcome != Ending::Error => Err(format!("ended with the error: {error}")),
         (Err(error), want) => {
             let kind = format!("{:?}", error.kind()).to_lowercase();
@@ -219,7 +200,8 @@ async fn play(manifest: &Manifest, case: Case) -> Result<(), String> {
             Some(wanted) if wanted != got.value => Err(format!("gave {}, not {wanted}", got.value)),
             _ => Ok(()),
         },
-    }
+    };
+    held.map_err(plain)
 }
 
 async fn operate(engine: &dyn DnsProvider, operation: Operation, given: &Given) -> Result<Ended> {
@@ -260,116 +242,4 @@ fn zone_value(zone: &Zone) -> Value {
     let mut object: Map<String, Value> = zone.fields.clone().into_iter().collect();
     object.insert("name".to_owned(), zone.name.as_str().into());
     Value::Object(object)
-}
-
-/// Replies in order; complains about what does not come as it should.
-struct Script {
-    state: Mutex<State>,
-}
-
-struct State {
-    left: VecDeque<Exchange>,
-    complaint: Option<String>,
-    base_path: Option<String>,
-}
-
-impl Script {
-    fn new(manifest: &Manifest, exchanges: Vec<Exchange>) -> Self {
-        // The path of a literal base URL is left out of the examples.
-        let base = manifest.plan.base_url.is_literal().then(|| manifest.plan.base_url.literal().to_owned());
-        let base_path = base.and_then(|base| url::Url::parse(&base).ok()).map(|url| url.path().trim_end_matches('/').to_owned());
-        Self { state: Mutex::new(State { left: exchanges.into(), complaint: None, base_path }) }
-    }
-
-    /// What went wrong, if anything did.
-    fn complaint(&self) -> Option<String> {
-        let state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let unused = || state.left.front().map(|exchange| format!("`{}` was never asked", exchange.request));
-        state.complaint.clone().or_else(unused)
-    }
-}
-
-#[async_trait]
-impl Wire for Script {
-    async fn send(&self, request: Outgoing) -> Result<Reply, Failure> {
-        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let outcome = match state.left.pop_front() {
-            None => Err("nothing more was to be asked".to_owned()),
-            Some(exchange) => compare(&request, &exchange, state.base_path.as_deref()).map(|()| exchange),
-        };
-        let failed = |why: String| Failure { error: Error::new(ErrorKind::Unexpected, why), may_have_acted: false };
-        match outcome {
-            Ok(exchange) => reply_of(&exchange).map_err(failed),
-            Err(why) => {
-                let why = format!("{} {}: {why}", request.method, shown(&request, state.base_path.as_deref()));
-                state.complaint.get_or_insert_with(|| why.clone());
-                Err(failed(why))
-            }
-        }
-    }
-}
-
-fn shown(request: &Outgoing, base_path: Option<&str>) -> String {
-    let path = request.url.path();
-    let path = base_path.and_then(|base| path.strip_prefix(base)).unwrap_or(path);
-    match request.url.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    }
-}
-
-fn compare(request: &Outgoing, wanted: &Exchange, base_path: Option<&str>) -> Result<(), String> {
-    let asked = format!("{} {}", request.method, shown(request, base_path));
-    if asked != wanted.request {
-        return Err(format!("expected was `{}`", wanted.request));
-    }
-    for (name, value) in &wanted.headers {
-        match request.header(name) {
-            Some(sent) if sent == value => {}
-            Some(_) => return Err(format!("the header `{name}` is another one than `{value}`")),
-            None => return Err(format!("the header `{name}` is missing")),
-        }
-    }
-    if wanted.any_body {
-        return if request.body.is_empty() { Err("the body is empty".to_owned()) } else { Ok(()) };
-    }
-    let body = String::from_utf8_lossy(&request.body);
-    match (&wanted.json, &wanted.form, &wanted.text) {
-        (Some(json), _, _) => {
-            let sent: Value = serde_json::from_str(&body).map_err(|_| format!("the body is no JSON: {body}"))?;
-            if sent != *json {
-                return Err(format!("the body is {sent}, expected was {json}"));
-            }
-        }
-        (None, Some(form), _) => {
-            let sent: BTreeMap<String, String> = url::form_urlencoded::parse(&request.body).into_owned().collect();
-            if sent != *form {
-                return Err(format!("the form is {sent:?}, expected was {form:?}"));
-            }
-        }
-        (None, None, Some(text)) if body.trim() != text.trim() => {
-            return Err(format!("the body is {body}, expected was {text}"));
-        }
-        (None, None, None) if !body.is_empty() => return Err(format!("the body should be empty, but is {body}")),
-        _ => {}
-    }
-    Ok(())
-}
-
-fn reply_of(exchange: &Exchange) -> Result<Reply, String> {
-    let status = StatusCode::from_u16(exchange.status).map_err(|_| format!("{} is no status", exchange.status))?;
-    let headers: HeaderMap = (&exchange.reply_headers.clone().into_iter().collect::<std::collections::HashMap<_, _>>())
-        .try_into()
-        .map_err(|_| "`reply_headers` cannot be headers".to_owned())?;
-    Ok(Reply { status, headers, body: Bytes::from(exchange.reply.clone()) })
-}
-
-/// The word for a proof, as in the examples.
-fn word(proof: Proof) -> &'static str {
-    match proof {
-        Proof::Derived => "derived",
-        Proof::VendorSample => "vendor-sample",
-        Proof::VendorSpecification => "vendor-specification",
-        Proof::RealServer => "real-server",
-    }
 }

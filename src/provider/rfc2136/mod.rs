@@ -11,7 +11,8 @@ use hickory_proto::op::{Message, ResponseCode};
 
 use super::{
     Access, Capabilities, DnsProvider, Found, Handle, Zone,
-    registry::{CredentialHelp, Description, Registry},
+    description::{CredentialHelp, Description, Proof},
+    registry::Registry,
     settings::{Context, Settings},
 };
 use crate::{
@@ -67,6 +68,7 @@ pub(super) fn describe() -> Description {
         title: "DNS UPDATE (RFC 2136): BIND, Knot, PowerDNS and others".to_owned(),
         docs: Some("https://www.rfc-editor.org/rfc/rfc2136".to_owned()),
         origin: "built-in".to_owned(),
+        proof: Some(Proof::RealServer),
         credentials: vec![
             setting(
                 "nameserver",

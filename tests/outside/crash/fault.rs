@@ -9,8 +9,10 @@ use super::scene::Kind;
 /// One thing that goes wrong during a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The process dies when a point is reached for the nth time.
+    /// The process dies (it aborts) when a point is reached for the nth time.
     Kill(&'static str, u32),
+    /// The process is held when a point is reached for the nth time, and killed from outside (SIGKILL): its other threads go on until then.
+    Sigkill(&'static str, u32),
     /// Calls of a service fail: the next one, or all until the end of the run.
     Calls(Service, Broken, Times),
     /// At this point the disk with store and certificates is filled, and stays so until the end of the run.
@@ -83,7 +85,7 @@ impl Fault {
         match self {
             Self::Calls(service, broken, times) => {
                 let service = match (service, kind) {
-                    (Service::Provider, Kind::Rfc2136) => Service::Update,
+                    (Service::Provider, Kind::Rfc2136 | Kind::Bind) => Service::Update,
                     (service, _) => *service,
                 };
                 let times = (*times == Times::Once).then_some(1);
@@ -103,7 +105,7 @@ impl Fault {
     /// The point where it happens, where it has one.
     pub(super) fn point(&self) -> Option<String> {
         match self {
-            Self::Kill(point, time) => Some(format!("{point}:{time}")),
+            Self::Kill(point, time) | Self::Sigkill(point, time) => Some(format!("{point}:{time}")),
             Self::DiskFull(point)
             | Self::Network(point, _)
             | Self::Restart(point)
@@ -115,7 +117,7 @@ impl Fault {
 
     /// Whether the run certainly dies of it.
     pub(super) fn kills(&self) -> bool {
-        matches!(self, Self::Kill(..) | Self::Cut(..))
+        matches!(self, Self::Kill(..) | Self::Sigkill(..) | Self::Cut(..))
     }
 }
 

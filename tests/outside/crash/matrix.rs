@@ -11,6 +11,7 @@ use super::{
     fault::{Broken, Damage, Fault, Silence, Times},
     scene::{Kind, Scene},
 };
+use crate::interop::servers::installed;
 
 /// What a scene says where this machine does not let a small disk be mounted.
 pub(super) const LEFT_OUT: &str = "left out: no file system can be mounted here";
@@ -31,6 +32,37 @@ fn kills() -> Vec<(Fault, usize)> {
         (Fault::Kill(point, if only_once { 1 } else { 2 }), 2)
     });
     one.chain(two).collect()
+}
+
+/// Kills from outside, where most is at stake.
+fn sigkills() -> Vec<(Fault, usize)> {
+    let one = [
+        "publish.after-intent",
+        "publish.after-write",
+        "publish.after-handle",
+        "visible.after",
+        "files.write",
+        "files.live",
+        "deliver.after-memory",
+        "withdraw.after-release",
+        "withdraw.after-removal",
+        "hook.before",
+        "end.before-finished",
+    ];
+    let one = one.iter().map(|point| (Fault::Sigkill(point, 1), 1));
+    let two = [("publish.after-write", 2), ("deliver.after-files", 2), ("withdraw.after-removal", 1)];
+    one.chain(two.iter().map(|(point, time)| (Fault::Sigkill(point, *time), 2))).collect()
+}
+
+/// What is tried with a server of somebody else: the kills around what it is told and asked.
+fn with_bind() -> Vec<(Fault, usize)> {
+    let is_about_records = |(fault, _): &(Fault, usize)| match fault {
+        Fault::Kill(point, _) | Fault::Sigkill(point, _) => {
+            ["publish.", "visible.", "withdraw."].iter().any(|start| point.starts_with(start))
+        }
+        _ => false,
+    };
+    kills().into_iter().chain(sigkills()).filter(is_about_records).collect()
 }
 
 /// Everything else.
@@ -116,29 +148,41 @@ pub(super) fn all_at_once<T: Sync>(rows: &[T], attempt: impl Fn(&T) -> Result<bo
 }
 
 /// Goes through all combinations with one kind of provider, and names those that failed with the command that repeats each alone.
-fn all_of(kind: Kind, test: &str) {
+fn all_of(kind: Kind, faults: Vec<(Fault, usize)>, test: &str) {
     let only = std::env::var(ONLY).unwrap_or_default();
-    let named = |(fault, orders): (Fault, usize)| (format!("{}/{orders}/{fault}", kind.provider()), fault, orders);
-    let table: Vec<(String, Fault, usize)> =
-        kills().into_iter().chain(others()).map(named).filter(|(name, ..)| name.contains(&only)).collect();
+    let named = |(fault, orders): (Fault, usize)| (format!("{}/{orders}/{fault}", kind.word()), fault, orders);
+    let table: Vec<(String, Fault, usize)> = faults.into_iter().map(named).filter(|(name, ..)| name.contains(&only)).collect();
     all_at_once(&table, |(name, fault, orders)| {
         let alone = || format!("alone: {ONLY}={name} cargo test --all-features --test main {test}");
         combination(kind, *orders, fault).map_err(|why| format!("{name}\n{}\n{why}", alone()))
     });
-    assert!(!only.is_empty() || table.len() >= 80, "the table is complete");
+}
+
+/// The whole table.
+fn all() -> Vec<(Fault, usize)> {
+    let all: Vec<(Fault, usize)> = kills().into_iter().chain(sigkills()).chain(others()).collect();
+    assert!(all.len() >= 100, "the table is complete");
+    all
 }
 
 #[test]
 fn one_record_for_each_value() {
-    all_of(Kind::OneRecord, "one_record_for_each_value");
+    all_of(Kind::OneRecord, all(), "one_record_for_each_value");
 }
 
 #[test]
 fn whole_sets() {
-    all_of(Kind::Merge, "whole_sets");
+    all_of(Kind::Merge, all(), "whole_sets");
 }
 
 #[test]
 fn dns_updates() {
-    all_of(Kind::Rfc2136, "dns_updates");
+    all_of(Kind::Rfc2136, all(), "dns_updates");
+}
+
+#[test]
+fn dns_updates_to_bind() {
+    if installed(&["named", "nsupdate", "dig"]) {
+        all_of(Kind::Bind, with_bind(), "dns_updates_to_bind");
+    }
 }

@@ -3,6 +3,8 @@
 //! `matrix` goes through a table of combinations, one fault each; `random` puts several faults in a row, from a seed.
 
 mod account;
+mod bind;
+mod disk;
 mod fault;
 mod found;
 mod matrix;

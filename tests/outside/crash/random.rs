@@ -28,7 +28,8 @@ fn pick<T: Copy>(random: &mut StdRng, all: &[T]) -> T {
 fn fault(random: &mut StdRng) -> Fault {
     let broken = [Broken::Drop, Broken::LostReply, Broken::Error, Broken::Throttle, Broken::Garbage];
     match random.random_range(0..12) {
-        0..=5 => Fault::Kill(pick(random, POINTS), random.random_range(1..=2)),
+        0..=1 => Fault::Sigkill(pick(random, POINTS), random.random_range(1..=2)),
+        2..=5 => Fault::Kill(pick(random, POINTS), random.random_range(1..=2)),
         6 => Fault::Calls(Service::Provider, pick(random, &broken), Times::Once),
         7 => Fault::Calls(Service::Cas, pick(random, &broken), Times::Once),
         8 => Fault::Network(pick(random, &ALWAYS), pick(random, &[Silence::Closed, Silence::Swallowed])),

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -16,12 +15,17 @@ use dv_verify::{
 
 use super::{
     account,
+    bind::{self, Outsider},
+    disk::Disk,
     fault::{Damage, Fault, Silence, Times},
 };
-use crate::outside::context::{Context, Ran, assert_no_secret};
+use crate::{
+    interop::servers::OPEN_ZONE,
+    outside::context::{Context, Ran, assert_no_secret, name},
+};
 
-/// The name that all orders want a record at.
-const OWNER: &str = "_dnsauth.www.example.com";
+/// The value that all orders want.
+const VALUE: &str = "2026shared-by-both-orders";
 
 /// The value that somebody else put there.
 const FOREIGN: &str = "foreign";
@@ -33,8 +37,10 @@ pub(super) enum Kind {
     OneRecord,
     /// A manifest that replaces whole sets (PowerDNS's API).
     Merge,
-    /// DNS UPDATE.
+    /// DNS UPDATE to the sandbox.
     Rfc2136,
+    /// DNS UPDATE to a real BIND, which is also who is asked whether the record is visible, and what the CA goes by.
+    Bind,
 }
 
 impl Kind {
@@ -44,8 +50,13 @@ impl Kind {
         match self {
             Self::OneRecord => "cloudflare",
             Self::Merge => "powerdns",
-            Self::Rfc2136 => "rfc2136",
+            Self::Rfc2136 | Self::Bind => "rfc2136",
         }
+    }
+
+    /// The word for a row.
+    pub(super) fn word(self) -> &'static str {
+        if self == Self::Bind { "bind" } else { self.provider() }
     }
 }
 
@@ -53,7 +64,11 @@ impl Kind {
 pub(super) struct Scene {
     context: Context,
     kind: Kind,
-    orders: Vec<(OrderId, &'static str)>,
+    /// The name that all orders want a record at.
+    owner: String,
+    /// Who holds the records and lets the CA issue, where that is not the sandbox.
+    bind: Option<Outsider>,
+    orders: Vec<(OrderId, String)>,
     /// Every run so far: what it said.
     runs: Vec<Ran>,
     /// A small file system with store and certificates, where a disk is to be full.
@@ -70,16 +85,23 @@ impl Scene {
         let context = Context::with(|options: &mut SandboxOptions| {
             options.challenge_delay = Duration::ZERO;
             options.issue_delay = Duration::ZERO;
+            options.zones.push(name(OPEN_ZONE));
         });
-        context.put_record(OWNER, FOREIGN);
-        let traits = OrderTraits { value: Some("2026shared-by-both-orders".into()), ..OrderTraits::default() };
-        let orders = [("www.example.com", "www.example.com"), ("*.www.example.com", "_wildcard.www.example.com")]
-            .into_iter()
-            .take(orders)
-            .map(|(domain, folder)| (context.order_with(Generation::Instance, &[domain], traits.clone()), folder))
-            .collect();
+        let domain = if kind == Kind::Bind { bind::new_domain() } else { "www.example.com".to_owned() };
+        let owner = format!("_dnsauth.{domain}");
+        let traits = OrderTraits { value: Some(VALUE.into()), ..OrderTraits::default() };
+        let orders: Vec<(OrderId, String)> =
+            [(domain.clone(), domain.clone()), (format!("*.{domain}"), format!("_wildcard.{domain}"))]
+                .into_iter()
+                .take(orders)
+                .map(|(domain, folder)| (context.order_with(Generation::Instance, &[&domain], traits.clone()), folder))
+                .collect();
+        let bind = (kind == Kind::Bind).then(|| Outsider::start(&owner, FOREIGN)).transpose()?;
+        if bind.is_none() {
+            context.put_record(&owner, FOREIGN);
+        }
         let disk = if needs_disk { Some(Disk::mount(&context.home().join("disk"))?) } else { None };
-        Ok(Self { context, kind, orders, runs: Vec::new(), disk, repeats: 0, is_lenient: false })
+        Ok(Self { context, kind, owner, bind, orders, runs: Vec::new(), disk, repeats: 0, is_lenient: false })
     }
 
     /// The folder of store and certificates, as this process sees it.
@@ -109,6 +131,9 @@ impl Scene {
             arguments.extend(["--order", id.as_str()]);
         }
         let mut command = self.context.command(&arguments);
+        if let Some(bind) = &self.bind {
+            bind.point_to(&mut command);
+        }
         command.env("DV_STORE", self.state_inside().join("state/store.db")).env("DV_OUT", self.state_inside().join("out"));
         match &self.disk {
             Some(disk) => disk.inside(&command),
@@ -124,7 +149,7 @@ impl Scene {
         }
         // The run is to come to the point before the CA issues: the record of one order would let it issue the other at once.
         let holds = match fault {
-            Fault::Kill(point, time) if !self.is_lenient => {
+            Fault::Kill(point, time) | Fault::Sigkill(point, time) if !self.is_lenient => {
                 point.starts_with("visible.") || (*time == 2 && point.starts_with("publish."))
             }
             _ => false,
@@ -138,7 +163,7 @@ impl Scene {
         if let Some(point) = fault.point() {
             command.env("DV_FAILPOINT", point);
         }
-        let pauses = matches!(fault, Fault::DiskFull(_) | Fault::Network(..) | Fault::Restart(_));
+        let pauses = matches!(fault, Fault::Sigkill(..) | Fault::DiskFull(_) | Fault::Network(..) | Fault::Restart(_));
         if pauses {
             command.env("DV_FAILPOINT_DOES", format!("pause:{}", pause.path().display()));
         }
@@ -146,9 +171,15 @@ impl Scene {
             command.env("DV_FAILPOINT_DOES", format!("clock:{seconds}"));
         }
         let mut child = spawned(&mut command)?;
+        let is_reached = || pause.path().join("reached").exists();
+        if !holds {
+            self.let_the_ca_look(&mut child, is_reached);
+        }
         if pauses {
-            let reached = until(|| pause.path().join("reached").exists(), &mut child);
-            if reached {
+            let reached = until(is_reached, &mut child);
+            if reached && matches!(fault, Fault::Sigkill(..)) {
+                child.kill().map_err(|error| error.to_string())?;
+            } else if reached {
                 self.at_the_pause(fault)?;
             }
             fs::write(pause.path().join("go"), "").map_err(|error| error.to_string())?;
@@ -168,6 +199,13 @@ impl Scene {
         self.runs.push(ran);
         self.after_the_run(fault)?;
         Ok(code)
+    }
+
+    /// Where a server of somebody else holds the records, what it shows is what the CA goes by.
+    fn let_the_ca_look(&self, run: &mut Child, or_until: impl Fn() -> bool) {
+        if let Some(bind) = &self.bind {
+            bind.let_the_ca_look(&self.context, &self.orders, VALUE, run, or_until);
+        }
     }
 
     fn at_the_pause(&mut self, fault: &Fault) -> Result<(), String> {
@@ -202,7 +240,7 @@ impl Scene {
         }
         match fault {
             // The hook is at work or done, and nobody knows: it may be called again, once for each order.
-            Fault::Kill(point, _) | Fault::Cut(point, _)
+            Fault::Kill(point, _) | Fault::Sigkill(point, _) | Fault::Cut(point, _)
                 if self.orders.len() > 1
                     || point.starts_with("withdraw.")
                     || point.starts_with("hook.")
@@ -259,7 +297,9 @@ impl Scene {
 
     /// The next run, without any fault, and what must hold after it.
     pub(super) fn finish(&mut self) -> Result<(), String> {
-        let ran = ended(spawned(&mut self.command("60s"))?)?;
+        let mut child = spawned(&mut self.command("60s"))?;
+        self.let_the_ca_look(&mut child, || false);
+        let ran = ended(child)?;
         let said = format!("exit code {}\n{}\n{}", ran.code, ran.stdout, ran.stderr);
         if ran.code != 0 {
             return Err(format!("the next run failed: {said}"));
@@ -273,8 +313,8 @@ impl Scene {
     }
 
     fn check(&self) -> Result<(), String> {
-        let left = self.context.records();
-        let expected = [format!("{OWNER} TXT {FOREIGN}")];
+        let left = self.bind.as_ref().map_or_else(|| self.context.records(), Outsider::records);
+        let expected = [format!("{} TXT {FOREIGN}", self.owner)];
         if left != expected {
             return Err(format!("the provider has {left:?}, not {expected:?}"));
         }
@@ -297,7 +337,7 @@ impl Scene {
         let command = self.clean_command();
         let mut command = self.disk.as_ref().map_or(command, |disk| disk.inside(&self.clean_command()));
         let clean = ended(spawned(&mut command)?)?;
-        if clean.code != 0 || clean.stdout.contains(OWNER) {
+        if clean.code != 0 || clean.stdout.contains(&self.owner) {
             return Err(format!("the journal still knows something: {} {}", clean.stdout, clean.stderr));
         }
         Ok(())
@@ -346,66 +386,4 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         }
     }
     found
-}
-
-/// A tmpfs in a mount namespace that a process of ours keeps: gone with it, and it goes with the pipe to it.
-struct Disk {
-    keeper: Child,
-    folder: PathBuf,
-}
-
-impl Disk {
-    /// Enough for store and certificates.
-    const SIZE: &str = "2m";
-
-    fn mount(folder: &Path) -> Result<Self, String> {
-        fs::create_dir(folder).map_err(|error| error.to_string())?;
-        let script = format!("mount -t tmpfs -o size={} none \"$1\" && echo mounted && exec cat", Self::SIZE);
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", &script, "sh"]).arg(folder);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut keeper = command.spawn().map_err(|error| error.to_string())?;
-        let mut said = String::new();
-        if let Some(output) = keeper.stdout.as_mut() {
-            let _ = std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut said);
-        }
-        if said.trim() == "mounted" {
-            return Ok(Self { keeper, folder: folder.to_owned() });
-        }
-        let _ = keeper.wait();
-        Err(super::matrix::LEFT_OUT.to_owned())
-    }
-
-    fn seen_from_here(&self) -> PathBuf {
-        let inside = self.folder.strip_prefix("/").unwrap_or(&self.folder);
-        PathBuf::from(format!("/proc/{}/root", self.keeper.id())).join(inside)
-    }
-
-    /// The same command, where the disk is mounted.
-    fn inside(&self, command: &Command) -> Command {
-        let mut inside = Command::new("nsenter");
-        inside.arg(format!("--mount=/proc/{}/ns/mnt", self.keeper.id())).arg("--");
-        inside.arg(command.get_program()).args(command.get_args()).env_clear();
-        inside.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        inside.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        inside
-    }
-
-    fn fill(&self) {
-        let path = self.seen_from_here().join("filler");
-        let mut file = fs::File::create(path).expect("the disk is there");
-        while file.write_all(&[0; 4096]).is_ok() {}
-        while file.write_all(&[0]).is_ok() {}
-    }
-
-    fn empty(&self) {
-        let _ = fs::remove_file(self.seen_from_here().join("filler"));
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
-        let _ = self.keeper.wait();
-    }
 }

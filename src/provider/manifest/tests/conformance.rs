@@ -3,19 +3,19 @@
 use std::{fs, path::PathBuf};
 
 use super::{
-    super::{Manifest, builtin, model::Proof, replay},
+    super::{Manifest, builtin, replay},
     shipped,
 };
-use crate::provider::Capabilities;
+use crate::provider::{Capabilities, description::Proof};
 
 /// A folder of the project, read when the tests run, so that a manifest is tried without a build.
-fn folder(name: &str) -> PathBuf {
+pub(super) fn folder(name: &str) -> PathBuf {
     let root = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     root.join(name)
 }
 
 /// Id and text of every file `<id>.toml` in a folder of the project.
-fn files(name: &str) -> Vec<(String, String)> {
+pub(super) fn files(name: &str) -> Vec<(String, String)> {
     let mut files: Vec<(String, String)> = fs::read_dir(folder(name))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -69,7 +69,8 @@ async fn faults(id: &str, text: &str, manifest: &Manifest) -> Vec<String> {
         Err(error) => return vec![error.to_string()],
     };
     for outcome in &outcomes {
-        expect(outcome.failure.is_none(), &format!("{}: {}", outcome.name, outcome.failure.as_deref().unwrap_or_default()));
+        let why = outcome.failure.as_ref().map(|failure| failure.why.as_str()).unwrap_or_default();
+        expect(outcome.failure.is_none(), &format!("{}: {why}", outcome.name));
     }
     let has = |kind: &str| outcomes.iter().any(|outcome| outcome.kind == kind);
     let description = manifest.describe();
@@ -77,13 +78,13 @@ async fn faults(id: &str, text: &str, manifest: &Manifest) -> Vec<String> {
         expect(has(kind), &format!("no example of kind `{kind}`"));
     }
     expect(!text.contains("\nnext = ") || has("paging"), "it pages, but has no example of kind `paging`");
-    let best = outcomes.iter().map(|outcome| outcome.proof.as_str()).max_by_key(|proof| rank(proof)).unwrap_or("derived");
-    expect(rank(best) == manifest.plan.outline.proof as usize, &format!("`proof` must be that of its best example, {best}"));
+    let best = outcomes.iter().map(|outcome| outcome.proof).max().unwrap_or_default();
+    expect(Some(best) == description.proof, &format!("`proof` must be that of its best example, {best}"));
 
     expect(manifest.id() == id, "the file has another name than the id");
     expect(description.docs.is_some(), "`docs` is missing");
     expect(description.capabilities.usual_delay.is_some(), "`propagation` is missing");
-    expect(description.capabilities.experimental == (best == "derived"), "only derived examples make it experimental");
+    expect(description.capabilities.experimental == (best == Proof::Derived), "only derived examples make it experimental");
     expect(description.credentials.iter().any(|credential| credential.secret), "no credential is a secret");
     for credential in &description.credentials {
         expect(credential.help.is_some(), &format!("credential {} has no `help`", credential.name));
@@ -100,12 +101,6 @@ fn every_manifest_of_the_folder_is_built_in() {
     assert_eq!(with_manifest, with_examples);
 }
 
-fn rank(proof: &str) -> usize {
-    let all = ["derived", "vendor-sample", "vendor-specification", "real-server"];
-    assert_eq!(Proof::RealServer as usize, 3);
-    all.iter().position(|known| *known == proof).unwrap()
-}
-
 #[tokio::test]
 async fn an_example_that_does_not_fit_is_reported() {
     let manifest = shipped("desec");
@@ -119,12 +114,15 @@ async fn an_example_that_does_not_fit_is_reported() {
         ("outcome = \"absent\"", "outcome = \"present\"", "not as Present"),
     ] {
         let outcomes = replay(&manifest, &examples.replace(right, wrong), "x").await.unwrap();
-        let failures: Vec<String> = outcomes.into_iter().filter_map(|outcome| outcome.failure).collect();
+        let failures: Vec<String> =
+            outcomes.into_iter().filter_map(|outcome| outcome.failure).map(|failure| failure.why).collect();
         assert!(failures.iter().any(|why| why.contains(said)), "{wrong}: {failures:?}");
     }
     let unused = format!("{examples}\n[[case.exchange]]\nrequest = \"GET /never\"\n");
     let outcomes = replay(&manifest, &unused, "x").await.unwrap();
-    assert!(outcomes.last().unwrap().failure.as_ref().unwrap().contains("never asked"));
+    let failure = outcomes.last().unwrap().failure.clone().unwrap();
+    assert!(failure.why.contains("never asked"));
+    assert_eq!(failure.difference.unwrap().expected, ["GET /never"]);
     let error = replay(&manifest, &examples.replace("[[case]]\nname", "[[case]]\nnmae"), "x.toml").await.unwrap_err();
     assert!(error.to_string().starts_with("x.toml:4:1: unknown field `nmae`"), "{error}");
 }

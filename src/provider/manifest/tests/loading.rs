@@ -179,7 +179,7 @@ fn plain_http_is_for_loopback_or_where_the_user_says_so() {
 fn a_manifest_describes_itself() {
     let description = super::shipped("gandi").describe();
     assert_eq!(description.id, "gandi");
-    assert!(description.capabilities.rewrites_set && description.capabilities.experimental);
+    assert!(description.capabilities.rewrites_set && !description.capabilities.experimental);
     assert_eq!(description.capabilities.least_ttl, 300);
     assert_eq!(description.capabilities.name_servers, ["gandi.net"]);
     let mine = user(RIGHT).describe();

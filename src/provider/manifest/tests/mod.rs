@@ -5,6 +5,8 @@ mod engine;
 mod fakes;
 mod hostile;
 mod loading;
+mod page;
+mod schema;
 
 use std::{
     collections::BTreeMap,

@@ -1,0 +1,168 @@
+//! `watch`: keeps going until it is told to end.
+
+use std::{collections::HashSet, sync::Arc};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch::Sender,
+};
+
+use super::{
+    exit::Exit,
+    report::{self, Both},
+    seen,
+    session::{Rooms, Session},
+    signals::Signals,
+    supervisor::Supervisor,
+    verify::{remind, tell_failure},
+};
+use crate::{
+    config::{chosen::Chosen, routing::Router, show_duration},
+    delivery,
+    error::{Error, ErrorKind, Result},
+    journey::{
+        Stop,
+        event::{Event, Observer, Silent},
+        watch::{self, Pulse, Setup},
+    },
+    order::aliyun::Cas,
+    status::Board,
+    store::Store,
+};
+
+/// Options that are about one run.
+const OF_ONE_RUN: [&str; 5] = ["order", "name", "dry-run", "no-wait", "splay"];
+
+/// What cannot change while the program runs.
+const FIXED: [&str; 6] = ["store", "store-file", "lease", "listen", "listen-token-file", "listen-host"];
+
+/// Watches.
+pub(super) async fn run(session: &Session) -> Result<Exit> {
+    let outcome = begin(session).await;
+    tell_failure(session, &outcome).await;
+    outcome
+}
+
+async fn begin(session: &Session) -> Result<Exit> {
+    check(session)?;
+    session.with_rooms(|_| Ok(Arc::new(Silent)), async |rooms: &mut Rooms| watch(session, rooms).await).await
+}
+
+/// The reader of events: the usual report, and the status page where there is one.
+fn observer(session: &Session, router: &Router, board: Option<&Board>) -> Result<Arc<dyn Observer>> {
+    let report = report::observer(session.printer(), router.by_hand()?, HashSet::new());
+    Ok(match board {
+        Some(board) => Arc::new(Both(Arc::new(board.clone()), report)),
+        None => report,
+    })
+}
+
+async fn watch(session: &Session, rooms: &mut Rooms) -> Result<Exit> {
+    let supervisor = Supervisor::of_process();
+    let failed = |error: std::io::Error| Error::new(ErrorKind::Unexpected, "signals cannot be listened for").with_source(error);
+    let mut hangups = signal(SignalKind::hangup()).map_err(failed)?;
+    let stop = Stop::default();
+    let signals = Signals::listen(stop.clone(), session.printer().clone(), true)?;
+    let mut first = setup(session, rooms).await?;
+    let seen = seen::show(session, rooms, &first.options.out).await?;
+    let board = seen.as_ref().map(|seen| &seen.board);
+    first.surroundings.observer = observer(session, &rooms.router, board)?;
+    let (setups, changes) = tokio::sync::watch::channel(Arc::new(first));
+    let mut obstacle = Some(String::new());
+    let watching = watch::watch(changes, &stop, supervisor.beat(), |pulse| {
+        supervisor.pulse(pulse);
+        if let Some(board) = board {
+            tell_readiness(board, pulse, &mut obstacle);
+        }
+    });
+    let (store, cas) = (rooms.surroundings.store.clone(), Arc::clone(&rooms.cas));
+    let reloading = async {
+        while hangups.recv().await.is_some() {
+            supervisor.reloading();
+            reload(session, &setups, board, (&store, &cas)).await;
+            supervisor.ready();
+        }
+    };
+    supervisor.ready();
+    let interval = show_duration(session.chosen().interval);
+    session.printer().note(&format!("watching: looks for orders that wait for validation every {interval}"));
+    tokio::select! {
+        biased;
+        ended = watching => ended?,
+        () = reloading => {}
+    }
+    Ok(signals.exit().unwrap_or(Exit::DONE))
+}
+
+/// Tells the status page whether the watch does its work. `said` is what was told last.
+fn tell_readiness(board: &Board, pulse: &Pulse, said: &mut Option<String>) {
+    let obstacle = match &pulse.obstacle {
+        _ if pulse.draining => Some(Error::new(ErrorKind::Interrupted, "the watch is about to end")),
+        Some(why) => Some(Error::new(ErrorKind::Unexpected, why.to_string())),
+        None if !pulse.has_listed => Some(Error::new(ErrorKind::StillWaiting, "orders were not looked for yet")),
+        None => None,
+    };
+    let text = obstacle.as_ref().map(Error::to_string);
+    if *said != text {
+        board.set_ready(obstacle.as_ref());
+        *said = text;
+    }
+}
+
+/// Reads the configuration again. One that is wrong changes nothing.
+async fn reload(session: &Session, setups: &Sender<Arc<Setup>>, board: Option<&Board>, before: (&Store, &Cas)) {
+    let told = setups.borrow().surroundings.observer.clone();
+    match read_again(session, board, before).await {
+        Ok(setup) => {
+            // Nobody receives it only where the watch is about to end.
+            let _ = setups.send(Arc::new(setup));
+            session.printer().note("the configuration was read again, and is in force");
+        }
+        Err(error) => told.event(&Event::Warning {
+            order: None,
+            message: &format!("the new configuration is wrong, and the one before stays in force: {error}"),
+            hint: error.hint(),
+        }),
+    }
+}
+
+async fn read_again(session: &Session, board: Option<&Board>, before: (&Store, &Cas)) -> Result<Setup> {
+    let again = session.again()?;
+    check(&again)?;
+    for name in FIXED {
+        let texts = |session: &Session| session.layers().get(name).map(|given| given.texts.clone());
+        if texts(&again) != texts(session) {
+            return Err(Error::config(format!("`{name}` cannot change while the program runs")).with_hint("restart it"));
+        }
+    }
+    let rooms = again.rooms(|router| observer(&again, router, board), Some(before)).await?;
+    setup(&again, &rooms).await
+}
+
+/// What goes with one run only does not go with a watch.
+fn check(session: &Session) -> Result<()> {
+    for name in OF_ONE_RUN {
+        let is_off = |texts: &[String]| texts.is_empty() || texts.last().is_some_and(|text| text == "false");
+        if let Some(given) = session.layers().get(name).filter(|given| !is_off(&given.texts)) {
+            return Err(Error::usage(format!("`--{name}` ({}) does not go with `watch`", given.origin))
+                .with_hint("leave it out: a watch carries every order through"));
+        }
+    }
+    Ok(())
+}
+
+/// What the configuration comes to. Every mistake that can be found without a network is found here.
+async fn setup(session: &Session, rooms: &Rooms) -> Result<Setup> {
+    let chosen: &Chosen = session.chosen();
+    let options = chosen.journey(rooms.router.registry().hidden_variables(session.environment()))?;
+    if !rooms.router.has_any() {
+        return Err(Error::config("no provider is set, so no record could be written")
+            .with_hint("say who writes the records with `--provider PROVIDER`, or with `[[route]]` in the config"));
+    }
+    for name in rooms.router.reachable() {
+        rooms.router.open(name)?;
+    }
+    delivery::check_writable(&options.out)?;
+    remind(rooms, &options).await?;
+    Ok(Setup { surroundings: rooms.surroundings.clone(), options, interval: chosen.interval, renew_before: chosen.renew_before })
+}

@@ -93,7 +93,9 @@ async fn of_place(session: &Session, cas: &Cas, region: Option<&str>, all_challe
 fn show(session: &Session, rows: &[Row]) {
     let printer = session.printer();
     if printer.is_json() {
-        rows.iter().for_each(|row| printer.json(&json(row)));
+        for row in rows {
+            printer.json(&json(row));
+        }
         return;
     }
     if rows.is_empty() {

@@ -87,16 +87,13 @@ impl CertificateAuthority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        let (certificate, key) = match csr {
-            Some(csr) => {
-                let mut request = CertificateSigningRequestParams::from_pem(csr).ok()?;
-                request.params = params;
-                (request.signed_by(&self.intermediate).ok()?, String::new())
-            }
-            None => {
-                let key = KeyPair::generate().ok()?;
-                (params.signed_by(&key, &self.intermediate).ok()?, key.serialize_pem())
-            }
+        let (certificate, key) = if let Some(csr) = csr {
+            let mut request = CertificateSigningRequestParams::from_pem(csr).ok()?;
+            request.params = params;
+            (request.signed_by(&self.intermediate).ok()?, String::new())
+        } else {
+            let key = KeyPair::generate().ok()?;
+            (params.signed_by(&key, &self.intermediate).ok()?, key.serialize_pem())
         };
         Some(Arc::new(Certificate {
             domains: domains.to_vec(),

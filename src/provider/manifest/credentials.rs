@@ -18,8 +18,11 @@ pub(super) struct Credentials {
     /// Maps keyed by name, the longest name first.
     per_name: Vec<(String, Vec<(Name, Value)>)>,
     /// What is renewed while the provider works, and its values as of the last call.
-    renewed: Option<(Arc<dyn Renewed>, Mutex<Map<String, Value>>)>,
+    renewed: Option<InUse>,
 }
+
+/// Credentials that are renewed, and their values as of the last call.
+type InUse = (Arc<dyn Renewed>, Mutex<Map<String, Value>>);
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -178,22 +178,19 @@ impl CredentialChain {
                 let known = memory.fetched.iter().find(|(known, _)| *known == source).map(|(_, temporary)| temporary.clone());
                 match known.map(|temporary| (temporary.age(self.fetcher.now()), temporary)) {
                     Some((Age::Fresh, temporary)) => temporary.keys,
-                    older => {
-                        let keys = match (self.fetcher.fetch(&source).await, older) {
-                            (Ok(temporary), _) => {
-                                let keys = temporary.keys.clone();
-                                memory.fetched.retain(|(known, _)| *known != source);
-                                memory.fetched.push((source, temporary));
-                                keys
-                            }
-                            (Err(error), Some((Age::Ageing, temporary))) => {
-                                tracing::warn!("Alibaba Cloud credentials from {origin} are about to expire: {error}");
-                                temporary.keys
-                            }
-                            (Err(error), _) => return Err(error),
-                        };
-                        keys
-                    }
+                    older => match (self.fetcher.fetch(&source).await, older) {
+                        (Ok(temporary), _) => {
+                            let keys = temporary.keys.clone();
+                            memory.fetched.retain(|(known, _)| *known != source);
+                            memory.fetched.push((source, temporary));
+                            keys
+                        }
+                        (Err(error), Some((Age::Ageing, temporary))) => {
+                            tracing::warn!("Alibaba Cloud credentials from {origin} are about to expire: {error}");
+                            temporary.keys
+                        }
+                        (Err(error), _) => return Err(error),
+                    },
                 }
             }
         };

@@ -38,7 +38,8 @@ struct Profile {
     external_id: Option<String>,
     sts_region: Option<String>,
     enable_vpc: Option<bool>,
-    source_profile: Option<String>,
+    #[serde(rename = "source_profile")]
+    source: Option<String>,
     oidc_provider_arn: Option<String>,
     oidc_token_file: Option<PathBuf>,
     process_command: Option<String>,
@@ -86,9 +87,12 @@ impl Reading<'_> {
         };
         let keys = |with_token: bool| {
             let id = text(&profile.access_key_id, "access_key_id")?;
-            let secret = some(&profile.access_key_secret).ok_or_else(|| wrong("has no `access_key_secret`"))?;
-            let token =
-                if with_token { Some(some(&profile.sts_token).ok_or_else(|| wrong("has no `sts_token`"))?) } else { None };
+            let secret = some(profile.access_key_secret.as_ref()).ok_or_else(|| wrong("has no `access_key_secret`"))?;
+            let token = if with_token {
+                Some(some(profile.sts_token.as_ref()).ok_or_else(|| wrong("has no `sts_token`"))?)
+            } else {
+                None
+            };
             Keys::new(&id, secret, token).map(Source::Fixed).map_err(|why| wrong(&why))
         };
         let role = || profile.role().complete(self.environment).map_err(|why| wrong(&why));
@@ -103,7 +107,7 @@ impl Reading<'_> {
             "ststoken" => Ok((keys(true)?, None)),
             "ramrolearn" => assumed(keys(false)?),
             "chainableramrolearn" => {
-                let source = text(&profile.source_profile, "source_profile")?;
+                let source = text(&profile.source, "source_profile")?;
                 let left = left.checked_sub(1).ok_or_else(|| wrong("is one of a chain of profiles without end"))?;
                 let (base, _) = self.profile(&source, left)?;
                 assumed(base)
@@ -126,7 +130,7 @@ impl Reading<'_> {
                 Ok((Source::Program { line }, Some(format!("program `{program}`"))))
             }
             "credentialsuri" => {
-                let url = some(&profile.credentials_uri).ok_or_else(|| wrong("has no `credentials_uri`"))?;
+                let url = some(profile.credentials_uri.as_ref()).ok_or_else(|| wrong("has no `credentials_uri`"))?;
                 Ok((Source::Uri { url }, Some("a URL".to_owned())))
             }
             // What the tool got when somebody logged in; only the tool, with a browser, can get more.
@@ -153,8 +157,8 @@ impl Profile {
     }
 }
 
-fn some(value: &Option<Secret>) -> Option<Secret> {
-    value.clone().filter(|value| !value.is_empty())
+fn some(value: Option<&Secret>) -> Option<Secret> {
+    value.cloned().filter(|value| !value.is_empty())
 }
 
 /// How many profiles may follow one another.

@@ -339,9 +339,9 @@ async fn the_official_chain_finds_the_same() {
     let mut asked_by_them: Vec<Vec<Asked>> = Vec::new();
     for asked in server.take() {
         if asked.path.starts_with("/case/") {
-            asked_by_them.push(Vec::new())
+            asked_by_them.push(Vec::new());
         } else {
-            asked_by_them.last_mut().unwrap().push(asked)
+            asked_by_them.last_mut().unwrap().push(asked);
         }
     }
     for (((case, (_folder, variables)), theirs), asked) in CASES.iter().zip(&prepared).zip(&answers).zip(&asked_by_them) {

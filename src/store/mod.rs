@@ -18,7 +18,7 @@ pub use self::{
     lock::{Lock, LockKey},
     notes::Note,
     target::{PostgresUrl, Target},
-    work::{Backlog, Settled, Work},
+    work::{Backlog, Moment, Settled, Work},
 };
 use crate::{
     error::{Error, Result},

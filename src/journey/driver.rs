@@ -46,27 +46,42 @@ pub(super) struct Run<'a> {
 
 /// Takes one order through its journey.
 pub(super) async fn drive(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome> {
-    let outcome = drive_held(run, id, named).await;
-    match &outcome {
+    let outcome = drive_alone(run, id, named).await;
+    tell(run, id, &outcome).await;
+    outcome
+}
+
+/// Tells how a journey ended.
+pub(super) async fn tell(run: &Run<'_>, id: &OrderId, outcome: &Result<Outcome>) {
+    match outcome {
         Ok(outcome) => run.surroundings.observer.event(&Event::Done { order: id, outcome }),
         Err(error) => run.surroundings.observer.event(&Event::Failed { order: Some(id), error }),
     }
     // Nobody waits for them: the order is given back, its record withdrawn.
-    notices::tell(run, id, &outcome).await;
-    outcome
+    notices::tell(run, id, outcome).await;
 }
 
-async fn drive_held(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome> {
-    let surroundings = run.surroundings;
-    let origin = surroundings.source.origin().to_owned();
-    let holder = Holder::order(&origin, id);
-    let Some(lock) = surroundings.store.try_lock(&LockKey::Order(holder.clone())).await? else {
+async fn drive_alone(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome> {
+    let Some(lock) = hold(run.surroundings, id).await? else {
         if named {
             return Err(Error::new(ErrorKind::Held, format!("another run of this program works on order `{id}`"))
                 .with_hint("wait for it to end; two runs on one order would only disturb each other"));
         }
         return Ok(Outcome::HeldByAnotherRun);
     };
+    drive_holding(run, id, named, &lock).await
+}
+
+/// Takes the lock on an order, where it is free.
+pub(super) async fn hold(surroundings: &Surroundings, id: &OrderId) -> Result<Option<Lock>> {
+    surroundings.store.try_lock(&LockKey::Order(Holder::order(surroundings.source.origin(), id))).await
+}
+
+/// Takes an order through its journey whose lock is held; tells nobody how it ended.
+pub(super) async fn drive_holding(run: &Run<'_>, id: &OrderId, named: bool, lock: &Lock) -> Result<Outcome> {
+    let surroundings = run.surroundings;
+    let origin = surroundings.source.origin().to_owned();
+    let holder = Holder::order(&origin, id);
     let memory = surroundings.store.recall(&origin, id).await?;
     let terms = Terms {
         named,
@@ -104,7 +119,7 @@ struct Driver<'a> {
     id: &'a OrderId,
     holder: Holder,
     /// The lock on the order.
-    lock: Lock,
+    lock: &'a Lock,
     origin: String,
     memory: Option<OrderMemory>,
     state: State,
@@ -280,7 +295,7 @@ impl<'a> Driver<'a> {
             holders.push(Holder::person());
         }
         let (surroundings, stop, id) = (self.run.surroundings, &self.run.stop.stop, self.id);
-        let order = Some((id, &self.lock));
+        let order = Some((id, self.lock));
         let writes = join_all(planned.iter().map(|planned| publish::publish(surroundings, planned, &holders, order)));
         let stopped_late = async {
             stop.cancelled().await;

@@ -19,7 +19,7 @@ pub use self::{
     lock::{Lock, LockKey},
     notes::Note,
     target::{PostgresUrl, Target},
-    work::{Backlog, Settled, Work},
+    work::{Backlog, Moment, Settled, Work},
 };
 use crate::{
     error::{Error, Result},

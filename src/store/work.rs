@@ -27,6 +27,13 @@ pub struct Work {
     pub claimed_by: Option<String>,
 }
 
+/// A moment by the clock of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment(i64);
+
+/// How long it is remembered that an order is done, in milliseconds: longer than any list takes.
+const DONE_KEPT: i64 = 24 * 60 * 60 * 1000;
+
 /// What became of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settled {
@@ -62,7 +69,7 @@ pub struct Backlog {
 
 macro_rules! select_work {
     ($rest:literal) => {
-        concat!("SELECT id, failures, last_error, since, due, claimed_by, claimed_until FROM work WHERE origin = $1 AND ", $rest)
+        concat!("SELECT id, failures, last_error, since, due, claimed_by, claimed_until FROM work WHERE origin = $1 AND done IS NULL AND ", $rest)
     };
 }
 
@@ -77,19 +84,33 @@ impl Store {
         forgotten.await.map(drop).map_err(|error| self.failed(error))
     }
 
-    /// Puts orders in that are not there yet; due at once.
-    pub async fn enqueue(&self, origin: &str, ids: &[OrderId]) -> Result<()> {
-        self.try_enqueue(origin, ids).await.map_err(|error| self.failed(error))
+    /// This moment, by the clock of the store.
+    pub async fn moment(&self) -> Result<Moment> {
+        self.now().await.map(Moment).map_err(|error| self.failed(error))
     }
 
-    async fn try_enqueue(&self, origin: &str, ids: &[OrderId]) -> sqlx::Result<()> {
+    /// Puts orders in that are not there yet; due at once. They are from a list that was begun at `listed`: an order that was done since stays
+    /// done.
+    pub async fn enqueue(&self, origin: &str, ids: &[OrderId], listed: Moment) -> Result<()> {
+        self.try_enqueue(origin, ids, listed).await.map_err(|error| self.failed(error))
+    }
+
+    async fn try_enqueue(&self, origin: &str, ids: &[OrderId], listed: Moment) -> sqlx::Result<()> {
         let now = self.now().await?;
         let mut transaction = self.begin().await?;
+        sql("DELETE FROM work WHERE origin = $1 AND done < $2")
+            .bind(origin)
+            .bind(now - DONE_KEPT)
+            .execute(transaction.on())
+            .await?;
         for id in ids {
-            sql("INSERT INTO work (origin, id, since, due, failures, claimed_until) VALUES ($1, $2, $3, $3, 0, 0) ON CONFLICT DO NOTHING")
+            sql("INSERT INTO work (origin, id, since, due, failures, claimed_until) VALUES ($1, $2, $3, $3, 0, 0)
+                 ON CONFLICT (origin, id) DO UPDATE SET since = excluded.since, due = excluded.due, failures = 0, last_error = NULL, done = NULL
+                 WHERE work.done < $4")
                 .bind(origin)
                 .bind(id.as_str())
                 .bind(now)
+                .bind(listed.0)
                 .execute(transaction.on())
                 .await?;
         }
@@ -127,7 +148,15 @@ impl Store {
         Ok(claimed)
     }
 
-    /// Says what became of a claimed order. Where another machine has claimed it meanwhile, that one decides.
+    /// Whether an order is this run's to carry through. Asked under the order's lock: whoever held that before may have done it.
+    pub async fn is_claimed(&self, origin: &str, id: &OrderId) -> Result<bool> {
+        let claimed = sql(select_work!("id = $2 AND claimed_by = $3")).bind(origin).bind(id.as_str()).bind(self.run());
+        let found = claimed.fetch_optional(self.on()).await.map_err(|error| self.failed(error))?;
+        Ok(found.is_some())
+    }
+
+    /// Says what became of a claimed order. What is done is done for all; for the rest, where another machine has claimed it meanwhile, that
+    /// one decides.
     pub async fn settle(&self, origin: &str, id: &OrderId, settled: &Settled) -> Result<()> {
         self.try_settle(origin, id, settled).await.map_err(|error| self.failed(error))
     }
@@ -135,8 +164,12 @@ impl Store {
     async fn try_settle(&self, origin: &str, id: &OrderId, settled: &Settled) -> sqlx::Result<()> {
         let (after, error) = match settled {
             Settled::Done => {
-                let done = sql("DELETE FROM work WHERE origin = $1 AND id = $2 AND claimed_by = $3");
-                done.bind(origin).bind(id.as_str()).bind(self.run()).execute(self.on()).await?;
+                sql("UPDATE work SET done = $3, claimed_by = NULL, claimed_until = 0 WHERE origin = $1 AND id = $2")
+                    .bind(origin)
+                    .bind(id.as_str())
+                    .bind(self.now().await?)
+                    .execute(self.on())
+                    .await?;
                 return Ok(());
             }
             Settled::Failed { after, error, counts } => (after, Some((error.as_str(), i64::from(*counts)))),
@@ -180,7 +213,7 @@ impl Store {
     /// Makes due at once what waits after a failure: somebody has done something about it.
     pub async fn hurry(&self, origin: &str) -> Result<()> {
         let hurried = async {
-            sql("UPDATE work SET due = $2 WHERE origin = $1 AND due > $2 AND claimed_until <= $2 AND last_error IS NOT NULL")
+            sql("UPDATE work SET due = $2 WHERE origin = $1 AND done IS NULL AND due > $2 AND claimed_until <= $2 AND last_error IS NOT NULL")
                 .bind(origin)
                 .bind(self.now().await?)
                 .execute(self.on())
@@ -199,7 +232,7 @@ impl Store {
         let row = sql("SELECT COALESCE(SUM(CASE WHEN claimed_until > $2 THEN 1 ELSE 0 END), 0) AS claimed,
              COALESCE(SUM(CASE WHEN claimed_until <= $2 AND due <= $2 THEN 1 ELSE 0 END), 0) AS due,
              COALESCE(SUM(CASE WHEN claimed_until <= $2 AND due > $2 THEN 1 ELSE 0 END), 0) AS resting,
-             COALESCE(MIN(CASE WHEN claimed_until <= $2 AND due > $2 THEN due END), 0) AS next FROM work WHERE origin = $1")
+             COALESCE(MIN(CASE WHEN claimed_until <= $2 AND due > $2 THEN due END), 0) AS next FROM work WHERE origin = $1 AND done IS NULL")
         .bind(origin)
         .bind(now)
         .fetch_one(self.on())

@@ -92,7 +92,7 @@ impl Fleet {
     /// Waits until as many hooks have run as there are orders.
     fn until_done(&self) {
         until(|| fs::read_to_string(self.hooked()).unwrap_or_default().lines().count() >= self.orders.len());
-        until(|| self.count("work") == 0);
+        until(|| self.count("work WHERE done IS NULL") == 0);
     }
 
     /// One more order is carried through by whoever is there.
@@ -113,7 +113,8 @@ impl Fleet {
         assert_eq!(once.len(), done.len(), "a hook ran twice: {done:?}\n{}", said.join("\n---\n"));
         assert_eq!(once, orders.iter().map(OrderId::as_str).collect(), "{}", said.join("\n---\n"));
         assert_eq!(context.records(), Vec::<String>::new());
-        for table in ["holders", "work", "leases WHERE expires > EXTRACT(EPOCH FROM clock_timestamp()) * 1000"] {
+        for table in ["holders", "work WHERE done IS NULL", "leases WHERE expires > EXTRACT(EPOCH FROM clock_timestamp()) * 1000"]
+        {
             assert_eq!(database.say(&format!("SELECT count(*) FROM dv_verify.{table}")), "0", "{table}");
         }
         for said in said {

@@ -242,7 +242,7 @@ fn the_status_page_shows_a_watch_and_goes_on_when_the_config_is_read_again() {
     context.order(Generation::Api2018, &["w2.example.com"]);
     watcher.until_said("done", 2);
     assert!(calls(&get(&watcher, "/metrics")) > before, "the numbers go on");
-    let answer = Answer::Error { status: 500, code: "ServiceUnavailable".into(), message: "out of order".into() };
+    let answer = Answer::Error { status: 404, code: "InvalidAccessKeyId.NotFound".into(), message: "no such key".into() };
     context.sandbox.fault(Fault::Calls { service: Service::Cas, action: None, times: None, answer }).unwrap();
     until(|| get(&watcher, "/readyz").starts_with("HTTP/1.1 503"));
     watcher.end();

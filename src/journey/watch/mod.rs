@@ -266,14 +266,14 @@ impl Watch {
                 self.has_listed = true;
                 interval.min(LONGEST_LOOK)
             }
-            Ok(Listed::Here { words, waiting, pause }) => {
+            Ok(Listed::Here { words, waiting, moment, pause }) => {
                 self.has_listed = true;
                 self.idle.retain(|id, _| words.contains_key(id));
                 self.words = words;
                 let idle = &self.idle;
                 let words = &self.words;
                 let fresh = waiting.into_iter().filter(|id| words.get(id).is_none() || idle.get(id) != words.get(id)).collect();
-                self.tasks.push(Box::pin(tasks::enqueue(self.installed.clone(), fresh)));
+                self.tasks.push(Box::pin(tasks::enqueue(self.installed.clone(), fresh, moment)));
                 pause
             }
             Ok(Listed::Enqueued) => {

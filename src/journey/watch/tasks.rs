@@ -14,12 +14,12 @@ use crate::{
     error::Result,
     journey::{
         Stop, Surroundings,
-        driver::{Run, drive},
+        driver::{Run, drive_holding, hold, tell},
         event::{Event, Outcome},
         run::{choose, waiting, withdraw_leftovers},
     },
     order::OrderId,
-    store::{Backlog, Lock, Settled, Work},
+    store::{Backlog, Lock, Moment, Settled, Work},
 };
 
 /// How much less often than new orders leftovers are looked for.
@@ -50,6 +50,8 @@ pub(super) enum Listed {
         words: HashMap<OrderId, String>,
         /// The orders that wait for validation.
         waiting: Vec<OrderId>,
+        /// When the look began.
+        moment: Moment,
         /// How long to wait before the next look.
         pause: Duration,
     },
@@ -82,22 +84,22 @@ async fn try_list(Installed { setup, .. }: &Installed) -> Result<Listed> {
     if !store.take_turn(&turn, setup.interval).await? {
         return Ok(Listed::NotOurTurn);
     }
-    let began = Instant::now();
+    let (moment, began) = (store.moment().await?, Instant::now());
     let (listed, unfinished) = waiting(&setup.surroundings).await?;
     let pause = decide::listing_pause(setup.interval, began.elapsed());
     store.postpone_turn(&turn, pause).await?;
     let waiting = choose(&listed, &unfinished, &setup.options.domains);
     let words = listed.into_iter().filter(|order| !order.is_final).map(|order| (order.id, order.state)).collect();
-    Ok(Listed::Here { words, waiting, pause })
+    Ok(Listed::Here { words, waiting, moment, pause })
 }
 
 /// Puts orders into the store.
-pub(super) async fn enqueue(installed: Arc<Installed>, orders: Vec<OrderId>) -> Done {
+pub(super) async fn enqueue(installed: Arc<Installed>, orders: Vec<OrderId>, listed: Moment) -> Done {
     let Surroundings { source, store, .. } = &installed.setup.surroundings;
     if orders.is_empty() {
         return Done::Listed(Ok(Listed::Enqueued));
     }
-    Done::Listed(store.enqueue(source.origin(), &orders).await.map(|()| Listed::Enqueued))
+    Done::Listed(store.enqueue(source.origin(), &orders, listed).await.map(|()| Listed::Enqueued))
 }
 
 /// Claims this machine's share of what is due. `own` are the orders that it carries, where it may have claimed others without hearing so.
@@ -147,14 +149,34 @@ async fn try_claim(
 pub(super) async fn carry(installed: Arc<Installed>, work: Work, stop: Stop) -> Done {
     let Installed { setup, journeys, warned } = &*installed;
     let run = Run { surroundings: &setup.surroundings, options: &setup.options, stop: journeys, warned };
-    let outcome = drive(&run, &work.id, false).await;
-    let settled = decide::settled(&outcome, work.failures, rand::random());
-    settle(&setup.surroundings, &work, &settled, &stop).await;
+    let (outcome, settled) = attempt(&run, &work, &stop).await;
+    tell(&run, &work.id, &outcome).await;
     if let Settled::Failed { after, counts, .. } = settled {
         let failures = work.failures.saturating_add(u32::from(counts));
         setup.surroundings.observer.event(&Event::Postponed { order: &work.id, pause: after, failures });
     }
     Done::Carried { order: work.id, had_nothing: matches!(outcome, Ok(Outcome::NothingToDo)) }
+}
+
+/// The journey, and what follows from it. Both under the order's lock: another machine that gets the lock next sees that the order is done.
+async fn attempt(run: &Run<'_>, work: &Work, stop: &Stop) -> (Result<Outcome>, Settled) {
+    let surroundings = run.surroundings;
+    let (mut lock, held) = match hold(surroundings, &work.id).await {
+        Ok(lock) => (lock, Ok(Outcome::HeldByAnotherRun)),
+        Err(error) => (None, Err(error)),
+    };
+    let outcome = match &mut lock {
+        None => held,
+        Some(lock) => match surroundings.store.is_claimed(surroundings.source.origin(), &work.id).await {
+            Ok(true) => drive_holding(run, &work.id, false, lock).await,
+            // It was claimed while another machine, which we took for lost, was about to end it.
+            Ok(false) => Ok(Outcome::HeldByAnotherRun),
+            Err(error) => Err(error),
+        },
+    };
+    let settled = decide::settled(&outcome, work.failures, rand::random());
+    settle(surroundings, work, &settled, stop).await;
+    (outcome, settled)
 }
 
 /// Goes on until the store has heard it: what is claimed and not settled nobody takes up. When the watch ends, one attempt is enough, since

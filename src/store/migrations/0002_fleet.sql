@@ -38,6 +38,8 @@ CREATE TABLE work (
     last_error TEXT,
     claimed_by TEXT,
     claimed_until BIGINT NOT NULL,
+    -- When nothing was left to do for it: a list from before that moment does not bring it back.
+    done BIGINT,
     PRIMARY KEY (origin, id)
 );
 

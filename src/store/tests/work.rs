@@ -8,9 +8,10 @@ fn ids(count: usize) -> Vec<OrderId> {
 async fn orders_are_claimed_once_and_settled() {
     for home in homes() {
         let store = home.open().await;
-        store.enqueue("o", &ids(3)).await.unwrap();
-        store.enqueue("o", &ids(3)).await.unwrap();
-        store.enqueue("other", &ids(1)).await.unwrap();
+        let listed = store.moment().await.unwrap();
+        store.enqueue("o", &ids(3), listed).await.unwrap();
+        store.enqueue("o", &ids(3), listed).await.unwrap();
+        store.enqueue("other", &ids(1), listed).await.unwrap();
         let claimed = store.claim("o", 2).await.unwrap();
         assert_eq!(claimed.iter().map(|work| work.id.clone()).collect::<Vec<_>>(), ids(2));
         let rest = store.claim("o", 9).await.unwrap();
@@ -57,7 +58,7 @@ async fn watchers_are_counted_as_long_as_they_live() {
 async fn machines_that_claim_at_once_share_without_overlap_and_take_over_what_ran_out() {
     let Some(database) = test_postgres::database() else { return };
     let stores = futures_util::future::join_all((0..4).map(|_| open_url(database.url()))).await;
-    stores[0].enqueue("o", &ids(100)).await.unwrap();
+    stores[0].enqueue("o", &ids(100), stores[0].moment().await.unwrap()).await.unwrap();
     let claims = futures_util::future::join_all(stores.iter().map(|store| async { store.claim("o", 25).await.unwrap() })).await;
     let mut all: Vec<OrderId> = claims.into_iter().flatten().map(|work| work.id).collect();
     let mut seen = 0;
@@ -74,11 +75,37 @@ async fn machines_that_claim_at_once_share_without_overlap_and_take_over_what_ra
     database.say("UPDATE dv_verify.work SET claimed_until = 0 WHERE id = 'o007'");
     let taken = stores[3].claim("o", 9).await.unwrap();
     assert_eq!(taken[0].id.as_str(), "o007");
-    // The holder before no longer decides.
+    // The holder before no longer decides when it is tried again,
     for store in &stores[..3] {
-        store.settle("o", &taken[0].id, &Settled::Done).await.unwrap();
+        assert!(!store.is_claimed("o", &taken[0].id).await.unwrap());
+        store.settle("o", &taken[0].id, &Settled::Later(Duration::from_secs(60))).await.unwrap();
     }
-    assert_eq!(stores[3].work("o").await.unwrap().len(), 100);
+    assert!(stores[3].is_claimed("o", &taken[0].id).await.unwrap());
+    // but what it has done is done.
+    stores[0].settle("o", &taken[0].id, &Settled::Done).await.unwrap();
+    assert!(!stores[3].is_claimed("o", &taken[0].id).await.unwrap());
+    assert_eq!(stores[3].work("o").await.unwrap().len(), 99);
+}
+
+#[tokio::test]
+async fn an_order_that_is_done_comes_back_with_a_later_list_only() {
+    for home in homes() {
+        let store = home.open().await;
+        let before = store.moment().await.unwrap();
+        store.enqueue("o", &ids(1), before).await.unwrap();
+        store.claim("o", 1).await.unwrap();
+        store.settle("o", &ids(1)[0], &Settled::Done).await.unwrap();
+        store.enqueue("o", &ids(1), before).await.unwrap();
+        assert_eq!(store.claim("o", 1).await.unwrap(), [], "the list is older than its end");
+        assert_eq!(store.backlog("o").await.unwrap().due, 0);
+        let mut after = store.moment().await.unwrap();
+        // The clock has milliseconds.
+        while after == before || store.claim("o", 1).await.unwrap().is_empty() {
+            store.enqueue("o", &ids(1), after).await.unwrap();
+            after = store.moment().await.unwrap();
+        }
+        assert!(store.is_claimed("o", &ids(1)[0]).await.unwrap());
+    }
 }
 
 async fn open_url(url: String) -> Store {

@@ -67,7 +67,13 @@ async fn drive_held(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome>
         return Ok(Outcome::HeldByAnotherRun);
     };
     let memory = surroundings.store.recall(&origin, id).await?;
-    let terms = Terms { named, no_wait: run.options.no_wait, patience: run.options.patience.clone() };
+    let terms = Terms {
+        named,
+        no_wait: run.options.no_wait,
+        patience: run.options.patience.clone(),
+        looks_by_itself: surroundings.source.looks_by_itself(),
+        first_interval: surroundings.source.first_interval(),
+    };
     let (was_pending, baseline) = memory
         .as_ref()
         .map(|memory| (memory.was_pending && !memory.finished, memory.baseline_certificate.clone()))
@@ -84,6 +90,7 @@ async fn drive_held(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome>
         began: Instant::now(),
         last_word: String::new(),
         wrote_at: Vec::new(),
+        told: Vec::new(),
         order: None,
         delivered: None,
         watch: None,
@@ -105,6 +112,8 @@ struct Driver<'a> {
     last_word: String,
     /// When this run wrote which record.
     wrote_at: Vec<(Record, Instant)>,
+    /// The records that the CA is to see.
+    told: Vec<Record>,
     /// The order as it was read last.
     order: Option<Order>,
     /// The pair on disk.
@@ -133,6 +142,10 @@ impl<'a> Driver<'a> {
                 && let Some(outcome) = self.look_at(order).await?
             {
                 return Ok(outcome);
+            }
+            let event = self.with_sight(event).await;
+            if matches!(event, machine::Event::Read(_)) {
+                self.state.pause = self.run.surroundings.source.pause(self.id).await;
             }
             action = self.state.next(event, self.began.elapsed());
         }
@@ -185,6 +198,18 @@ impl<'a> Driver<'a> {
             return self.preview(order).await.map(Some);
         }
         Ok(None)
+    }
+
+    /// A refusal by a source that was told to look, with what the name servers say at this moment: most often it tells why.
+    async fn with_sight(&self, event: machine::Event) -> machine::Event {
+        let machine::Event::Read(mut order) = event else { return event };
+        if let OrderState::Failed { reason } = &mut order.state
+            && !self.run.surroundings.source.looks_by_itself()
+            && let Some(said) = sight::now(self.run.surroundings, &self.told).await
+        {
+            *reason = format!("{reason}; {said}");
+        }
+        machine::Event::Read(order)
     }
 
     /// Whether `--domain` lets this order through.
@@ -242,6 +267,7 @@ impl<'a> Driver<'a> {
             Err(error) => return Ok(machine::Event::PublishFailed(error)),
         }
         self.withdraw_stale(&planned).await;
+        self.told = planned.iter().map(|planned| planned.record.clone()).collect();
         self.watch = Some(self.watch_propagation(planned));
         Ok(machine::Event::Published)
     }

@@ -54,6 +54,7 @@ impl Driver<'_> {
         })
         .await?;
         failpoint::reach("deliver.after-memory");
+        self.run.surroundings.source.delivered(self.id).await?;
         self.run.surroundings.observer.event(&Event::Delivered { order: self.id, delivered: &delivered });
         self.delivered = Some(delivered.clone());
         Ok(machine::Event::Delivered(delivered))

@@ -123,7 +123,7 @@ fn pkcs8(pair: &Pair) -> Result<Zeroizing<Vec<u8>>> {
     }
     let wrapped = SubjectPublicKeyInfoRef::from_der(&pair.public_key)
         .and_then(|public| Ok(PrivateKeyInfoRef::new(public.algorithm, OctetStringRef::new(&key.der)?)))
-        .and_then(|info| info.to_der().map_err(Into::into));
+        .and_then(|info| info.to_der());
     wrapped.map(Zeroizing::new).map_err(|error| cannot("the key in PKCS#8", error))
 }
 

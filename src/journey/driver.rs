@@ -12,28 +12,27 @@ use tokio::time::Instant;
 use super::{
     Options, Stop, Surroundings,
     event::{Event, Outcome},
-    machine::{self, Action, Ending, State, Terms},
+    machine::{self, Action, State, Terms},
     notices,
     publish::{self, Planned},
     sight, withdraw,
 };
 use crate::{
-    delivery::{self, Delivered},
+    delivery::Delivered,
     error::{Error, ErrorKind, Result, Retry},
     failpoint,
-    order::{Bundle, Challenge, Generation, Order, OrderId, OrderState},
+    order::{Challenge, Generation, Order, OrderId, OrderState},
     record::Record,
     store::{Entry, Holder, Lock, LockKey, OrderMemory},
 };
+
+mod ending;
 
 /// The least time that one look at an order gets.
 const LEAST_READ: Duration = Duration::from_secs(1);
 
 /// How long a write that is under way may go on after the user asked to stop: then its outcome is known, and it can be withdrawn.
 const FINISH_WRITING: Duration = Duration::from_secs(5);
-
-/// How long withdrawing may take once the order's own time is up.
-const WITHDRAW_LATE: Duration = Duration::from_secs(10);
 
 /// What all orders of one run share.
 pub(super) struct Run<'a> {
@@ -397,120 +396,6 @@ impl<'a> Driver<'a> {
                 settled
             }
             () = due => machine::Event::Due,
-        }
-    }
-
-    async fn deliver(&mut self, bundle: Bundle) -> Result<machine::Event> {
-        self.watch = None;
-        let options = self.run.options;
-        let domains = self.order.as_ref().map(|order| order.domains.clone()).unwrap_or_default();
-        self.run.surroundings.observer.event(&Event::Issued { order: self.id, domains: &domains });
-        let target = delivery::Target {
-            out: options.out.clone(),
-            name: options.name.clone(),
-            order: self.id.clone(),
-            domains,
-            form: options.form.clone(),
-        };
-        // Before the files: whoever dies right after them leaves a hook to run.
-        let has_hooks = !options.hooks.is_empty();
-        let was_due = self.memory.as_ref().is_some_and(|memory| memory.hook_pending);
-        // What is there already is no news: a run that dies now must not call them once more.
-        let is_news = has_hooks && !delivery::is_there(&bundle, &target);
-        self.remember(|memory| memory.hook_pending |= is_news).await?;
-        failpoint::reach("deliver.before");
-        let delivered = tokio::task::spawn_blocking(move || delivery::deliver(&bundle, &target))
-            .await
-            .map_err(|error| Error::new(ErrorKind::Unexpected, "delivery broke off").with_source(error))?;
-        let delivered = match delivered {
-            Ok(delivered) => delivered,
-            Err(error) => return Ok(machine::Event::DeliveryFailed(error)),
-        };
-        failpoint::reach("deliver.after-files");
-        self.remember(|memory| {
-            memory.delivered = Some(delivered.folder.clone());
-            memory.hook_pending = has_hooks && (delivered.changed || was_due);
-        })
-        .await?;
-        failpoint::reach("deliver.after-memory");
-        self.run.surroundings.source.delivered(self.id).await?;
-        self.run.surroundings.observer.event(&Event::Delivered { order: self.id, delivered: &delivered });
-        self.delivered = Some(delivered.clone());
-        Ok(machine::Event::Delivered(delivered))
-    }
-
-    async fn withdraw_and_end(&mut self, ending: Ending) -> Result<Outcome> {
-        self.watch = None;
-        let run = self.run;
-        let withdrawing = async {
-            let removal = withdraw::withdraw_all(run.surroundings, &self.holder, Some(self.id));
-            let grace = if run.stop.stop.is_cancelled() {
-                *run.stop.grace.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-            } else if self.time_is_up() <= Instant::now() {
-                WITHDRAW_LATE
-            } else {
-                return removal.await;
-            };
-            let too_long = || {
-                Error::new(ErrorKind::Interrupted, format!("records could not be removed within {} s", grace.as_secs()))
-                    .with_hint("the journal knows them: `dv-verify clean` removes them")
-            };
-            tokio::time::timeout(grace, removal).await.unwrap_or_else(|_| vec![too_long()])
-        };
-        let hook_due = self.memory.as_ref().is_some_and(|memory| memory.hook_pending);
-        let hooks = async {
-            match &self.delivered {
-                Some(delivered) if hook_due => self.run_hooks(delivered).await,
-                _ => Ok(()),
-            }
-        };
-        // A hook may take long; the record need not wait for it.
-        let (failures, hooked) = tokio::join!(withdrawing, hooks);
-        for failure in &failures {
-            self.warn(&failure.to_string(), failure.hint());
-        }
-        match hooked {
-            Ok(()) if self.delivered.is_some() => self.remember(|memory| memory.hook_pending = false).await?,
-            Ok(()) => {}
-            // The next run tries the hook again.
-            Err(error) => return self.end(Ending::Badly(error)).await,
-        }
-        self.end(ending).await
-    }
-
-    async fn run_hooks(&self, delivered: &Delivered) -> Result<()> {
-        let options = self.run.options;
-        failpoint::reach("hook.before");
-        for hook in &options.hooks {
-            delivery::run_hook(
-                hook,
-                delivered,
-                self.id,
-                &self.run.surroundings.environment,
-                &options.hidden_variables,
-                options.hook_timeout,
-            )
-            .await?;
-        }
-        failpoint::reach("hook.after");
-        Ok(())
-    }
-
-    async fn end(&mut self, ending: Ending) -> Result<Outcome> {
-        let seen = self.order.is_some() && !self.run.options.dry_run;
-        let finished = match &ending {
-            Ending::Well(Outcome::Issued(_) | Outcome::NothingToDo) => true,
-            Ending::Badly(error) => matches!(error.kind(), ErrorKind::Refused | ErrorKind::UnknownOrder),
-            Ending::Well(_) => false,
-        };
-        failpoint::reach("end.before-finished");
-        if seen || self.memory.is_some() {
-            self.remember(|memory| memory.finished = finished).await?;
-        }
-        failpoint::reach("end.after-finished");
-        match ending {
-            Ending::Well(outcome) => Ok(outcome),
-            Ending::Badly(error) => Err(error),
         }
     }
 

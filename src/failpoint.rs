@@ -32,6 +32,9 @@ pub const POINTS: &[&str] = &[
     "end.after-finished",
 ];
 
+/// The points that only an order at an ACME CA reaches.
+pub const ACME_POINTS: &[&str] = &["acme.after-order", "acme.after-memory", "acme.before-finalize", "acme.after-finalize"];
+
 /// Lets happen what is to happen at this point.
 #[cfg(feature = "failpoints")]
 pub(crate) fn reach(point: &str) {

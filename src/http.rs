@@ -52,10 +52,14 @@ impl Reply {
         }
     }
 
-    /// The time that a `Retry-After` header in seconds asks to wait (RFC 9110 section 10.2.3).
+    /// The time that a `Retry-After` header asks to wait, in seconds or as a date (RFC 9110 section 10.2.3).
     pub fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.headers.get("retry-after")?.to_str().ok()?.trim().parse().ok()?;
-        Some(Duration::from_secs(seconds))
+        let text = self.headers.get("retry-after")?.to_str().ok()?.trim();
+        if let Ok(seconds) = text.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+        Some(Duration::try_from(date.duration_since(crate::failpoint::now())).unwrap_or_default())
     }
 }
 
@@ -65,16 +69,30 @@ impl Http {
     /// # Errors
     /// `ErrorKind::Config` where no TLS client can be made, as in an image without CA certificates.
     pub fn new() -> Result<Self> {
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("dv-verify/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .build()
-            .map_err(|error| {
-                Error::config("no TLS client can be made here")
-                    .with_source(error)
-                    .with_hint("install the system's CA certificates (package `ca-certificates`) or set SSL_CERT_FILE")
-            })?;
+        let client = builder().build().map_err(|error| {
+            Error::config("no TLS client can be made here")
+                .with_source(error)
+                .with_hint("install the system's CA certificates (package `ca-certificates`) or set SSL_CERT_FILE")
+        })?;
+        Ok(Self { client, timeout: CALL_TIMEOUT })
+    }
+
+    /// A client that trusts the CA certificates in this file (PEM) and no others: for a server of one's own.
+    ///
+    /// # Errors
+    /// `ErrorKind::Config` naming the file.
+    pub fn trusting(path: &std::path::Path) -> Result<Self> {
+        let wrong = |why: String| {
+            Error::config(format!("the CA file `{}` {why}", path.display()))
+                .with_hint("name a file with one or more certificates in PEM")
+        };
+        let text = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let certificates =
+            reqwest::Certificate::from_pem_bundle(&text).map_err(|error| wrong(format!("cannot be used: {error}")))?;
+        if certificates.is_empty() {
+            return Err(wrong("holds no certificate".into()));
+        }
+        let client = builder().tls_certs_only(certificates).build().map_err(|error| wrong(format!("cannot be used: {error}")))?;
         Ok(Self { client, timeout: CALL_TIMEOUT })
     }
 
@@ -134,6 +152,13 @@ impl Http {
         }
         Ok(Reply { status, headers, body: body.freeze() })
     }
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("dv-verify/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
 }
 
 /// The innermost cause: reqwest's own texts say only that a request failed.

@@ -48,6 +48,11 @@ pub(super) enum Command {
     /// Verify orders: what happens without a command.
     #[command(skip)]
     Verify,
+    /// Apply for a certificate, and take the order to its end.
+    #[command(after_help = "Example:\n  dv-verify apply --ca letsencrypt --provider cloudflare example.com '*.example.com'")]
+    Apply(super::apply::Arguments),
+    /// Renew the certificates that near their end.
+    Renew(super::renew::Arguments),
     /// List the account's orders and their states.
     Orders,
     /// Show what every name server of the zone says about a record.
@@ -260,10 +265,11 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// The groups of options that the command at this path takes; an empty path is the main command. `None`: there is no such command.
 pub(super) fn groups(path: &[&str]) -> Option<&'static [Group]> {
-    use Group::{Common, Delivery, Guard, Orders, Propagation, Provider, Run, Source, Status, Store};
+    use Group::{Acme, Common, Delivery, Guard, Orders, Propagation, Provider, Run, Source, Status, Store};
     Some(match path {
         [] => &[Orders, Provider, Guard, Run, Propagation, Delivery, Status, Source, Store, Common],
         ["watch"] | ["config", "check"] => &Group::ALL,
+        ["apply" | "renew"] => &[Orders, Provider, Guard, Run, Propagation, Delivery, Status, Source, Acme, Store, Common],
         ["orders"] => &[Source, Common],
         ["check"] => &[Propagation, Common],
         ["explain"] => &[Provider, Propagation, Source, Common],

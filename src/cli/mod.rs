@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use crate::environment::Environment;
 
+mod apply;
 mod arguments;
 mod check;
 mod clean;
@@ -18,6 +19,7 @@ mod orders;
 mod printer;
 mod providers;
 mod record;
+mod renew;
 mod report;
 mod sandbox;
 mod seen;
@@ -64,6 +66,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environme
 fn dispatch(command: Command, session: &Session) -> crate::error::Result<Exit> {
     match command {
         Command::Verify => Session::block_on(verify::run(session)),
+        Command::Apply(arguments) => Session::block_on(apply::run(session, &arguments)),
+        Command::Renew(arguments) => Session::block_on(renew::run(session, &arguments)),
         Command::Orders => Session::block_on(orders::run(session)),
         Command::Check(asked) => Session::block_on(check::run(session, &asked)),
         Command::Explain { subject, value } => Session::block_on(explain::run(session, &subject, value)),

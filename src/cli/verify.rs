@@ -45,11 +45,24 @@ pub(super) async fn tell_failure(session: &Session, outcome: &Result<Exit>) {
 
 /// Verifies orders, and tells everything to `listener` before the usual report.
 pub(super) async fn run_told(session: &Session, listener: Option<Arc<dyn Observer>>) -> Result<Exit> {
-    session.with_rooms(|_| Ok(Arc::new(Silent)), async |rooms: &mut Rooms| verify(session, rooms, listener).await).await
+    session
+        .with_rooms(
+            |_| Ok(Arc::new(Silent)),
+            async |rooms: &mut Rooms| {
+                let options = session.chosen().journey(rooms.router.registry().hidden_variables(session.environment()))?;
+                take(session, rooms, options, listener).await
+            },
+        )
+        .await
 }
 
-async fn verify(session: &Session, rooms: &mut Rooms, listener: Option<Arc<dyn Observer>>) -> Result<Exit> {
-    let options = session.chosen().journey(rooms.router.registry().hidden_variables(session.environment()))?;
+/// Takes orders through their journey, and reports.
+pub(super) async fn take(
+    session: &Session,
+    rooms: &mut Rooms,
+    options: Options,
+    listener: Option<Arc<dyn Observer>>,
+) -> Result<Exit> {
     if let [only] = rooms.router.reachable().as_slice() {
         // Its mistakes are found before the first order is read.
         rooms.router.open(only)?;

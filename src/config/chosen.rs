@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
+    acme,
     file::ConfigFile,
     form,
     layers::{Layers, Origin, number},
@@ -17,6 +18,7 @@ use crate::{
     name::Name,
     order::{
         Generation, OrderId,
+        acme::AcmeOptions,
         aliyun::{CasOptions, Signature},
     },
     propagation::{self, ResolverAddress, Vantage},
@@ -105,6 +107,8 @@ pub struct Chosen {
     pub allow_zone_rewrite: Vec<Name>,
     /// How CAS is reached.
     pub cas: CasOptions,
+    /// Which ACME CA, and as whom.
+    pub acme: AcmeOptions,
     /// How records are seen.
     pub propagation: propagation::Options,
     /// `--detailed-exit-code`.
@@ -144,6 +148,7 @@ impl Chosen {
             default_provider,
             allow_zone_rewrite: layers.all("allow-zone-rewrite", Name::parse)?,
             cas: cas(layers)?,
+            acme: acme::acme(layers)?,
             propagation: propagation::Options {
                 over_https: over_https(layers)?,
                 interceptor_probes: interceptor_probes(&resolvers, &stated),
@@ -191,9 +196,21 @@ impl Chosen {
     /// `ErrorKind::Config` where there is no place for certificates; `ErrorKind::Usage` for `--name` without exactly one `--order`;
     /// `ErrorKind::Config` for a hook that is not there.
     pub fn journey(&self, hidden_variables: Vec<String>) -> Result<journey::Options> {
-        let options = journey::Options { out: self.out()?, hidden_variables, ..self.journey.clone() };
+        self.checked(journey::Options { hidden_variables, ..self.journey.clone() })
+    }
+
+    /// What a run is to do with these orders, whatever `--order` and `--domain` say.
+    ///
+    /// # Errors
+    /// As [`Chosen::journey`].
+    pub fn journey_of(&self, hidden_variables: Vec<String>, orders: Vec<OrderId>) -> Result<journey::Options> {
+        self.checked(journey::Options { hidden_variables, orders, domains: Vec::new(), ..self.journey.clone() })
+    }
+
+    fn checked(&self, options: journey::Options) -> Result<journey::Options> {
+        let options = journey::Options { out: self.out()?, ..options };
         if options.name.is_some() && options.orders.len() != 1 {
-            return Err(Error::usage("`--name` is the folder of one certificate, but not exactly one `--order` is given")
+            return Err(Error::usage("`--name` is the folder of one certificate, but not exactly one order is named")
                 .with_hint("add `--order ID`, or leave `--name` out: folders are named after the certificates then"));
         }
         // What cannot run is found before anything is published, not after the certificate is there.
@@ -254,12 +271,24 @@ impl Chosen {
     /// # Errors
     /// As [`Chosen::store`].
     pub fn zone_copies(&self) -> Result<PathBuf> {
+        self.beside_store("zones")
+    }
+
+    /// The folder for accounts and orders at ACME CAs, with their keys: beside the store, and on this machine alone.
+    ///
+    /// # Errors
+    /// As [`Chosen::store`].
+    pub fn acme_folder(&self) -> Result<PathBuf> {
+        self.beside_store("acme")
+    }
+
+    fn beside_store(&self, name: &str) -> Result<PathBuf> {
         let store = match self.store()? {
             Target::File(path) => path,
             // The copies are this machine's, for a person to look at.
             Target::Postgres(_) => self.places.store()?,
         };
-        Ok(store.with_file_name("zones"))
+        Ok(store.with_file_name(name))
     }
 
     /// The folder of all certificates.

@@ -11,6 +11,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+use self::certificates::Certificate;
 use super::settings::{Kind, SETTINGS, Setting};
 use crate::{
     error::{Error, Result},
@@ -78,6 +79,8 @@ pub struct ConfigFile {
     pub instances: BTreeMap<String, Instance>,
     /// Routes in the order of the file.
     pub routes: Vec<Route>,
+    /// Certificates in the order of the file.
+    pub certificates: Vec<Certificate>,
     pub(super) mode: u32,
 }
 
@@ -120,6 +123,7 @@ impl ConfigFile {
                     file.instances = source.instances(value, values)?;
                 }
                 "route" => file.routes = source.routes(value)?,
+                "certificate" => file.certificates = source.certificates(value)?,
                 name => {
                     let setting = SETTINGS.iter().find(|setting| setting.key().as_deref() == Some(name));
                     let setting = setting.ok_or_else(|| source.unknown_option(name, key))?;
@@ -203,7 +207,7 @@ impl Source<'_> {
     fn unknown_option(&self, name: &str, key: &Spanned<std::borrow::Cow<'_, str>>) -> Error {
         let error = self.error(&key.span(), &format!("there is no key `{name}`"));
         let keys: Vec<String> =
-            SETTINGS.iter().filter_map(Setting::key).chain(["provider".to_owned(), "route".to_owned()]).collect();
+            SETTINGS.iter().filter_map(Setting::key).chain(["provider", "route", "certificate"].map(str::to_owned)).collect();
         match nearest(name, keys.iter().map(String::as_str)) {
             Some(near) => error.with_hint(format!("did you mean `{near}`?")),
             None => error.with_hint("`dv-verify config check` lists the keys"),
@@ -329,5 +333,6 @@ impl Source<'_> {
     }
 }
 
+pub mod certificates;
 #[cfg(test)]
 mod tests;

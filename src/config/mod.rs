@@ -1,5 +1,6 @@
 //! What the user chose: flags, environment and file in one precedence, and which provider instance writes which name.
 
+mod acme;
 pub mod chosen;
 pub mod file;
 mod form;

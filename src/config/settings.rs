@@ -22,6 +22,8 @@ pub enum Group {
     Orders,
     /// How CAS is reached.
     Source,
+    /// Which ACME CA, and as whom.
+    Acme,
     /// Who writes records.
     Provider,
     /// What may be written.
@@ -44,7 +46,7 @@ pub enum Group {
 
 impl Group {
     /// All groups, in the order of the help.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Orders,
         Self::Provider,
         Self::Guard,
@@ -54,6 +56,7 @@ impl Group {
         Self::Watch,
         Self::Status,
         Self::Source,
+        Self::Acme,
         Self::Store,
         Self::Common,
     ];
@@ -63,6 +66,7 @@ impl Group {
         match self {
             Self::Orders => "Which orders",
             Self::Source => "Alibaba Cloud",
+            Self::Acme => "ACME",
             Self::Provider => "DNS provider",
             Self::Guard => "What may be written",
             Self::Propagation => "Seeing the record",
@@ -268,6 +272,21 @@ pub const SETTINGS: &[Setting] = &[
     value(Group::Source, "lang", "LANG", "The language of messages of the 2018 API").choices(&["zh", "en"]),
     value(Group::Source, "source-ip", "ADDR", "The parameter SourceIp of the 2018 API"),
     value(Group::Source, "rate", "N", "Calls per second, over all orders").default("10"),
+    value(Group::Acme, "ca", "CA", "The ACME CA: a name, or the URL of its directory").details(
+        "letsencrypt, letsencrypt-staging, zerossl, google, sslcom, or an https URL. Without it, orders are those of CAS.",
+    ),
+    value(Group::Acme, "ca-file", "FILE", "Trust the ACME server by these CA certificates (PEM)").details(
+        "For a CA of your own. Instead of those that the system trusts, and for talking to the ACME server only.",
+    ),
+    list(',', Group::Acme, "contact", "EMAIL", "Where the CA may write to; repeatable"),
+    value(Group::Acme, "eab-key-id", "ID", "External account binding: the id of the key").details(
+        "The key itself (base64url, as the CA shows it) is in the variable DV_EAB_KEY, or in the file that `--eab-key-file` names.",
+    ),
+    value(Group::Acme, "eab-key-file", "FILE", "External account binding: the file with the key"),
+    value(Group::Acme, "key-type", "TYPE", "The key of a new certificate").default("p256").choices(&["p256", "p384"]).details(
+        "Made here, and kept by the state folder until it is delivered. For RSA or a key of your own: `--csr`.",
+    ),
+    value(Group::Acme, "profile", "NAME", "The CA's profile, such as `tlsserver` or `shortlived`"),
     value(Group::Store, "store", "PLACE", "The journal of records and what is known of orders")
         .default("`store.db` in the state folder")
         .details(

@@ -21,6 +21,9 @@ pub const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 /// The control API of a running `dv-verify sandbox`, which prints it; for scripts that use it.
 pub const SANDBOX_CONTROL: &str = "DV_SANDBOX_CONTROL";
 
+/// The key of the external account at an ACME CA, base64url; `--eab-key-file` names a file with it instead.
+pub const EAB_KEY: &str = "DV_EAB_KEY";
+
 /// The variable of an option: `DV_POLL_INTERVAL` for `poll-interval`.
 pub fn of_setting(name: &str) -> String {
     format!("DV_{}", name.replace('-', "_").to_ascii_uppercase())

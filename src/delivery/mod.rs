@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use self::hook::variables;
 pub use self::{
     access::Access,
+    current::{Current, current},
     form::{Form, Format},
     hook::run_hook,
     inventory::{Held, inventory},
@@ -17,6 +18,7 @@ use crate::{
 };
 
 mod access;
+mod current;
 mod files;
 mod folder;
 mod form;

@@ -68,7 +68,13 @@ async fn drive_held(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome>
         return Ok(Outcome::HeldByAnotherRun);
     };
     let memory = surroundings.store.recall(&origin, id).await?;
-    let terms = Terms { named, no_wait: run.options.no_wait, patience: run.options.patience.clone() };
+    let terms = Terms {
+        named,
+        no_wait: run.options.no_wait,
+        patience: run.options.patience.clone(),
+        looks_by_itself: surroundings.source.looks_by_itself(),
+        first_interval: surroundings.source.first_interval(),
+    };
     let (was_pending, baseline) = memory
         .as_ref()
         .map(|memory| (memory.was_pending && !memory.finished, memory.baseline_certificate.clone()))
@@ -85,6 +91,7 @@ async fn drive_held(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome>
         began: Instant::now(),
         last_word: String::new(),
         wrote_at: Vec::new(),
+        told: Vec::new(),
         order: None,
         delivered: None,
         watch: None,
@@ -106,6 +113,8 @@ struct Driver<'a> {
     last_word: String,
     /// When this run wrote which record.
     wrote_at: Vec<(Record, Instant)>,
+    /// The records that the CA is to see.
+    told: Vec<Record>,
     /// The order as it was read last.
     order: Option<Order>,
     /// The pair on disk.
@@ -134,6 +143,10 @@ impl<'a> Driver<'a> {
                 && let Some(outcome) = self.look_at(order).await?
             {
                 return Ok(outcome);
+            }
+            let event = self.with_sight(event).await;
+            if matches!(event, machine::Event::Read(_)) {
+                self.state.pause = self.run.surroundings.source.pause(self.id).await;
             }
             action = self.state.next(event, self.began.elapsed());
         }
@@ -186,6 +199,18 @@ impl<'a> Driver<'a> {
             return self.preview(order).await.map(Some);
         }
         Ok(None)
+    }
+
+    /// A refusal by a source that was told to look, with what the name servers say at this moment: most often it tells why.
+    async fn with_sight(&self, event: machine::Event) -> machine::Event {
+        let machine::Event::Read(mut order) = event else { return event };
+        if let OrderState::Failed { reason } = &mut order.state
+            && !self.run.surroundings.source.looks_by_itself()
+            && let Some(said) = sight::now(self.run.surroundings, &self.told).await
+        {
+            *reason = format!("{reason}; {said}");
+        }
+        machine::Event::Read(order)
     }
 
     /// Whether `--domain` lets this order through.
@@ -243,6 +268,7 @@ impl<'a> Driver<'a> {
             Err(error) => return Ok(machine::Event::PublishFailed(error)),
         }
         self.withdraw_stale(&planned).await;
+        self.told = planned.iter().map(|planned| planned.record.clone()).collect();
         self.watch = Some(self.watch_propagation(planned));
         Ok(machine::Event::Published)
     }
@@ -392,6 +418,7 @@ impl<'a> Driver<'a> {
         })
         .await?;
         failpoint::reach("deliver.after-memory");
+        self.run.surroundings.source.delivered(self.id).await?;
         self.run.surroundings.observer.event(&Event::Delivered { order: self.id, delivered: &delivered });
         self.delivered = Some(delivered.clone());
         Ok(machine::Event::Delivered(delivered))

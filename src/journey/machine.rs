@@ -76,6 +76,10 @@ pub(crate) struct Terms {
     pub(crate) no_wait: bool,
     /// How long to wait for what.
     pub(crate) patience: Patience,
+    /// Whether the source looks at DNS by itself; else it is told once every record is visible, and looks only then.
+    pub(crate) looks_by_itself: bool,
+    /// How soon after a change the next look is worth it.
+    pub(crate) first_interval: Duration,
 }
 
 /// Where an order is on its journey.
@@ -98,6 +102,8 @@ pub(crate) struct State {
     reason: &'static str,
     /// Why the last look at the order failed, where it did.
     last_failure: Option<String>,
+    /// How long the source asked to be left alone.
+    pub(crate) pause: Option<Duration>,
 }
 
 const FOR_CHALLENGE: &str = "for the CA to say what it wants to see";
@@ -120,6 +126,7 @@ impl State {
             looks: 0,
             reason: FOR_CHALLENGE,
             last_failure: None,
+            pause: None,
         }
     }
 
@@ -142,7 +149,8 @@ impl State {
             Event::Visible => {
                 self.visible = true;
                 self.looks = 0;
-                self.wait(FOR_CA, None, now)
+                // A source that was told just now may have the answer already.
+                if self.terms.looks_by_itself || self.terms.no_wait { self.wait(FOR_CA, None, now) } else { Action::Read }
             }
             Event::NotVisible(error) => Action::End(Ending::Badly(error)),
             Event::Delivered(delivered) => {
@@ -166,7 +174,7 @@ impl State {
         }
         match order.state {
             OrderState::NotSubmitted if self.was_pending => {
-                refused("the application is no longer there: it was withdrawn, or the CA rejected it", order.note)
+                self.refused("the application is no longer there: it was withdrawn, or the CA rejected it", order.note)
             }
             OrderState::NotSubmitted if self.terms.named => {
                 let error = Error::usage(format!("order `{}` is paid for, but not applied for yet", order.id));
@@ -176,14 +184,26 @@ impl State {
             OrderState::Preparing => self.wait(FOR_CHALLENGE, None, now),
             OrderState::Checking(challenges) => self.when_challenged(challenges, now),
             OrderState::Reviewing => self.wait(FOR_REVIEW, None, now),
-            OrderState::Issued(_) if self.is_the_old_one(order.certificate_id.as_deref()) => refused(
+            OrderState::Issued(_) if self.is_the_old_one(order.certificate_id.as_deref()) => self.refused(
                 "the source shows the certificate from before the application: that was withdrawn, or the CA rejected it",
                 order.note,
             ),
             OrderState::Issued(bundle) => Action::Deliver(bundle),
-            OrderState::Failed { reason } => refused(&reason, order.note),
+            OrderState::Failed { reason } => self.refused(&reason, order.note),
             OrderState::Unknown(_) => self.wait(FOR_KNOWN_WORD, None, now),
         }
+    }
+
+    fn refused(&self, reason: &str, note: Option<String>) -> Action {
+        let said =
+            note.filter(|note| !note.is_empty() && !reason.contains(note.as_str())).map(|note| format!("; the CA said: {note}"));
+        let error = Error::new(ErrorKind::Refused, format!("the CA refused the order: {reason}{}", said.unwrap_or_default()))
+            .with_hint(if self.terms.looks_by_itself {
+                "see the order in the certificate console; a refused order has to be applied for again"
+            } else {
+                "mend the cause, then run the same command again: it begins a new order"
+            });
+        Action::WithdrawAndEnd(Ending::Badly(error))
     }
 
     fn is_the_old_one(&self, certificate: Option<&str>) -> bool {
@@ -220,12 +240,29 @@ impl State {
         if now >= deadline {
             return self.give_up();
         }
-        let mut delay = poll_delay(self.looks, self.is_dense(), self.terms.patience.poll_interval);
-        if let Some(Retry::After(asked)) = error.map(Error::retry) {
-            delay = delay.max(asked);
+        let delay = self.delay().max(self.pause.take().unwrap_or_default());
+        let asked = match error.map(Error::retry) {
+            Some(Retry::After(asked)) => asked,
+            _ => Duration::ZERO,
+        };
+        if let Some(error) = error
+            && now + asked > deadline
+        {
+            // It says itself that waiting does not help.
+            return Action::End(Ending::Badly(retold(error)));
         }
+        let delay = delay.max(asked);
         self.looks = self.looks.saturating_add(1);
         Action::Wait { until: (now + delay).min(deadline), reason }
+    }
+
+    /// When to look again: a source that is told when to look has nothing new before.
+    fn delay(&self) -> Duration {
+        let longest = self.terms.patience.poll_interval;
+        if self.is_watching() && !self.terms.looks_by_itself {
+            return longest;
+        }
+        poll_delay(self.looks, self.is_dense(), self.terms.first_interval, longest)
     }
 
     /// Whether records are out that are not visible yet.
@@ -259,19 +296,20 @@ impl State {
     }
 }
 
-/// When to look at the order again after `looks` looks without a change: 1, 2, 4 … s where the answer may come any moment, four times as
-/// slow while the record is not visible; never longer than `longest`.
-pub(crate) fn poll_delay(looks: u32, dense: bool, longest: Duration) -> Duration {
-    let first: u64 = if dense { 1 } else { 4 };
-    Duration::from_secs(first << looks.min(10)).min(longest)
+/// When to look at the order again after `looks` looks without a change: once, twice, four times … `first` where the answer may come any
+/// moment, four times as slow while the record is not visible; never longer than `longest`.
+pub(crate) fn poll_delay(looks: u32, dense: bool, first: Duration, longest: Duration) -> Duration {
+    let first = if dense { first } else { first * 4 };
+    first.saturating_mul(1 << looks.min(16)).min(longest)
 }
 
-fn refused(reason: &str, note: Option<String>) -> Action {
-    let said =
-        note.filter(|note| !note.is_empty() && !reason.contains(note.as_str())).map(|note| format!("; the CA said: {note}"));
-    let error = Error::new(ErrorKind::Refused, format!("the CA refused the order: {reason}{}", said.unwrap_or_default()))
-        .with_hint("see the order in the certificate console; a refused order has to be applied for again");
-    Action::WithdrawAndEnd(Ending::Badly(error))
+/// The same error once more, for the end of the journey.
+fn retold(error: &Error) -> Error {
+    let told = Error::new(error.kind(), error.to_string()).with_retry(error.retry());
+    match error.hint() {
+        Some(hint) => told.with_hint(hint),
+        None => told,
+    }
 }
 
 fn file_instructions(challenge: &Challenge) -> Error {

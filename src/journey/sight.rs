@@ -8,7 +8,7 @@ use super::{Surroundings, driver::Run, event::Event, publish::Planned};
 use crate::{
     error::Result,
     order::OrderId,
-    propagation::{Expectation, ResolverReport, Round},
+    propagation::{Expectation, ResolverReport, Round, Verdict},
     record::Record,
 };
 
@@ -49,6 +49,34 @@ pub(super) async fn see(run: &Run<'_>, id: &OrderId, planned: &Planned, wrote: O
     observer.event(&Event::Visible { order: Some(id), round: &round, resolvers: &[] });
     tell_resolvers(run.surroundings.clone(), id.clone(), planned.record.clone());
     Ok(())
+}
+
+/// What the name servers say about these records now, in one sentence; `None` where there is none.
+pub(super) async fn now(surroundings: &Surroundings, records: &[Record]) -> Option<String> {
+    let looks = futures_util::future::join_all(records.iter().map(|record| surroundings.propagation.look(record))).await;
+    let mut said = Vec::new();
+    for (record, look) in records.iter().zip(looks) {
+        let text = match look {
+            Ok(round) if round.visible => "every name server shows it".to_owned(),
+            Ok(round) => {
+                let mut missing = round.observations.iter().filter(|observation| observation.verdict != Verdict::Visible);
+                let first = missing.next().map(|observation| {
+                    format!(
+                        "{} ({}) says: {}",
+                        observation.authority.server,
+                        observation.authority.address,
+                        observation.verdict.sentence()
+                    )
+                });
+                let more = missing.count();
+                let more = if more > 0 { format!(", and {more} more do not show it") } else { String::new() };
+                first.map_or_else(|| "no name server answers".to_owned(), |first| format!("{first}{more}"))
+            }
+            Err(error) => format!("its name servers cannot be asked: {error}"),
+        };
+        said.push(format!("of the value `{}` at {}, {text}", record.value, record.name));
+    }
+    if said.is_empty() { None } else { Some(format!("at this moment, {}", said.join("; "))) }
 }
 
 /// Asks the recursive resolvers and tells what they say, beside the journey: nothing waits for them.

@@ -12,8 +12,10 @@ use crate::{
     secret::Secret,
 };
 
+pub mod acme;
 pub mod aliyun;
 pub mod challenge_name;
+pub mod renewal;
 
 /// The identity of an order at its source: an InstanceId (`cas-cn-…`, `cas_dv-cn-…`) or an OrderId (digits).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -66,6 +68,9 @@ pub enum Generation {
     /// CAS 2020-04-07, instances, `GetInstanceDetail`.
     #[serde(rename = "instance")]
     Instance,
+    /// ACME; not a word of `--api`.
+    #[serde(rename = "acme")]
+    Acme,
 }
 
 impl Generation {
@@ -75,6 +80,7 @@ impl Generation {
             Self::Api2018 => "2018",
             Self::Order => "order",
             Self::Instance => "instance",
+            Self::Acme => "acme",
         }
     }
 }
@@ -225,9 +231,19 @@ pub trait OrderSource: Send + Sync {
     /// Tells the CA that the challenges of `order` can be seen. Does nothing where [`OrderSource::looks_by_itself`].
     async fn in_place(&self, order: &Order) -> Result<()>;
 
-    /// The time that the source asks to leave between two looks at one order, where it asks for any.
-    fn least_interval(&self) -> Duration {
-        Duration::ZERO
+    /// Says that the certificate of an order is on disk: what the source kept for it, such as its key, can go.
+    async fn delivered(&self, _id: &OrderId) -> Result<()> {
+        Ok(())
+    }
+
+    /// How soon after a change the next look at an order is worth it; each further look waits twice as long.
+    fn first_interval(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    /// How long the CA asks to leave an order alone from now on, where it does (`Retry-After`).
+    async fn pause(&self, _id: &OrderId) -> Option<Duration> {
+        None
     }
 
     /// Where orders are read from, for people and for the store: `cas.aliyuncs.com`.

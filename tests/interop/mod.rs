@@ -2,6 +2,7 @@
 //!
 //! Where one is not installed, its tests say so and pass; with `DV_TEST_REQUIRE_SERVERS=1`, as `tests/run` sets it, they fail.
 
+mod acme;
 mod hooks;
 mod lexicon;
 mod powerdns;

@@ -276,6 +276,37 @@ fn a_stated_authority_that_does_not_answer_is_named() {
 }
 
 #[test]
+fn a_resolver_with_a_certificate_that_nobody_trusts_is_refused() {
+    let context = Context::new();
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(std::sync::Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let config = std::sync::Arc::new(config);
+    // Ends with the process of the tests.
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut connection = rustls::ServerConnection::new(std::sync::Arc::clone(&config)).unwrap();
+            while connection.is_handshaking() && connection.complete_io(&mut stream).is_ok() {}
+        }
+    });
+    for url in [format!("https://127.0.0.1:{port}/dns-query"), format!("tls://127.0.0.1:{port}")] {
+        context
+            .run(&["check", "_dv.example.org", "v", "--resolver", &url])
+            .expect(5)
+            .says(&url)
+            .says("invalid peer certificate")
+            .says("name another resolver");
+    }
+}
+
+#[test]
 fn ctrl_c_ends_check_and_explain_within_a_second() {
     let context = Context::new();
     for command in

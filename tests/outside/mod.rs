@@ -24,3 +24,5 @@ mod watcher;
 #[allow(clippy::print_stdout, reason = "what was left out is said")]
 #[path = "../../src/test_postgres.rs"]
 mod postgres;
+
+pub(crate) use context::Ran;

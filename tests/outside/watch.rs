@@ -223,7 +223,7 @@ fn get(watcher: &Watcher, path: &str) -> String {
 
 /// The calls to CAS that the metrics count.
 fn calls(metrics: &str) -> u64 {
-    let lines = metrics.lines().filter(|line| line.starts_with("dv_verify_source_calls_total"));
+    let lines = metrics.lines().filter(|line| line.starts_with("dv_verify_calls_total"));
     lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 

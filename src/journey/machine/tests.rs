@@ -8,7 +8,13 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 
 fn terms() -> Terms {
-    Terms { named: false, no_wait: false, patience: Patience::default() }
+    Terms {
+        named: false,
+        no_wait: false,
+        patience: Patience::default(),
+        looks_by_itself: true,
+        first_interval: Duration::from_secs(1),
+    }
 }
 
 fn fresh() -> State {

@@ -109,8 +109,16 @@ impl OrderSource for GuardedSource {
         self.gate.pass(self.source.in_place(order)).await
     }
 
-    fn least_interval(&self) -> Duration {
-        self.source.least_interval()
+    async fn delivered(&self, id: &OrderId) -> Result<()> {
+        self.source.delivered(id).await
+    }
+
+    fn first_interval(&self) -> Duration {
+        self.source.first_interval()
+    }
+
+    async fn pause(&self, id: &OrderId) -> Option<Duration> {
+        self.source.pause(id).await
     }
 
     fn origin(&self) -> &str {

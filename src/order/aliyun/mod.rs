@@ -201,6 +201,7 @@ impl Cas {
     async fn read_with(&self, generation: Generation, id: &OrderId) -> Result<Order> {
         match generation {
             Generation::Instance => instance::read(&self.client, id).await,
+            Generation::Acme => Err(Error::new(ErrorKind::UnknownOrder, format!("`{id}` is no order of CAS"))),
             Generation::Api2018 => api_2018::read(&self.client, id, &self.extras).await,
             Generation::Order => {
                 let known = self.memory().domains.get(id).cloned();
@@ -239,6 +240,7 @@ impl Cas {
     async fn list_with(&self, generation: Generation, seen: &mut HashSet<OrderId>) -> Result<(Vec<OrderSummary>, Option<Error>)> {
         match generation {
             Generation::Instance => Ok((instance::list(&self.client).await?, None)),
+            Generation::Acme => Ok((Vec::new(), None)),
             Generation::Api2018 => Ok((api_2018::list(&self.client, &self.extras).await?, None)),
             Generation::Order => {
                 let (rows, failed) = order_2020::list(&self.client).await?;

@@ -9,6 +9,12 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use super::{Process, free_port, installed, program};
 
+/// A name that Pebble refuses by policy, with all below it.
+pub(crate) const BLOCKED: &str = "blocked.example.test";
+
+/// The id and the key of an external account that Pebble knows.
+pub(crate) const EXTERNAL: (&str, &str) = ("kid-1", "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W");
+
 /// A running `pebble`.
 pub(crate) struct Pebble {
     /// The URL of its directory.
@@ -18,19 +24,26 @@ pub(crate) struct Pebble {
 
 /// What is not the default.
 #[derive(Default)]
-pub(crate) struct Manner {}
+pub(crate) struct Manner {
+    /// Whether accounts must be bound to an external one.
+    pub(crate) external: bool,
+    /// Whether its own server certificate has expired.
+    pub(crate) expired: bool,
+    /// Variables such as `PEBBLE_WFE_NONCEREJECT`.
+    pub(crate) variables: Vec<(&'static str, &'static str)>,
+}
 
 impl Pebble {
-    /// Starts one that looks at DNS through `resolver`, without random pauses and without keeping valid authorizations. `None` where it is not
-    /// installed.
-    pub(crate) fn start(resolver: SocketAddr, _manner: &Manner) -> Option<Self> {
+    /// Starts one that looks at DNS through `resolver`, without random pauses and without keeping valid authorizations, unless `manner` says
+    /// otherwise. `None` where it is not installed.
+    pub(crate) fn start(resolver: SocketAddr, manner: &Manner) -> Option<Self> {
         if !installed(&["pebble"]) {
             return None;
         }
         let pebble = program("pebble").expect("pebble is installed");
         let (process, port) = Process::start("pebble", |folder| {
             let (port, management) = (free_port(), free_port());
-            make_certificate(folder);
+            make_certificate(folder, manner.expired);
             let configuration = serde_json::json!({"pebble": {
                 "listenAddress": SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
                 "managementListenAddress": SocketAddr::from((Ipv4Addr::LOCALHOST, management)),
@@ -39,10 +52,14 @@ impl Pebble {
                 "httpPort": 5002,
                 "tlsPort": 5001,
                 "ocspResponderURL": "",
+                "externalAccountBindingRequired": manner.external,
+                "externalAccountMACKeys": {EXTERNAL.0: EXTERNAL.1},
+                "domainBlocklist": [BLOCKED],
             }});
             let path = folder.join("pebble.json");
             std::fs::write(&path, configuration.to_string()).expect("the configuration is written");
             let mut command = vec!["/usr/bin/env".to_owned(), "PEBBLE_VA_NOSLEEP=1".to_owned(), "PEBBLE_AUTHZREUSE=0".to_owned()];
+            command.extend(manner.variables.iter().map(|(name, value)| format!("{name}={value}")));
             let text = |path: &Path| path.to_str().expect("text").to_owned();
             command.extend([text(&pebble), "-config".to_owned(), text(&path), "-dnsserver".to_owned(), resolver.to_string()]);
             (command, vec![("ACME directory available", 1)], port)
@@ -63,7 +80,7 @@ impl Pebble {
 }
 
 /// A CA, and a certificate for 127.0.0.1 by it.
-fn make_certificate(folder: &Path) {
+fn make_certificate(folder: &Path, expired: bool) {
     let ca_key = KeyPair::generate().expect("a key");
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -71,7 +88,10 @@ fn make_certificate(folder: &Path) {
     let ca_certificate = ca.self_signed(&ca_key).expect("a certificate");
     let issuer = Issuer::new(ca, ca_key);
     let key = KeyPair::generate().expect("a key");
-    let server = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).expect("names");
+    let mut server = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).expect("names");
+    if expired {
+        server.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    }
     let server = server.signed_by(&key, &issuer).expect("a certificate");
     std::fs::write(folder.join("ca.pem"), ca_certificate.pem()).expect("written");
     std::fs::write(folder.join("server.pem"), server.pem()).expect("written");

@@ -1,0 +1,26 @@
+//! `renew` at ACME CAs.
+
+use super::super::{apply, exit::Exit, session::Session};
+use crate::error::{Error, Result};
+
+/// Whether there is anything to renew at an ACME CA.
+pub(super) fn has_any(session: &Session) -> Result<bool> {
+    Ok(!apply::acme::kept(session, session.chosen().acme.ca.as_deref())?.is_empty())
+}
+
+/// Renews certificates of ACME CAs: all that are due, or those for the given names.
+pub(super) async fn run(session: &Session, arguments: &super::Arguments) -> Result<Exit> {
+    let mut wanted = apply::acme::kept(session, session.chosen().acme.ca.as_deref())?;
+    if let Some(unknown) = arguments.names.iter().find(|name| !wanted.iter().any(|wanted| wanted.names.contains(name))) {
+        return Err(Error::usage(format!("there is no certificate for `{unknown}` to renew"))
+            .with_hint("`dv-verify apply` applies for the first one"));
+    }
+    if !arguments.names.is_empty() {
+        wanted.retain(|wanted| wanted.names.iter().any(|name| arguments.names.contains(name)));
+    }
+    if wanted.is_empty() {
+        session.printer().note("there is no certificate to renew; `dv-verify apply` applies for the first one");
+        return Ok(Exit::DONE);
+    }
+    apply::acme::take(session, wanted, arguments.force).await
+}

@@ -1,0 +1,79 @@
+//! `[[certificate]]`: what `apply` applies for where no name is given.
+
+use std::path::PathBuf;
+
+use toml::{Spanned, de::DeValue};
+
+use super::Source;
+use crate::{
+    error::{Error, Result},
+    name::Name,
+};
+
+/// One `[[certificate]]`; what is left out is as the options say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its names.
+    pub names: Vec<Name>,
+    /// The ACME CA.
+    pub ca: Option<String>,
+    /// The kind of its key, a word of `--key-type`.
+    pub key_type: Option<String>,
+    /// The CA's profile.
+    pub profile: Option<String>,
+    /// A certificate request of the user's own.
+    pub csr: Option<PathBuf>,
+}
+
+const SHAPE: &str = "write `[[certificate]]` on a line of its own, and below it `names = [\"example.com\", \"*.example.com\"]`";
+
+impl Source<'_> {
+    pub(super) fn certificates(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<Certificate>> {
+        let Some(items) = value.get_ref().as_array() else {
+            return Err(self.error(&value.span(), "`certificate` must be a list of tables").with_hint(SHAPE));
+        };
+        items.iter().map(|item| self.certificate(item)).collect()
+    }
+
+    fn certificate(&self, item: &Spanned<DeValue<'_>>) -> Result<Certificate> {
+        let Some(table) = item.get_ref().as_table() else {
+            return Err(self.error(&item.span(), "a certificate must be a table").with_hint(SHAPE));
+        };
+        let mut certificate = Certificate::default();
+        for (key, value) in table {
+            let key_name = key.get_ref().as_ref();
+            if key_name == "names" {
+                certificate.names = self.names(value)?;
+                continue;
+            }
+            let text = |value: &Spanned<DeValue<'_>>| -> Result<String, Error> {
+                let text = value.get_ref().as_str().map(str::to_owned);
+                text.ok_or_else(|| self.error(&value.span(), &format!("`{key_name}` of a certificate must be text")))
+            };
+            match key_name {
+                "ca" => certificate.ca = Some(text(value)?),
+                "key_type" if matches!(value.get_ref().as_str(), Some("p256" | "p384")) => {
+                    certificate.key_type = Some(text(value)?);
+                }
+                "key_type" => return Err(self.error(&value.span(), "`key_type` is `p256` or `p384`")),
+                "profile" => certificate.profile = Some(text(value)?),
+                "csr" => certificate.csr = Some(text(value)?.into()),
+                other => return Err(self.error(&key.span(), &format!("a certificate has no key `{other}`")).with_hint(SHAPE)),
+            }
+        }
+        if certificate.names.is_empty() && certificate.csr.is_none() {
+            return Err(self.error(&item.span(), "a certificate needs `names`").with_hint(SHAPE));
+        }
+        Ok(certificate)
+    }
+
+    fn names(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<Name>> {
+        let wrong = || self.error(&value.span(), "`names` must be a list of names").with_hint(SHAPE);
+        let items = value.get_ref().as_array().ok_or_else(wrong)?;
+        let name = |item: &Spanned<DeValue<'_>>| {
+            let text = item.get_ref().as_str().ok_or_else(wrong)?;
+            Name::parse(text).map_err(|error| self.error(&item.span(), error.message()))
+        };
+        items.iter().map(name).collect()
+    }
+}

@@ -1,0 +1,136 @@
+//! Certificate requests (PKCS#10): made here with a new key, or the user's own.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384};
+use rustls_pki_types::{CertificateSigningRequestDer, pem::PemObject};
+use x509_parser::{
+    certification_request::X509CertificationRequest, extensions::GeneralName, extensions::ParsedExtension, prelude::FromDer,
+};
+
+use super::KeyType;
+use crate::{
+    error::{Error, ErrorKind, Result},
+    name::Name,
+    secret::Secret,
+};
+
+/// A certificate request of the user's own; its key is not ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its names: the subject alternative names, else the common name.
+    pub names: Vec<Name>,
+    pub(super) der: Vec<u8>,
+}
+
+impl Request {
+    /// Reads a request in PEM.
+    ///
+    /// # Errors
+    /// `ErrorKind::Config` naming the file: it cannot be read, is no request, or asks for no domain name or for something else beside.
+    pub fn read(path: &Path) -> Result<Self> {
+        let wrong = |why: String| Error::config(format!("the certificate request `{}` {why}", path.display()));
+        let text = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let der = CertificateSigningRequestDer::from_pem_slice(&text).map_err(|_| {
+            wrong("has no block `CERTIFICATE REQUEST`".into())
+                .with_hint("`openssl req -new -key KEY -addext subjectAltName=DNS:example.com` makes one")
+        })?;
+        let (_, request) = X509CertificationRequest::from_der(&der).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let mut texts: Vec<String> = Vec::new();
+        for extension in request.requested_extensions().into_iter().flatten() {
+            let ParsedExtension::SubjectAlternativeName(alternative) = extension else { continue };
+            for name in &alternative.general_names {
+                match name {
+                    GeneralName::DNSName(name) => texts.push((*name).to_owned()),
+                    other => return Err(wrong(format!("asks for `{other}`, which is no domain name"))),
+                }
+            }
+        }
+        let subject = &request.certification_request_info.subject;
+        for common in subject.iter_common_name().filter_map(|name| name.as_str().ok()) {
+            // A common name must be among the names that the CA is asked to prove.
+            if !texts.iter().any(|text| text.eq_ignore_ascii_case(common)) {
+                texts.push(common.to_owned());
+            }
+        }
+        let names =
+            texts.iter().map(|text| Name::parse(text)).collect::<Result<Vec<_>>>().map_err(|error| wrong(error.to_string()))?;
+        if names.is_empty() {
+            return Err(wrong("names no domain".into()));
+        }
+        Ok(Self { path: path.to_owned(), names, der: der.to_vec() })
+    }
+}
+
+/// Makes a private key.
+pub(super) fn make_key(kind: KeyType) -> Result<Secret> {
+    let algorithm = match kind {
+        KeyType::P256 => &PKCS_ECDSA_P256_SHA256,
+        KeyType::P384 => &PKCS_ECDSA_P384_SHA384,
+    };
+    KeyPair::generate_for(algorithm).map(|key| Secret::new(key.serialize_pem())).map_err(|error| failed(&error))
+}
+
+/// The request for these names with this key, DER.
+pub(super) fn sign(names: &[Name], key: &Secret) -> Result<Vec<u8>> {
+    let key = KeyPair::from_pem(key.expose()).map_err(|error| failed(&error))?;
+    let names: Vec<String> = names.iter().map(|name| name.as_str().to_owned()).collect();
+    let mut params = CertificateParams::new(names).map_err(|error| failed(&error))?;
+    params.distinguished_name = DistinguishedName::new();
+    params.serialize_request(&key).map(|request| request.der().to_vec()).map_err(|error| failed(&error))
+}
+
+fn failed(error: &rcgen::Error) -> Error {
+    Error::new(ErrorKind::Unexpected, format!("no certificate request can be made: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).unwrap()
+    }
+
+    fn file(der: &[u8]) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.csr");
+        let body = data_encoding::BASE64.encode(der);
+        std::fs::write(&path, format!("-----BEGIN CERTIFICATE REQUEST-----\n{body}\n-----END CERTIFICATE REQUEST-----\n"))
+            .unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn what_is_made_is_read_with_all_its_names() {
+        let names = [name("example.com"), name("*.example.com"), name("xn--bcher-kva.example")];
+        for kind in [KeyType::P256, KeyType::P384] {
+            let key = make_key(kind).unwrap();
+            let (_folder, path) = file(&sign(&names, &key).unwrap());
+            assert_eq!(Request::read(&path).unwrap().names, names);
+        }
+    }
+
+    #[test]
+    fn a_common_name_counts_and_an_address_is_refused() {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["www.example.com".to_owned()]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "example.com");
+        let (_folder, path) = file(params.serialize_request(&key).unwrap().der());
+        assert_eq!(Request::read(&path).unwrap().names, [name("www.example.com"), name("example.com")]);
+        let params = CertificateParams::new(vec!["192.0.2.1".to_owned()]).unwrap();
+        let (_folder, path) = file(params.serialize_request(&key).unwrap().der());
+        assert!(Request::read(&path).unwrap_err().to_string().contains("no domain name"));
+    }
+
+    #[test]
+    fn what_is_no_request_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.csr");
+        assert!(Request::read(&path).unwrap_err().to_string().contains("x.csr` cannot be read"));
+        std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+        assert!(Request::read(&path).unwrap_err().to_string().contains("CERTIFICATE REQUEST"));
+    }
+}

@@ -1,0 +1,250 @@
+//! What Pebble never does: a proxy in front of it answers some calls itself.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, OnceLock},
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{StatusCode, header},
+    response::Response,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use serde_json::json;
+
+use super::{Scene, run};
+
+/// An answer in the place of Pebble's.
+#[derive(Clone)]
+struct Fault {
+    /// What the path of the call holds.
+    path: &'static str,
+    /// How many calls are answered so.
+    times: usize,
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: serde_json::Value,
+}
+
+#[derive(Clone)]
+struct Proxy {
+    pebble: String,
+    client: reqwest::Client,
+    faults: Arc<Mutex<Vec<Fault>>>,
+    /// What is added to the directory.
+    more: Arc<Mutex<serde_json::Value>>,
+    calls: Arc<Mutex<Vec<String>>>,
+}
+
+fn runtime() -> &'static tokio::runtime::Runtime {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap())
+}
+
+impl Proxy {
+    /// Starts one in front of the scene's CA and returns it with the URL of the directory.
+    fn start(scene: &Scene, faults: Vec<Fault>, more: serde_json::Value) -> (Self, String) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let ca = std::fs::read(scene.pebble.ca_file()).unwrap();
+        let client = reqwest::Client::builder().tls_certs_only(reqwest::Certificate::from_pem_bundle(&ca).unwrap()).http1_only();
+        let proxy = Self {
+            pebble: scene.pebble.directory.trim_end_matches("/dir").to_owned(),
+            client: client.build().unwrap(),
+            faults: Arc::new(Mutex::new(faults)),
+            more: Arc::new(Mutex::new(more)),
+            calls: Arc::default(),
+        };
+        let listener = runtime().block_on(tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = Router::new().fallback(answer).with_state(proxy.clone());
+        let listener = Tls { listener, acceptor: acceptor(scene) };
+        runtime().spawn(async move { axum::serve(listener, service).await });
+        (proxy, format!("https://{address}/dir"))
+    }
+
+    fn calls(&self, path: &str) -> usize {
+        self.calls.lock().unwrap().iter().filter(|call| call.contains(path)).count()
+    }
+
+    fn fault(&self, path: &str) -> Option<Fault> {
+        let mut faults = self.faults.lock().unwrap();
+        let fault = faults.iter_mut().find(|fault| fault.times > 0 && path.contains(fault.path))?;
+        fault.times -= 1;
+        Some(fault.clone())
+    }
+}
+
+/// TLS with Pebble's own certificate: its URLs are https, and it compares them with those that are signed.
+struct Tls {
+    listener: tokio::net::TcpListener,
+    acceptor: tokio_rustls::TlsAcceptor,
+}
+
+fn acceptor(scene: &Scene) -> tokio_rustls::TlsAcceptor {
+    let folder = scene.pebble.ca_file().parent().unwrap().to_owned();
+    let chain = CertificateDer::pem_file_iter(folder.join("server.pem")).unwrap().map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(folder.join("server.key")).unwrap();
+    let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    Arc::new(config).into()
+}
+
+impl axum::serve::Listener for Tls {
+    type Io = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let Ok((stream, peer)) = self.listener.accept().await else { continue };
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, peer);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
+
+async fn answer(State(proxy): State<Proxy>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path().to_owned();
+    proxy.calls.lock().unwrap().push(format!("{} {path}", parts.method));
+    if let Some(fault) = proxy.fault(&path) {
+        let mut response = Response::builder().status(fault.status).header("content-type", "application/problem+json");
+        for (name, value) in &fault.headers {
+            response = response.header(*name, value);
+        }
+        return response.body(Body::from(fault.body.to_string())).unwrap();
+    }
+    let body = to_bytes(body, 1 << 20).await.unwrap();
+    let mut forwarded = proxy.client.request(parts.method, format!("{}{path}", proxy.pebble)).body(body);
+    // Pebble makes its URLs of this.
+    forwarded = forwarded.header(header::HOST, parts.headers[header::HOST].clone());
+    if let Some(kind) = parts.headers.get(header::CONTENT_TYPE) {
+        forwarded = forwarded.header(header::CONTENT_TYPE, kind);
+    }
+    let Ok(reply) = forwarded.send().await else {
+        return Response::builder().status(StatusCode::BAD_GATEWAY).body(Body::empty()).unwrap();
+    };
+    let mut response = Response::builder().status(reply.status());
+    for (name, value) in reply.headers() {
+        if name != header::CONTENT_LENGTH && name != header::TRANSFER_ENCODING {
+            response = response.header(name, value);
+        }
+    }
+    let mut bytes = reply.bytes().await.unwrap().to_vec();
+    if path == "/dir" {
+        let mut directory: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        merge(&mut directory, &proxy.more.lock().unwrap());
+        bytes = directory.to_string().into_bytes();
+    }
+    response.body(Body::from(bytes)).unwrap()
+}
+
+fn merge(into: &mut serde_json::Value, more: &serde_json::Value) {
+    for (key, value) in more.as_object().into_iter().flatten() {
+        if value.is_object() && into[key].is_object() { merge(&mut into[key], value) } else { into[key] = value.clone() }
+    }
+}
+
+fn problem(path: &'static str, times: usize, status: u16, kind: &str, detail: &str, retry_after: Option<&str>) -> Fault {
+    Fault {
+        path,
+        times,
+        status,
+        headers: retry_after.iter().map(|seconds| ("retry-after", (*seconds).to_owned())).collect(),
+        body: json!({"type": format!("urn:ietf:params:acme:error:{kind}"), "detail": detail, "status": status}),
+    }
+}
+
+fn apply(scene: &Scene, directory: &str, arguments: &[&str]) -> crate::outside::Ran {
+    run(scene.command(arguments).env("DV_CA", directory))
+}
+
+#[test]
+fn a_long_rate_limit_says_when_to_come_back() {
+    let Some(scene) = Scene::new() else { return };
+    let limit = problem("order-plz", 1, 429, "rateLimited", "too many new orders recently", Some("9000"));
+    let (proxy, directory) = Proxy::start(&scene, vec![limit], json!({}));
+    let began = std::time::Instant::now();
+    let ran = apply(&scene, &directory, &["apply", "limited.example.test"]).expect(7);
+    assert!(began.elapsed().as_secs() < 20, "it does not wait");
+    let ran = ran.says("too many new orders recently").says("come back at 20").says("(in 150 min)");
+    assert!(ran.stderr.contains("run the same command again"), "{}", ran.stderr);
+    scene.assert_clean("limited.example.test");
+    apply(&scene, &directory, &["apply", "limited.example.test"]).expect(0);
+    assert_eq!(proxy.calls("order-plz"), 2);
+}
+
+#[test]
+fn a_short_rate_limit_is_waited_for() {
+    let Some(scene) = Scene::new() else { return };
+    let faults = vec![
+        problem("order-plz", 1, 429, "rateLimited", "slow down", Some("1")),
+        problem("finalize-order", 1, 503, "serverInternal", "busy", Some("1")),
+        problem("authZ", 1, 500, "serverInternal", "oops", None),
+    ];
+    let (_proxy, directory) = Proxy::start(&scene, faults, json!({}));
+    apply(&scene, &directory, &["apply", "slow.example.test"]).expect(0);
+    scene.assert_clean("slow.example.test");
+}
+
+#[test]
+fn caa_forbids() {
+    let Some(scene) = Scene::new() else { return };
+    let faults = vec![problem("finalize-order", 1, 403, "caa", "CAA record for caa.example.test prevents issuance", None)];
+    let (_proxy, directory) = Proxy::start(&scene, faults, json!({}));
+    let ran = apply(&scene, &directory, &["apply", "caa.example.test"]).expect(6);
+    let ran = ran.says("CAA record for caa.example.test prevents issuance").says("must name this CA");
+    assert!(ran.stderr.contains("is removed"), "{}", ran.stderr);
+    scene.assert_clean("caa.example.test");
+    assert!(!scene.state().iter().any(|path| path.contains("orders/")), "{:?}", scene.state());
+    // The next run begins a new order.
+    apply(&scene, &directory, &["apply", "caa.example.test"]).expect(0);
+}
+
+#[test]
+fn an_account_that_was_deactivated() {
+    let Some(scene) = Scene::new() else { return };
+    let detail = "Account is not valid, has status \\\"deactivated\\\"";
+    let (proxy, directory) = Proxy::start(&scene, vec![], json!({}));
+    apply(&scene, &directory, &["apply", "before.example.test"]).expect(0);
+    proxy.faults.lock().unwrap().push(problem("order-plz", 9, 403, "unauthorized", detail, None));
+    apply(&scene, &directory, &["apply", "after.example.test"]).expect(3).says("deactivated").says("a new one is registered");
+    scene.assert_clean("after.example.test");
+}
+
+#[test]
+fn profiles_are_those_of_the_directory() {
+    let Some(scene) = Scene::new() else { return };
+    let meta = json!({"meta": {"profiles": {"shortlived": "six days", "tlsserver": "for servers"}}});
+    let (_proxy, directory) = Proxy::start(&scene, vec![], meta);
+    apply(&scene, &directory, &["apply", "p.example.test", "--profile", "short"]).expect(2).says("it has shortlived, tlsserver");
+    apply(&scene, &directory, &["apply", "p.example.test", "--profile", "shortlived"]).expect(0);
+}
+
+/// The CA asks for a renewal long before the end: it is done, though a third of the lifetime is far away.
+#[test]
+fn the_ca_says_when_to_renew() {
+    let Some(scene) = Scene::new() else { return };
+    let (proxy, directory) = Proxy::start(&scene, vec![], json!({}));
+    apply(&scene, &directory, &["apply", "ari.example.test"]).expect(0);
+    proxy.faults.lock().unwrap().push(Fault {
+        path: "renewal-info",
+        times: 9,
+        status: 200,
+        headers: vec![("retry-after", "21600".to_owned())],
+        body: json!({"suggestedWindow": {"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"},
+            "explanationURL": "https://ca.example/incident"}),
+    });
+    let base = directory.trim_end_matches("/dir");
+    *proxy.more.lock().unwrap() = json!({"renewalInfo": format!("{base}/renewal-info")});
+    let ran = apply(&scene, &directory, &["renew", "--detailed-exit-code"]).expect(10);
+    assert!(ran.stderr.contains("the CA asks for it (see https://ca.example/incident)"), "{}", ran.stderr);
+    assert!(proxy.calls("renewal-info/") > 0);
+    scene.assert_clean("ari.example.test");
+}

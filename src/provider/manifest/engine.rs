@@ -48,6 +48,11 @@ impl Engine {
         Self { client, ttl, zones, whole_zone, turns: Mutex::default() }
     }
 
+    /// The same with other permissions to replace whole zones.
+    pub(super) fn with_whole_zone(self, whole_zone: WholeZone) -> Self {
+        Self { whole_zone, ..self }
+    }
+
     fn plan(&self) -> &Plan {
         &self.client.plan
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use self::script::{Exchange, Script};
-use super::{Manifest, clock::Clock, source::Source, wire::Wire};
+use super::{Manifest, clock::Clock, model::Scope, source::Source, whole_zone::WholeZone, wire::Wire};
 use crate::{
     environment::Environment,
     error::Result,
@@ -176,6 +176,17 @@ async fn play(manifest: &Manifest, case: Case) -> Result<(), CaseFailure> {
     };
     let wire: Arc<dyn Wire> = Arc::clone(&script) as _;
     let engine = manifest.engine(&settings, wire, Clock::fixed(now, &case.given.nonce), &Redactor::default());
+    // What replaces whole zones needs the user's permission and a folder for copies; examples need not speak of that.
+    let mut copies = None;
+    if manifest.plan.outline.scope == Scope::Zone {
+        let folder =
+            tempfile::tempdir().map_err(|error| plain(format!("there is no temporary folder for copies of zones: {error}")))?;
+        copies = Some(folder);
+    }
+    let engine = engine.map(|engine| match &copies {
+        Some(folder) => engine.with_whole_zone(WholeZone::of_examples(folder.path())),
+        None => engine,
+    });
     let given = &case.given;
     let outcome = match engine {
         Ok(engine) => operate(&engine, case.operation, given).await,

@@ -1,6 +1,9 @@
 //! Providers that can only replace a whole zone: allowed by the user once for each zone, and never without a copy of what was there.
 
-use std::{io::Write as _, path::PathBuf};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -15,6 +18,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct WholeZone {
     allowed: Vec<Name>,
+    /// Whether every zone may be replaced: where examples are played, no zone is real.
+    every_zone: bool,
     folder: Option<PathBuf>,
 }
 
@@ -27,7 +32,12 @@ impl WholeZone {
         let zones = settings.find("allow_zone_rewrite", &[])?.map(|found| found.value.expose().to_owned()).unwrap_or_default();
         let zones = zones.split(',').map(str::trim).filter(|zone| !zone.is_empty()).map(Name::parse).collect::<Result<_>>()?;
         let folder = settings.find("zone_copies", &[])?.map(|found| PathBuf::from(found.value.expose()));
-        Ok(Self { allowed: zones, folder })
+        Ok(Self { allowed: zones, every_zone: false, folder })
+    }
+
+    /// For examples, which write to no service: every zone, with the copies in `folder`.
+    pub(super) fn of_examples(folder: &Path) -> Self {
+        Self { allowed: Vec::new(), every_zone: true, folder: Some(folder.to_owned()) }
     }
 
     /// Makes sure that `zone` may be replaced, and keeps `before` (the service's reply, whole): a file of mode 0600, on the disk when this returns.
@@ -39,7 +49,7 @@ impl WholeZone {
         let folder = self.folder.as_ref().ok_or_else(none)?.join(provider);
         let file = |ending: &str| folder.join(format!("{}{ending}", zone.as_str().replace(['/', '\\'], "_")));
         let marker = file(".allowed");
-        if !self.allowed.contains(zone) && !marker.exists() {
+        if !self.every_zone && !self.allowed.contains(zone) && !marker.exists() {
             return Err(Error::usage(format!(
                 "{provider} can only replace the zone `{zone}` as a whole, with every record in it, and you have not allowed that"
             ))

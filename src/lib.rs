@@ -23,3 +23,4 @@ pub mod store;
 mod test_disk;
 #[cfg(test)]
 mod test_postgres;
+pub mod web;

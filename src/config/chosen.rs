@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     file::ConfigFile,
-    form,
+    files, form,
     layers::{Layers, Origin, number},
     parse,
     paths::Places,
@@ -24,11 +24,12 @@ use crate::{
         aliyun::{CasOptions, Signature},
     },
     propagation::{self, ResolverAddress, Vantage},
+    provider::file::FilePublishers,
     store::Target,
 };
 
 /// How long a hook may take where the user does not say.
-const HOOK_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const HOOK_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long a record may take to be visible where neither the user nor the provider says: for `check --wait`.
 pub const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
@@ -110,6 +111,8 @@ pub struct Chosen {
     pub cas: CasOptions,
     /// How records are seen.
     pub propagation: propagation::Options,
+    /// Who publishes files. The environment of the hook is still to come.
+    pub files: FilePublishers,
     /// `--detailed-exit-code`.
     pub detailed_exit_code: bool,
     /// `--lease`.
@@ -154,6 +157,7 @@ impl Chosen {
                 policy: layers.one("policy", parse::policy)?.unwrap_or_default(),
                 ..propagation::Options::default()
             },
+            files: files::publishers(layers)?,
             detailed_exit_code: layers.flag("detailed-exit-code")?,
             lease: place::lease(layers)?,
             interval: layers.one("interval", |text| at_least(text, LEAST_INTERVAL))?.unwrap_or(INTERVAL),
@@ -167,6 +171,7 @@ impl Chosen {
                 domains: layers.all("domain", Name::parse)?,
                 base_domain: layers.one("base-domain", Name::parse)?,
                 permission: permission(layers, file)?,
+                web: files::web(layers)?,
                 patience: patience(layers)?,
                 dry_run: layers.flag("dry-run")?,
                 no_wait: layers.flag("no-wait")?,
@@ -370,16 +375,18 @@ fn hooks(layers: &Layers) -> Result<Vec<Hook>> {
 /// A hook that cannot run is found before anything is published, not after the certificate is there. A bare name is left to the PATH.
 fn check_hook(hook: &Hook) -> Result<()> {
     let Hook::Program(path) = hook else { return Ok(()) };
+    check_program(path, "hook", "`--hook` names one program; a line with arguments goes to `--hook-shell`")
+}
+
+/// Refuses a program that cannot run; a bare name is left to the PATH. `hint`: what the option takes.
+pub(super) fn check_program(path: &Path, what: &str, hint: &str) -> Result<()> {
     if path.components().count() < 2 {
         return Ok(());
     }
-    let wrong = |why: &str, hint: String| Err(Error::config(format!("the hook `{}` {why}", path.display())).with_hint(hint));
+    let wrong = |why: &str, hint: String| Err(Error::config(format!("the {what} `{}` {why}", path.display())).with_hint(hint));
     match std::fs::metadata(path) {
-        Err(error) => wrong(
-            &format!("cannot be read: {error}"),
-            "`--hook` names one program; a line with arguments goes to `--hook-shell`".into(),
-        ),
-        Ok(metadata) if !metadata.is_file() => wrong("is not a program", "`--hook` names one program".into()),
+        Err(error) => wrong(&format!("cannot be read: {error}"), hint.into()),
+        Ok(metadata) if !metadata.is_file() => wrong("is not a program", hint.into()),
         Ok(metadata) if !is_executable(&metadata) => wrong("is not executable", format!("`chmod +x {}`", Path::display(path))),
         Ok(_) => Ok(()),
     }

@@ -2,6 +2,7 @@
 
 pub mod chosen;
 pub mod file;
+mod files;
 mod form;
 pub mod layers;
 mod parse;

@@ -20,8 +20,8 @@ mod files;
 mod folder;
 mod form;
 mod hook;
-mod older;
 mod inventory;
+mod older;
 mod pair;
 mod pem;
 

@@ -13,6 +13,7 @@ use crate::{
 
 pub mod description;
 mod exec;
+pub mod file;
 mod httpreq;
 pub mod manifest;
 mod manual;

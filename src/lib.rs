@@ -25,3 +25,4 @@ pub mod store;
 mod test_disk;
 #[cfg(test)]
 mod test_postgres;
+pub mod web;

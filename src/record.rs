@@ -18,18 +18,23 @@ pub enum RecordType {
     /// Canonical name (RFC 1035 section 3.3.1).
     #[serde(rename = "CNAME")]
     Cname,
+    /// No record, but a file on the web server of the name ([`Record::file`]). It goes through the same journal, and no DNS provider
+    /// writes it.
+    #[serde(rename = "FILE")]
+    File,
 }
 
 impl RecordType {
-    /// The mnemonic: `TXT` or `CNAME`.
+    /// The mnemonic: `TXT`, `CNAME`, or `FILE`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Txt => "TXT",
             Self::Cname => "CNAME",
+            Self::File => "FILE",
         }
     }
 
-    /// Reads the mnemonic, in any case.
+    /// Reads the mnemonic of a record type, in any case. `FILE` is none.
     ///
     /// # Errors
     /// `ErrorKind::Usage` for any other type.
@@ -39,6 +44,13 @@ impl RecordType {
             "CNAME" => Ok(Self::Cname),
             _ => Err(Error::usage(format!("record type `{text}` is not written by this program; it writes TXT and CNAME"))),
         }
+    }
+}
+
+impl RecordType {
+    /// Reads what [`RecordType::as_str`] wrote into the journal.
+    pub(crate) fn stored(text: &str) -> Result<Self> {
+        if text == Self::File.as_str() { Ok(Self::File) } else { Self::parse(text) }
     }
 }
 
@@ -56,7 +68,8 @@ pub struct Record {
     /// The type.
     #[serde(rename = "type")]
     pub record_type: RecordType,
-    /// The bare value: no quotes; for CNAME the target without the final dot, in canonical form.
+    /// The bare value: no quotes; for CNAME the target without the final dot, in canonical form; for a file its path, a line feed, and
+    /// its content.
     pub value: String,
 }
 
@@ -68,6 +81,27 @@ const LONGEST_STRING: usize = 255;
 const AROUND: usize = 12 + 4 + 12;
 
 impl Record {
+    /// A file with this content at `path` (which begins with `/`) on the web server of `host`.
+    pub fn of_file(host: Name, path: &str, content: &str) -> Self {
+        Self { name: host, record_type: RecordType::File, value: format!("{path}\n{content}") }
+    }
+
+    /// Path and content, where this is a file.
+    pub fn file(&self) -> Option<(&str, &str)> {
+        (self.record_type == RecordType::File).then(|| self.value.split_once('\n')).flatten()
+    }
+
+    /// What is written, for people, without the value: `TXT _dnsauth.example.com`, `FILE example.com/.well-known/…`.
+    pub fn title(&self) -> String {
+        let path = self.file().map(|(path, _)| path).unwrap_or_default();
+        format!("{} {}{path}", self.record_type, self.name)
+    }
+
+    /// The value of the record or the content of the file.
+    pub fn content(&self) -> &str {
+        self.file().map_or(&self.value, |(_, content)| content)
+    }
+
     /// Refuses a value that no DNS message carries, strings' lengths, header and question included.
     ///
     /// # Errors

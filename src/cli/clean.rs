@@ -22,8 +22,7 @@ pub(super) async fn run(session: &Session, all: bool, dry_run: bool) -> Result<E
     for entry in &cleaned {
         let record = &entry.entry.record;
         if dry_run && entry.kept.is_none() {
-            printer
-                .result(&format!("would remove {} {} at provider `{}`", record.record_type, record.name, entry.entry.provider));
+            printer.result(&format!("would remove {} at provider `{}`", record.title(), entry.entry.provider));
         }
         if let Err(error) = &entry.outcome {
             failure::show(printer, error, None);

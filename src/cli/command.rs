@@ -162,7 +162,7 @@ impl RecordArguments {
             RecordType::Txt if self.value.is_empty() => {
                 return Err(crate::error::Error::usage("the value is empty").with_hint("name the exact value of the record"));
             }
-            RecordType::Txt => self.value.clone(),
+            RecordType::Txt | RecordType::File => self.value.clone(),
             RecordType::Cname => Name::parse(&self.value)?.as_str().to_owned(),
         };
         Record { name: Name::parse(&self.name)?, record_type, value }.fits()
@@ -258,6 +258,9 @@ pub(super) struct SandboxArguments {
     /// How long the CA takes from seeing the record to the certificate.
     #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = duration)]
     pub(super) issue_delay: Duration,
+    /// The folder that its web server serves as every host, for FILE challenges.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) web_root: Option<PathBuf>,
     /// Refuse calls above so many per second.
     #[arg(long, value_name = "N")]
     pub(super) calls_per_second: Option<u32>,

@@ -13,6 +13,7 @@ pub(super) async fn run(session: &Session, arguments: SandboxArguments) -> Resul
     let options = SandboxOptions {
         zones: arguments.zones,
         lag: arguments.lag,
+        web_root: arguments.web_root,
         challenge_delay: arguments.challenge_delay,
         issue_delay: arguments.issue_delay,
         calls_per_second: arguments.calls_per_second,
@@ -55,6 +56,7 @@ pub(super) fn environment(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
         ("DV_RFC2136_TSIG_SECRET", options.tsig_secret.clone()),
         ("DV_AUTHORITY", authorities),
         ("DV_RESOLVER", addresses.resolver.to_string()),
+        ("DV_WEB_SERVER", addresses.web.to_string()),
         (variables::SANDBOX_CONTROL, addresses.control.to_string()),
     ]
 }

@@ -31,9 +31,9 @@ pub(super) fn records(printer: &Printer, records: &[&PlannedRecord]) {
     for planned in records {
         table.add_row([
             planned.order.to_string(),
-            planned.record.name.to_string(),
+            printable(planned.record.title().split_once(' ').map_or("", |(_, place)| place)),
             planned.record.record_type.to_string(),
-            printable(&planned.record.value),
+            printable(planned.record.content()),
             planned.provider.clone().unwrap_or_else(|| "-".to_owned()),
             planned.obstacle.as_deref().map(printable).unwrap_or_default(),
         ]);

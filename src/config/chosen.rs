@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use super::{
     acme, applicant,
     file::ConfigFile,
-    form,
+    files, form,
     layers::{Layers, Origin, number},
     listen, parse,
     paths::Places,
@@ -22,12 +22,13 @@ use crate::{
         aliyun::{CasOptions, Signature, applying::Applicant},
     },
     propagation::{self, ResolverAddress, Vantage},
+    provider::file::FilePublishers,
     status::Listen,
     store::Target,
 };
 
 /// How long a hook may take where the user does not say.
-const HOOK_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const HOOK_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long a record may take to be visible where neither the user nor the provider says: for `check --wait`.
 pub const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
@@ -115,6 +116,8 @@ pub struct Chosen {
     pub contact_ids: Vec<u64>,
     /// How records are seen.
     pub propagation: propagation::Options,
+    /// Who publishes files. The environment of the hook is still to come.
+    pub files: FilePublishers,
     /// `--detailed-exit-code`.
     pub detailed_exit_code: bool,
     /// `--lease`.
@@ -165,6 +168,7 @@ impl Chosen {
                 policy: layers.one("policy", parse::policy)?.unwrap_or_default(),
                 ..propagation::Options::default()
             },
+            files: files::publishers(layers)?,
             detailed_exit_code: layers.flag("detailed-exit-code")?,
             lease: place::lease(layers)?,
             interval: layers.one("interval", |text| at_least(text, LEAST_INTERVAL))?.unwrap_or(INTERVAL),
@@ -179,6 +183,7 @@ impl Chosen {
                 domains: layers.all("domain", Name::parse)?,
                 base_domain: layers.one("base-domain", Name::parse)?,
                 permission: permission(layers, file)?,
+                web: files::web(layers)?,
                 patience: patience(layers)?,
                 dry_run: layers.flag("dry-run")?,
                 no_wait: layers.flag("no-wait")?,

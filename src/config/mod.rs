@@ -4,6 +4,7 @@ mod acme;
 mod applicant;
 pub mod chosen;
 pub mod file;
+mod files;
 mod form;
 pub mod layers;
 mod listen;

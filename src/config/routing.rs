@@ -13,6 +13,7 @@ use crate::{
     journey::{Routed, Routing},
     name::Name,
     provider::{
+        file::FilePublishers,
         registry::Registry,
         settings::{Context, Renewed, Setting, Settings},
     },
@@ -30,6 +31,7 @@ pub struct Router {
     provider: Option<String>,
     default_provider: Option<String>,
     fallback: Fallback,
+    files: FilePublishers,
     opened: Mutex<BTreeMap<String, Routed>>,
 }
 
@@ -47,6 +49,10 @@ impl Router {
         fallback: Fallback,
     ) -> Result<Self> {
         file.check_providers(&registry)?;
+        let hidden = registry.hidden_variables(&environment);
+        let visible = environment.iter().filter(|(name, _)| !hidden.iter().any(|it| it == name));
+        let hook_environment = visible.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let files = FilePublishers { hook_environment, ..chosen.files.clone() };
         Ok(Self {
             registry,
             context,
@@ -55,13 +61,14 @@ impl Router {
             provider: chosen.provider.clone(),
             default_provider: chosen.default_provider.clone(),
             fallback,
+            files,
             opened: Mutex::default(),
         })
     }
 
-    /// Whether any name leads anywhere: a provider, a default or a route is set.
+    /// Whether any name leads anywhere: a provider, a default, a route or a publisher of files is set.
     pub fn has_any(&self) -> bool {
-        self.provider.is_some() || self.default_provider.is_some() || !self.file.routes.is_empty()
+        self.provider.is_some() || self.default_provider.is_some() || !self.file.routes.is_empty() || self.files.has_any()
     }
 
     /// Every provider instance that a name can lead to, each once.
@@ -158,7 +165,14 @@ impl Routing for Router {
         self.open(self.choose(name)?)
     }
 
+    fn files(&self, host: &Name) -> Result<Routed> {
+        self.instance(&self.files.choose(host)?)
+    }
+
     fn instance(&self, instance: &str) -> Result<Routed> {
+        if let Some(provider) = self.files.open(instance) {
+            return Ok(Routed { instance: instance.to_owned(), provider });
+        }
         self.open(instance).map_err(|error| error.context(format!("provider instance `{instance}`")))
     }
 }

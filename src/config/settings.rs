@@ -190,6 +190,15 @@ pub const SETTINGS: &[Setting] = &[
          `manual` shows the records and waits until somebody has added them. The flag and the variable win over all routes of the config; the \
          config's key `default_provider` counts where no route fits.",
     ),
+    list(',', Group::Provider, "webroot", "[HOST=]FOLDER", "The folder that a web server serves, for FILE challenges; repeatable")
+        .details(
+            "With a host it counts for that host and those below it, without for all. No symbolic link below the folder is followed, no other file is \
+             replaced. See docs/file-challenges.md.",
+        ),
+    value(Group::Provider, "file-hook", "PROGRAM", "Publishes and removes files where no --webroot fits").details(
+        "Called as `PROGRAM add HOST PATH` and `PROGRAM remove HOST PATH`, with DV_FILE_CONTENT, DV_FILE_HOST, DV_FILE_PATH and DV_FILE_URL in its \
+         environment, and no credentials. Adding what is there and removing what is not must succeed.",
+    ),
     list(',', Group::Guard, "zone", "ZONE", "Write in this zone and nowhere else; repeatable"),
     list(',', Group::Guard, "allow-name", "NAME", "Write at this name, though it is not the order's; repeatable"),
     flag(Group::Guard, "allow-apex", "Write at the apex of a zone"),
@@ -226,6 +235,10 @@ pub const SETTINGS: &[Setting] = &[
     list(',', Group::Propagation, "resolver", "RESOLVER", "A recursive resolver; repeatable").default("the system's").details(
         "ADDR[:PORT], tls://HOST[:PORT] or https://HOST/PATH. Used to find zones and their servers, and to see the record once all name servers \
          show it. Who states resolvers gets these and no others.",
+    ),
+    list(',', Group::Propagation, "web-server", "URL", "Who serves files, instead of who DNS names; repeatable").details(
+        "Such as http://192.0.2.1 or https://[2001:db8::1]:8443, for a machine that cannot reach its own public address, and tests. Every host is asked \
+         for there, under its own name.",
     ),
     value(Group::Propagation, "vantage", "SET", "Also look from these public resolvers, once visible").choices(&["cn", "global", "all"]),
     flag(Group::Propagation, "wait-negative", "Wait until no resolver remembers that the record was not there"),

@@ -22,7 +22,7 @@ use crate::{
     error::{Error, ErrorKind, Result, Retry},
     failpoint,
     order::{Challenge, Generation, Order, OrderId, OrderState},
-    record::Record,
+    record::{Record, RecordType},
     store::{Entry, Holder, Lock, LockKey, OrderMemory},
 };
 
@@ -276,12 +276,14 @@ impl<'a> Driver<'a> {
         for planned in &planned {
             self.warn_about_provider(planned);
         }
+        // A file has one content: what an earlier challenge put in its place goes first.
+        self.withdraw_stale(&planned, |record| record.record_type == RecordType::File).await;
         match self.write(&planned).await {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(self.stopped()),
             Err(error) => return Ok(machine::Event::PublishFailed(error)),
         }
-        self.withdraw_stale(&planned).await;
+        self.withdraw_stale(&planned, |_| true).await;
         self.told = planned.iter().map(|planned| planned.record.clone()).collect();
         self.watch = Some(self.watch_propagation(planned));
         Ok(machine::Event::Published)
@@ -318,10 +320,11 @@ impl<'a> Driver<'a> {
     }
 
     /// Withdraws what an earlier challenge of this order asked for, and this one does not.
-    async fn withdraw_stale(&self, planned: &[Planned]) {
+    async fn withdraw_stale(&self, planned: &[Planned], concerns: fn(&Record) -> bool) {
         let surroundings = self.run.surroundings;
         let entries = surroundings.store.entries_of(&self.holder).await.unwrap_or_default();
-        for entry in entries.iter().filter(|entry| !planned.iter().any(|planned| is_of(entry, planned))) {
+        let entries = entries.iter().filter(|entry| concerns(&entry.record));
+        for entry in entries.filter(|entry| !planned.iter().any(|planned| is_of(entry, planned))) {
             if let Err(error) = withdraw::withdraw(surroundings, entry, std::slice::from_ref(&self.holder), Some(self.id)).await {
                 self.warn(&error.to_string(), error.hint());
             }
@@ -355,7 +358,7 @@ impl<'a> Driver<'a> {
         Box::pin(async move {
             let waits = planned.iter().map(|planned| {
                 let wrote = wrote_at.iter().find(|(record, _)| *record == planned.record).map(|(_, at)| *at);
-                sight::see(run, id, planned, wrote)
+                sight::see(run, id, order.as_ref(), planned, wrote)
             });
             failpoint::reach("visible.before");
             if let Err(error) = try_join_all(waits).await {

@@ -9,6 +9,7 @@ use crate::{
     order::OrderId,
     propagation::{ResolverReport, Round},
     record::Record,
+    web,
 };
 
 /// One thing that happened. Events of several orders interleave; each names its order.
@@ -54,6 +55,13 @@ pub enum Event<'a> {
         round: &'a Round,
         /// What recursive resolvers say, where they were asked already (`check`).
         resolvers: &'a [ResolverReport],
+    },
+    /// Web servers were looked at for a file. Sent for the first look, when something changed, and when the file is visible.
+    File {
+        /// The order.
+        order: &'a OrderId,
+        /// The look.
+        look: &'a web::Look,
     },
     /// What recursive resolvers say, once the record is visible at the authorities.
     Resolvers {

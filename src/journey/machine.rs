@@ -108,6 +108,7 @@ pub(crate) struct State {
 
 const FOR_CHALLENGE: &str = "for the CA to say what it wants to see";
 const FOR_VISIBILITY: &str = "for every name server to show the record";
+const FOR_FILE: &str = "for the web server to show the file";
 const FOR_CA: &str = "for the CA to see the record and issue";
 const FOR_REVIEW: &str = "for the CA's review";
 const FOR_SOURCE: &str = "for the order source to answer";
@@ -140,7 +141,7 @@ impl State {
             }
             Event::ReadFailed(error) => {
                 self.last_failure = Some(error.to_string());
-                self.wait(if self.terms.no_wait { FOR_VISIBILITY } else { FOR_SOURCE }, Some(&error), now)
+                self.wait(if self.terms.no_wait { self.for_visibility() } else { FOR_SOURCE }, Some(&error), now)
             }
             Event::Published => self.when_published(now),
             // Nothing is left behind: what was written, or may have been, is withdrawn.
@@ -211,11 +212,8 @@ impl State {
     }
 
     fn when_challenged(&mut self, challenges: Vec<Challenge>, now: Duration) -> Action {
-        if let Some(file) = challenges.iter().find(|challenge| challenge.kind == ChallengeKind::File) {
-            return Action::End(Ending::Badly(file_instructions(file)));
-        }
         if challenges == self.published {
-            let reason = if self.visible { FOR_CA } else { FOR_VISIBILITY };
+            let reason = if self.visible { FOR_CA } else { self.for_visibility() };
             return self.wait(reason, None, now);
         }
         self.publishing.clone_from(&challenges);
@@ -226,13 +224,13 @@ impl State {
         self.published = std::mem::take(&mut self.publishing);
         self.visible = false;
         self.looks = 0;
-        self.wait(FOR_VISIBILITY, None, now)
+        self.wait(self.for_visibility(), None, now)
     }
 
     /// Waits for the next look at the order, or ends where the patience for what is missing is at its end.
     fn wait(&mut self, reason: &'static str, error: Option<&Error>, now: Duration) -> Action {
         // With `--no-wait` the records are seen before the run leaves: what nobody sees, the CA does not see either.
-        if self.terms.no_wait && reason != FOR_VISIBILITY {
+        if self.terms.no_wait && reason != FOR_VISIBILITY && reason != FOR_FILE {
             return Action::End(Ending::Well(Outcome::LeftWaiting));
         }
         self.reason = reason;
@@ -263,6 +261,12 @@ impl State {
             return longest;
         }
         poll_delay(self.looks, self.is_dense(), self.terms.first_interval, longest)
+    }
+
+    /// For what to wait while not everything that is published is visible.
+    fn for_visibility(&self) -> &'static str {
+        let is_file = |challenge: &Challenge| challenge.kind == ChallengeKind::File;
+        if self.published.iter().any(is_file) { FOR_FILE } else { FOR_VISIBILITY }
     }
 
     /// Whether records are out that are not visible yet.
@@ -310,15 +314,6 @@ fn retold(error: &Error) -> Error {
         Some(hint) => told.with_hint(hint),
         None => told,
     }
-}
-
-fn file_instructions(challenge: &Challenge) -> Error {
-    Error::usage("the order wants a file on the web server, which this version does not place").with_hint(format!(
-        "serve exactly these bytes, without a final newline, at http://{} and https://{}: {}",
-        challenge.name.trim_start_matches("http://"),
-        challenge.name.trim_start_matches("http://"),
-        challenge.value
-    ))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     delivery,
     environment::Environment,
-    error::Result,
+    error::{Error, Result},
     hook::Hook,
     name::Name,
     order::{OrderId, OrderSource},
@@ -19,12 +19,14 @@ use crate::{
     provider::{DnsProvider, Zone},
     record::Record,
     store::Store,
+    web,
 };
 
 mod apply;
 mod clean;
 mod driver;
 pub mod event;
+mod files;
 mod guard;
 mod machine;
 mod notices;
@@ -47,7 +49,7 @@ pub use trial::{Step, Trial, trial};
 /// The record that a challenge of an order asks for; `base_domain` is what relative names are relative to where nothing else says.
 ///
 /// # Errors
-/// `ErrorKind::Usage` for a file challenge, for a name that cannot be joined, and for a value that cannot be written.
+/// `ErrorKind::Usage` for a name that cannot be joined, and for a value or a file that cannot be written.
 pub fn record_of(challenge: &crate::order::Challenge, order: &crate::order::Order, base_domain: Option<&Name>) -> Result<Record> {
     publish::wanted(challenge, order, base_domain)
 }
@@ -67,7 +69,15 @@ pub trait Routing: Send + Sync {
     /// `ErrorKind::Config` where no route leads anywhere, or the instance cannot be made (credentials missing).
     fn route(&self, name: &Name) -> Result<Routed>;
 
-    /// A provider instance by its name, for entries of the journal.
+    /// Who publishes files for the web server of `host`.
+    ///
+    /// # Errors
+    /// `ErrorKind::Config` where nobody does.
+    fn files(&self, host: &Name) -> Result<Routed> {
+        Err(Error::config(format!("nothing says where the files of the web server of `{host}` are")))
+    }
+
+    /// A provider instance, or a publisher of files, by its name, for entries of the journal.
     ///
     /// # Errors
     /// `ErrorKind::Config` where the instance is no longer configured, or cannot be made.
@@ -155,6 +165,8 @@ pub struct Options {
     pub base_domain: Option<Name>,
     /// What may be written.
     pub permission: Permission,
+    /// How files are seen at web servers.
+    pub web: web::Options,
     /// How long to wait.
     pub patience: Patience,
     /// `--dry-run`: show what would be written where, write nothing.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Options, Routed, Surroundings, event::Event, event::PlannedRecord, guard, withdraw};
+use super::{Options, Routed, Surroundings, event::Event, event::PlannedRecord, files, guard, withdraw};
 use crate::{
     error::{Error, ErrorKind, Result},
     failpoint,
@@ -36,8 +36,9 @@ pub(super) struct Planned {
 
 /// The record that a challenge asks for.
 pub(super) fn wanted(challenge: &Challenge, order: &Order, base_domain: Option<&Name>) -> Result<Record> {
-    let ChallengeKind::Record(record_type) = challenge.kind else {
-        return Err(Error::usage(format!("the challenge `{}` is a file, not a record", challenge.name)));
+    let record_type = match challenge.kind {
+        ChallengeKind::Record(record_type) => record_type,
+        ChallengeKind::File => return files::wanted(challenge, order, base_domain),
     };
     let mut fallbacks: Vec<Name> = challenge.domain.iter().chain(&order.domains).map(Name::base).collect();
     fallbacks.extend(base_domain.cloned());
@@ -52,6 +53,7 @@ pub(super) fn wanted(challenge: &Challenge, order: &Order, base_domain: Option<&
             challenge.value.clone()
         }
         RecordType::Cname => Name::parse(&challenge.value)?.as_str().to_owned(),
+        RecordType::File => return files::wanted(challenge, order, base_domain),
     };
     Ok(Record { name, record_type, value })
 }
@@ -64,6 +66,9 @@ pub(super) async fn plan(
     challenge: &Challenge,
 ) -> Result<Planned> {
     let asked = wanted(challenge, order, options.base_domain.as_ref())?;
+    if asked.record_type == RecordType::File {
+        return files::plan(surroundings, options, order, asked).await;
+    }
     let record = write_target(surroundings, options, &asked).await?;
     let routed = surroundings.routing.route(&record.name)?;
     let capabilities = routed.provider.capabilities();
@@ -143,8 +148,7 @@ pub(super) async fn publish(
 ) -> Result<bool> {
     let Planned { record, routed, zone } = planned;
     let provider = &routed.provider;
-    let at_provider =
-        |error: Error| error.context(format!("provider `{}`, {} {}", routed.instance, record.record_type, record.name));
+    let at_provider = |error: Error| error.context(format!("provider `{}`, {}", routed.instance, record.title()));
     let key = lock_key(&routed.instance, &provider.capabilities(), zone, &record.name);
     let lock = surroundings.store.lock(&key, LOCK_PATIENCE).await?;
     let found = provider.find(zone, record).await.map_err(at_provider)?;

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Surroundings, driver::Run, event::Event, publish::Planned};
+use super::{Surroundings, driver::Run, event::Event, files, publish::Planned};
 use crate::{
     error::Result,
-    order::OrderId,
+    order::{Order, OrderId},
     propagation::{Expectation, ResolverReport, Round, Verdict},
-    record::Record,
+    record::{Record, RecordType},
 };
 
 /// The least time that propagation gets.
-const LEAST_PROPAGATION: Duration = Duration::from_secs(15 * 60);
+pub(super) const LEAST_PROPAGATION: Duration = Duration::from_secs(15 * 60);
 
 /// How long a record may take to be visible: what the user says, else max(15 min, twice the provider's usual delay).
 pub(super) fn patience(given: Option<Duration>, usual_delay: Option<Duration>) -> Duration {
@@ -21,7 +21,16 @@ pub(super) fn patience(given: Option<Duration>, usual_delay: Option<Duration>) -
 }
 
 /// Waits until one record is visible, tells it, asks the resolvers, and keeps the measured delay.
-pub(super) async fn see(run: &Run<'_>, id: &OrderId, planned: &Planned, wrote: Option<Instant>) -> Result<()> {
+pub(super) async fn see(
+    run: &Run<'_>,
+    id: &OrderId,
+    order: Option<&Order>,
+    planned: &Planned,
+    wrote: Option<Instant>,
+) -> Result<()> {
+    if planned.record.record_type == RecordType::File {
+        return files::see(run, id, planned, order).await;
+    }
     let Surroundings { propagation, store, observer, .. } = run.surroundings;
     let usual_delay = planned.routed.provider.capabilities().usual_delay;
     let measured = store.delays(&planned.zone.name, &planned.routed.instance).await.unwrap_or_default();

@@ -98,8 +98,7 @@ pub(super) async fn recover(surroundings: &Surroundings) -> Result<()> {
         if is_known(&store.entries().await?, &note) {
             continue;
         }
-        let message =
-            format!("{} {} was ours, and the journal did not know it any more", note.record.record_type, note.record.name);
+        let message = format!("{} was ours, and the journal did not know it any more", note.record.title());
         surroundings.observer.event(&Event::Warning { order: None, message: &message, hint: None });
         let intent = Intent { provider: note.provider, zone: note.zone, record: note.record, was_there: false };
         let nobody = Holder::person();
@@ -110,8 +109,7 @@ pub(super) async fn recover(surroundings: &Surroundings) -> Result<()> {
 }
 
 fn left_behind(entry: &Entry, error: Error) -> Error {
-    let record = &entry.record;
     error
-        .context(format!("{} {} at provider `{}` could not be removed", record.record_type, record.name, entry.provider))
+        .context(format!("{} at provider `{}` could not be removed", entry.record.title(), entry.provider))
         .with_hint("it stays in the journal: `dv-verify clean` removes it once the cause is gone")
 }

@@ -30,6 +30,8 @@ pub(super) fn wire_type(record_type: RecordType) -> WireType {
     match record_type {
         RecordType::Txt => WireType::TXT,
         RecordType::Cname => WireType::CNAME,
+        // Files are seen by `web`.
+        RecordType::File => WireType::ZERO,
     }
 }
 

@@ -176,6 +176,7 @@ fn is_value(record: &Record, value: &[u8]) -> bool {
     match record.record_type {
         RecordType::Txt => value == record.value.as_bytes(),
         RecordType::Cname => value.eq_ignore_ascii_case(record.value.trim_end_matches('.').as_bytes()),
+        RecordType::File => false,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
 mod bridge;
 pub mod description;
 mod exec;
+pub mod file;
 mod httpreq;
 pub mod manifest;
 mod manual;

@@ -47,7 +47,7 @@ pub(super) fn timeout(settings: &Settings) -> Result<Duration> {
 pub(super) fn only_txt(id: &str, record: &Record) -> Result<()> {
     match record.record_type {
         RecordType::Txt => Ok(()),
-        other @ RecordType::Cname => {
+        other @ (RecordType::Cname | RecordType::File) => {
             Err(Error::provider(format!("provider `{id}` can only write TXT, and {} needs {other}", record.name)))
         }
     }

@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -52,6 +53,7 @@ mod serving;
 mod state;
 mod validator;
 mod web;
+mod website;
 mod world;
 mod zone;
 
@@ -76,6 +78,8 @@ pub struct SandboxOptions {
     pub tsig_key: Name,
     /// The secret of that key, base64.
     pub tsig_secret: String,
+    /// The folder that its web server serves, under the name of every host. `None`: it finds nothing.
+    pub web_root: Option<PathBuf>,
     /// How long the CA takes from an order to its challenge.
     pub challenge_delay: Duration,
     /// How often the validator looks at the authorities of a waiting order. A change of the zone data wakes it at once.
@@ -99,6 +103,7 @@ impl Default for SandboxOptions {
             api_token: "sandbox-api-token-0000000000000000000000".to_owned(),
             tsig_key: known_name("dv-sandbox"),
             tsig_secret: "ZHYtdmVyaWZ5LXNhbmRib3gtdHNpZy1zZWNyZXQtMDE=".to_owned(),
+            web_root: None,
             challenge_delay: Duration::from_millis(300),
             validation_interval: Duration::from_secs(1),
             issue_delay: Duration::from_millis(300),
@@ -127,6 +132,8 @@ pub struct Addresses {
     pub powerdns: Url,
     /// The control API of the sandbox itself: new orders, faults, counters.
     pub control: Url,
+    /// The web server of every host, for `--web-server`.
+    pub web: Url,
     /// The primary and the two secondaries, for `--authority`. The primary also takes DNS UPDATE with TSIG.
     pub authorities: Vec<SocketAddr>,
     /// A recursive resolver that knows the sandbox's zones, for `--resolver`.

@@ -12,6 +12,7 @@ use super::{
     faults::Service,
     powerdns,
     web::{self, Handler},
+    website,
     world::World,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -26,6 +27,7 @@ pub(super) struct Doors {
     cas: TcpListener,
     provider: TcpListener,
     control: TcpListener,
+    web: TcpListener,
 }
 
 impl Doors {
@@ -38,6 +40,7 @@ impl Doors {
             cas: web::listen().await?,
             provider: web::listen().await?,
             control: web::listen().await?,
+            web: web::listen().await?,
         })
     }
 
@@ -59,6 +62,7 @@ impl Doors {
             cas: listener(&addresses.cas).await?,
             provider: listener(&addresses.cloudflare).await?,
             control: listener(&addresses.control).await?,
+            web: listener(&addresses.web).await?,
         })
     }
 
@@ -70,6 +74,7 @@ impl Doors {
             cloudflare: url(&self.provider, "/client/v4")?,
             powerdns: url(&self.provider, "/")?,
             control: url(&self.control, "/")?,
+            web: url(&self.web, "/")?,
             authorities: self.authorities.iter().map(|sockets| bound(sockets.address())).collect::<Result<_>>()?,
             resolver: bound(self.resolver.address())?,
         })
@@ -81,10 +86,11 @@ impl Doors {
         let (mut datagrams, mut requests) = (JoinSet::new(), JoinSet::new());
         serve_authorities(self.authorities, &world.authorities, true, &mut datagrams);
         self.resolver.serve(Arc::clone(&world.resolver) as Arc<dyn Responder>, &mut datagrams);
-        let services: [(_, Option<Service>, Handler); 3] = [
+        let services: [(_, Option<Service>, Handler); 4] = [
             (self.cas, Some(Service::Cas), cas::handle),
             (self.provider, Some(Service::Provider), provider_api),
             (self.control, None, control::handle),
+            (self.web, None, website::handle),
         ];
         for (listener, service, handler) in services {
             requests.spawn(web::serve(listener, Arc::clone(world), service, handler, stop.clone()));

@@ -19,11 +19,12 @@ use tokio::{
     sync::{Semaphore, mpsc::UnboundedReceiver},
     task::JoinSet,
 };
+use url::Url;
 
 use super::{
     World, lock,
     orders::{Seen, Wanted},
-    records,
+    records, website,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -112,13 +113,16 @@ impl Validator {
     }
 
     /// What all authorities that answer show at the name, of the types that orders wait for; `None` where none answers.
-    async fn seen(&self, name: &Name, wanted: Wanted) -> Option<Seen> {
+    async fn seen(&self, name: &Name, wanted: Wanted, web: &Url) -> Option<Seen> {
         let mut seen = Seen::default();
         if wanted.texts {
             seen.texts = self.common(name, RecordType::TXT).await?;
         }
         if wanted.aliases {
             seen.aliases = self.common(name, RecordType::CNAME).await?;
+        }
+        if wanted.files {
+            seen.file = website::fetch(web, name, TIMEOUT).await;
         }
         Some(seen)
     }
@@ -173,12 +177,13 @@ impl Agenda {
 async fn look(validator: Arc<Validator>, world: Arc<World>, slots: Arc<Semaphore>, name: Name) -> Option<Name> {
     let _slot = slots.acquire_owned().await.ok()?;
     let wanted = lock(&world.orders).wanted_at(&name);
-    let seen = validator.seen(&name, wanted).await;
+    let seen = validator.seen(&name, wanted, &world.addresses.web).await;
     let now = Instant::now();
     if let Some(seen) = seen {
         lock(&world.orders).saw(&name, &seen, now, validator.issue_delay);
     }
-    let again = lock(&world.orders).waits_for(&name) && lock(&world.zones).has_data(&name, now);
+    // Nobody tells when a file comes.
+    let again = lock(&world.orders).waits_for(&name) && (wanted.files || lock(&world.zones).has_data(&name, now));
     again.then_some(name)
 }
 

@@ -230,7 +230,7 @@ fn entry(row: &Row, id: EntryId) -> sqlx::Result<Entry> {
         zone: Zone { name: name("zone_name")?, fields: serde_json::from_str(&text("zone_fields")?).map_err(undecodable)? },
         record: Record {
             name: name("name")?,
-            record_type: RecordType::parse(&text("record_type")?).map_err(undecodable)?,
+            record_type: RecordType::stored(&text("record_type")?).map_err(undecodable)?,
             value: text("value")?,
         },
         was_there: row.flag("was_there")?,

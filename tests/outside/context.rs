@@ -199,6 +199,7 @@ impl Context {
             .env("DV_ENDPOINT", addresses.cas.as_str())
             .env("DV_CLOUDFLARE_BASE_URL", addresses.cloudflare.as_str())
             .env("DV_AUTHORITY", format!("example.com={authorities};example.net={authorities}"))
+            .env("DV_WEB_SERVER", addresses.web.as_str())
             .env("DV_RESOLVER", addresses.resolver.to_string())
             .env("ALIBABA_CLOUD_ACCESS_KEY_ID", &self.sandbox.options().access_key_id)
             .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", ACCESS_KEY_SECRET)

@@ -7,6 +7,7 @@ mod crash;
 mod cron;
 mod deploy;
 mod fates;
+mod files;
 mod fleet;
 mod fleet_watch;
 mod journeys;

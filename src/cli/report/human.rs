@@ -82,7 +82,7 @@ impl Human {
             return None;
         }
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = format!("{} {} {:?}", record.record_type, record.name, record.value);
+        let text = format!("{} {:?}", record.title(), record.content());
         if is_there {
             // Told before, in the table of all records.
             Some(if shown.insert(record.clone()) { format!("add this record by hand: {text}") } else { String::new() })
@@ -125,7 +125,13 @@ impl Observer for Human {
             }
             Event::Published { order, record, provider, zone, was_there } => {
                 let how = if *was_there { "was there before at" } else { "is at" };
-                self.line(*order, &format!("{} {} {how} provider {provider}, zone {zone}", record.record_type, record.name));
+                self.line(
+                    *order,
+                    &match record.file() {
+                        Some(_) => format!("{} {how} {provider}", record.title()),
+                        None => format!("{} {how} provider {provider}, zone {zone}", record.title()),
+                    },
+                );
             }
             Event::Verdicts { order, round } if !round.visible => self.line(*order, &progress(round)),
             Event::Verdicts { .. } => {}
@@ -135,6 +141,7 @@ impl Observer for Human {
                 self.line(*order, &format!("{} is visible at {} after {seconds:.1} s{risk}", round.record.name, servers(round)));
                 self.resolvers(*order, resolvers);
             }
+            Event::File { order, look } => super::file_seen(look).lines().for_each(|line| self.line(Some(order), line)),
             Event::Resolvers { order, reports, .. } => self.resolvers(*order, reports),
             Event::Waiting { order, reason, waited } => self.wait(order, reason, *waited),
             Event::Issued { order, .. } => self.line(Some(order), "issued"),
@@ -145,8 +152,8 @@ impl Observer for Human {
                 self.printer.outcome(&delivered.live.display().to_string());
             }
             Event::Withdrawn { order, record, kept, .. } => match kept {
-                None => self.line(*order, &format!("{} {} is removed", record.record_type, record.name)),
-                Some(reason) => self.line(*order, &format!("{} {} stays: {reason}", record.record_type, record.name)),
+                None => self.line(*order, &format!("{} is removed", record.title())),
+                Some(reason) => self.line(*order, &format!("{} stays: {reason}", record.title())),
             },
             Event::Warning { order, message, hint } => {
                 let about = order.map(|order| format!("{order}: ")).unwrap_or_default();

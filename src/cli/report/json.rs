@@ -11,6 +11,7 @@ use crate::{
     order::OrderId,
     propagation::{Authority, ResolverReport, Round, Serial},
     record::Record,
+    web,
 };
 
 /// Tells events to a program.
@@ -74,6 +75,7 @@ fn parts<'a>(event: &Event<'a>) -> (&'static str, Option<&'a OrderId>, Value) {
         }
         Event::Verdicts { order, round } => ("verdicts", *order, look(round, &[])),
         Event::Visible { order, round, resolvers } => ("visible", *order, look(round, resolvers)),
+        Event::File { order, look } => (if look.visible { "visible" } else { "verdicts" }, Some(*order), web_servers(look)),
         Event::Resolvers { order, record, reports } => {
             ("resolvers", *order, with_record(record, json!({"resolvers": reports.iter().map(resolver).collect::<Vec<_>>()})))
         }
@@ -104,7 +106,10 @@ fn first(domains: &[Name]) -> Option<&Name> {
 }
 
 fn with_record(record: &Record, fields: Value) -> Value {
-    let mut all = json!({"name": record.name, "type": record.record_type, "value": record.value});
+    let mut all = json!({"name": record.name, "type": record.record_type, "value": record.content()});
+    if let Some((path, _)) = record.file() {
+        all["path"] = json!(path);
+    }
     if let (Value::Object(all), Value::Object(fields)) = (&mut all, fields) {
         all.extend(fields);
     }
@@ -138,6 +143,28 @@ pub(in crate::cli) fn look(round: &Round, resolvers: &[ResolverReport]) -> Value
             "network": round.network.as_ref().map(crate::propagation::Network::word),
             "authorities": authorities,
             "resolvers": resolvers,
+        }),
+    )
+}
+
+/// What the web servers show of a file.
+fn web_servers(look: &web::Look) -> Value {
+    let sight = |sight: &web::Sight| {
+        json!({
+            "host": sight.host,
+            "scheme": sight.scheme.as_str(),
+            "address": sight.address,
+            "verdict": sight.verdict.word(),
+            "seen": sight.verdict.sentence(),
+        })
+    };
+    with_record(
+        &look.file,
+        json!({
+            "visible": look.visible,
+            "waited": look.waited.as_secs_f64(),
+            "explanation": look.explanation,
+            "web_servers": look.sights.iter().map(sight).collect::<Vec<_>>(),
         }),
     )
 }

@@ -12,6 +12,7 @@ use crate::{
     },
     propagation::{ResolverReport, Round, Serial, Verdict},
     record::Record,
+    web,
 };
 
 mod human;
@@ -77,6 +78,30 @@ pub(super) fn finish(printer: &Printer, summary: &Summary, calls: &[(String, u64
 fn per_order(calls: u64, orders: usize) -> String {
     let tenths = (calls * 10 + orders as u64 / 2) / (orders as u64).max(1);
     format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+/// What the web servers show of a file: a line, and a table where they do not all show it.
+fn file_seen(look: &web::Look) -> String {
+    let sights = &look.sights;
+    let visible = sights.iter().filter(|sight| sight.verdict == web::Verdict::Visible).count();
+    let why = look.explanation.as_deref().map(|why| format!("; {why}")).unwrap_or_default();
+    let title = look.file.title();
+    if look.visible {
+        let seconds = look.waited.as_secs_f64();
+        return format!("{title} is visible at {visible} of {} web server ports after {seconds:.1} s{why}", sights.len());
+    }
+    let mut rows = table::new(&["HOST", "PORT", "ADDRESS", "VERDICT", "SEEN"]);
+    for sight in sights {
+        rows.add_row([
+            sight.host.to_string(),
+            sight.scheme.as_str().to_owned(),
+            sight.address.map_or_else(|| "-".to_owned(), |address| address.to_string()),
+            sight.verdict.word().to_owned(),
+            sight.verdict.sentence(),
+        ]);
+    }
+    let rows: Vec<String> = rows.to_string().lines().map(|line| format!("  {}", line.trim_end())).collect();
+    format!("{title} is not visible yet{why}\n{}", rows.join("\n"))
 }
 
 /// The table of every authority; with serials where these differ.

@@ -219,18 +219,15 @@ fn no_wait_publishes_sees_and_leaves() {
 }
 
 #[test]
-fn a_file_challenge_ends_with_exact_instructions() {
+fn a_file_is_published_like_a_record_and_waited_for_by_its_own_name() {
     let mut file = challenge("content-of-the-file");
     file.kind = ChallengeKind::File;
-    file.name = "www.example.com/.well-known/pki-validation/fileauth.txt".into();
-    let Action::End(Ending::Badly(error)) = fresh().next(read(OrderState::Checking(vec![file])), Duration::ZERO) else {
-        panic!("no end");
-    };
-    assert_eq!(error.kind().exit_code(), 2);
-    let hint = error.hint().unwrap();
-    assert!(
-        hint.contains("http://www.example.com/.well-known/pki-validation/fileauth.txt") && hint.contains("content-of-the-file")
-    );
+    let asked = || read(OrderState::Checking(vec![file.clone()]));
+    let mut state = State::new(Terms { no_wait: true, ..terms() }, false, None);
+    assert!(matches!(state.next(asked(), Duration::ZERO), Action::Publish(_)));
+    assert!(matches!(state.next(Event::Published, SECOND), Action::Wait { reason: FOR_FILE, .. }));
+    assert!(matches!(state.next(asked(), SECOND), Action::Wait { reason: FOR_FILE, .. }));
+    assert!(matches!(state.next(Event::Visible, SECOND), Action::End(Ending::Well(Outcome::LeftWaiting))));
 }
 
 #[test]

@@ -71,7 +71,7 @@ pub(super) fn update(zone: &Name, record: &Record, change: Change) -> Result<Mes
             // update holds only where no such record is in the way. Section 2.4.5 for CNAME, 2.4.3 for all others.
             let (wire_type, class) = match record.record_type {
                 RecordType::Cname => (WireType::ANY, DNSClass::NONE),
-                RecordType::Txt => (WireType::CNAME, DNSClass::NONE),
+                RecordType::Txt | RecordType::File => (WireType::CNAME, DNSClass::NONE),
             };
             let mut prerequisite = WireRecord::update0(owner.clone(), 0, wire_type);
             prerequisite.dns_class = class;
@@ -112,6 +112,7 @@ fn rdata(record: &Record) -> Result<RData> {
             let target = Name::parse(&record.value).map_err(|error| error.context(format!("the CNAME at {}", record.name)))?;
             Ok(RData::CNAME(CNAME(target.to_wire())))
         }
+        RecordType::File => Err(Error::usage(format!("{} is no record", record.title()))),
     }
 }
 
@@ -119,6 +120,7 @@ fn wire_type(record_type: RecordType) -> WireType {
     match record_type {
         RecordType::Txt => WireType::TXT,
         RecordType::Cname => WireType::CNAME,
+        RecordType::File => WireType::ZERO,
     }
 }
 

@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use super::{call::Call, failure::Failure, reply::Fields};
 use crate::{
     order::Generation,
-    sandbox::orders::{Order, OrderBook, Stage, kinds::Validation},
+    sandbox::{
+        orders::{Order, OrderBook, Stage, kinds::Validation},
+        website::FILE,
+    },
 };
 
 /// How many rows a list has. The vendor names no number.
 const PAGE: usize = 50;
-
-/// The file of the file check.
-pub(super) const FILE: &str = "/.well-known/pki-validation/fileauth.txt";
 
 /// `DescribeDVOrderResult`: state, challenge, certificate.
 pub(super) fn describe_dv_order_result(orders: &OrderBook, call: &Call, now: Instant) -> Result<Fields, Failure> {

@@ -5,7 +5,6 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::{
-    api2018::FILE,
     call::Call,
     failure::Failure,
     orders2020::{Page, domains},
@@ -16,6 +15,7 @@ use crate::{
     sandbox::{
         ca::Certificate,
         orders::{Challenge, Order, OrderBook, Stage, kinds::Validation},
+        website::FILE,
     },
 };
 

@@ -4,18 +4,13 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{
-    api2018::{FILE, shown_name},
-    call::Call,
-    certificates,
-    failure::Failure,
-    reply::Fields,
-};
+use super::{api2018::shown_name, call::Call, certificates, failure::Failure, reply::Fields};
 use crate::{
     order::Generation,
     sandbox::{
         ca::Certificate,
         orders::{Order, OrderBook, Stage, kinds::Validation},
+        website::FILE,
     },
 };
 

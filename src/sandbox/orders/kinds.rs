@@ -60,7 +60,7 @@ pub enum Validation {
     Txt,
     /// By a CNAME record.
     Cname,
-    /// By a file. The sandbox fetches none: such an order waits until it is told to issue.
+    /// By a file, which the CA fetches over http from the sandbox's own web server.
     File,
 }
 

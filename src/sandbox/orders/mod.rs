@@ -111,6 +111,8 @@ pub(super) struct Seen {
     pub(super) texts: HashSet<String>,
     /// CNAME targets, without the final dot.
     pub(super) aliases: HashSet<String>,
+    /// What the web server of that name shows as the file of the file check.
+    pub(super) file: Option<String>,
 }
 
 /// The types of records that orders wait for at a name.
@@ -120,6 +122,8 @@ pub(super) struct Wanted {
     pub(super) texts: bool,
     /// CNAME.
     pub(super) aliases: bool,
+    /// No record, but a file on the web server.
+    pub(super) files: bool,
 }
 
 /// All orders.
@@ -283,7 +287,7 @@ impl OrderBook {
             match self.orders[*index].traits.validation {
                 Validation::Txt => wanted.texts = true,
                 Validation::Cname => wanted.aliases = true,
-                Validation::File => {}
+                Validation::File => wanted.files = true,
             }
         }
         wanted
@@ -302,7 +306,7 @@ impl OrderBook {
                 challenge.seen |= match validation {
                     Validation::Txt => seen.texts.contains(&challenge.value),
                     Validation::Cname => seen.aliases.contains(&challenge.value),
-                    Validation::File => false,
+                    Validation::File => seen.file.as_ref() == Some(&challenge.value),
                 };
             }
             if order.waits() && order.challenges.iter().all(|challenge| challenge.seen) {
@@ -372,7 +376,7 @@ impl OrderBook {
     }
 
     fn wait(&mut self, index: usize) {
-        if !self.orders[index].waits() || self.orders[index].traits.validation == Validation::File {
+        if !self.orders[index].waits() {
             return;
         }
         for challenge in &self.orders[index].challenges {
@@ -394,7 +398,8 @@ impl OrderBook {
 
 fn challenge(domain: &Name, traits: &OrderTraits, root_domain: Name) -> Challenge {
     let base = domain.base();
-    let name = if traits.label.is_empty() { base } else { base.below(&traits.label).unwrap_or(base) };
+    let is_at_base = traits.label.is_empty() || traits.validation == Validation::File;
+    let name = if is_at_base { base } else { base.below(&traits.label).unwrap_or(base) };
     Challenge { domain: domain.clone(), root_domain, name, value: String::new(), seen: false }
 }
 

@@ -40,7 +40,7 @@ impl Setting {
         let all = &self.book.get(id).unwrap().challenges;
         let shown: Vec<(Name, String)> = challenges.iter().map(|i| (all[*i].name.clone(), all[*i].value.clone())).collect();
         for (owner, value) in shown {
-            let seen = Seen { texts: HashSet::from([value, "foreign".to_owned()]), aliases: HashSet::new() };
+            let seen = Seen { texts: HashSet::from([value, "foreign".to_owned()]), ..Seen::default() };
             self.book.saw(&owner, &seen, self.start + seconds * SECOND, SECOND);
         }
     }
@@ -98,7 +98,7 @@ fn a_changed_challenge_counts_alone() {
     let old = setting.book.get(&id).unwrap().challenges[0].value.clone();
     setting.change(&id, OrderChange::ChangeChallenge, 3);
     assert_ne!(setting.book.get(&id).unwrap().challenges[0].value, old);
-    let seen = Seen { texts: HashSet::from([old]), aliases: HashSet::new() };
+    let seen = Seen { texts: HashSet::from([old]), ..Seen::default() };
     setting.book.saw(&name("_dnsauth.example.com"), &seen, setting.start + 4 * SECOND, SECOND);
     assert_eq!(setting.stage(&id, 9), Stage::Checking);
     setting.publish(&id, &[0], 9);

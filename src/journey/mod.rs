@@ -56,7 +56,7 @@ pub fn record_of(challenge: &crate::order::Challenge, order: &crate::order::Orde
 
 /// Removes the records of an order that nobody needs any more, because its application was withdrawn. Returns the failures; what could not be removed
 /// stays in the journal for `clean`.
-pub async fn withdraw_order(surroundings: &Surroundings, id: &OrderId) -> Vec<crate::error::Error> {
+pub async fn withdraw_order(surroundings: &Surroundings, id: &OrderId) -> Vec<Error> {
     let holder = crate::store::Holder::order(surroundings.source.origin(), id);
     withdraw::withdraw_all(surroundings, &holder, Some(id)).await
 }

@@ -180,6 +180,18 @@ impl State {
                     }
                 });
             }
+            Event::File { order, look } => {
+                if look.visible {
+                    self.counters.propagation.note(look.waited);
+                }
+                self.update(order, now, |view| {
+                    if look.visible {
+                        view.reach(Step::Visible);
+                    } else {
+                        view.waits = look.explanation.as_deref().map(text);
+                    }
+                });
+            }
             Event::Resolvers { .. } => {}
             Event::Waiting { order, reason, .. } => self.update(order, now, |view| view.waits = Some(text(reason))),
             Event::Issued { order, .. } => self.update(order, now, |view| {

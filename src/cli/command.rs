@@ -53,6 +53,9 @@ pub(super) enum Command {
     Apply(super::apply::Arguments),
     /// Renew the certificates that near their end.
     Renew(super::renew::Arguments),
+    /// Write a config from what lego, certbot or acme.sh keep.
+    #[command(after_help = "Example:\n  dv-verify import certbot /etc/letsencrypt --to dv-verify.toml")]
+    Import(super::import::Arguments),
     /// List the account's orders and their states.
     Orders,
     /// Show what every name server of the zone says about a record.
@@ -274,7 +277,7 @@ pub(super) fn groups(path: &[&str]) -> Option<&'static [Group]> {
         ["explain"] => &[Provider, Propagation, Source, Common],
         ["test"] | ["record", "add" | "remove"] => &[Provider, Guard, Propagation, Store, Common],
         ["clean"] => &[Provider, Propagation, Source, Store, Common],
-        ["providers", "list" | "show" | "new" | "replay" | "schema"] | ["demo" | "sandbox"] => &[Common],
+        ["providers", "list" | "show" | "new" | "replay" | "schema"] | ["demo" | "sandbox" | "import"] => &[Common],
         ["completions" | "man" | "record" | "providers" | "config"] => &[],
         _ => return None,
     })

@@ -14,6 +14,7 @@ mod demo;
 mod exit;
 mod explain;
 mod failure;
+mod import;
 mod logging;
 mod orders;
 mod printer;
@@ -67,6 +68,7 @@ fn dispatch(command: Command, session: &Session) -> crate::error::Result<Exit> {
         Command::Verify => Session::block_on(verify::run(session)),
         Command::Apply(arguments) => Session::block_on(apply::run(session, &arguments)),
         Command::Renew(arguments) => Session::block_on(renew::run(session, &arguments)),
+        Command::Import(arguments) => import::run(session, &arguments),
         Command::Orders => Session::block_on(orders::run(session)),
         Command::Check(asked) => Session::block_on(check::run(session, &asked)),
         Command::Explain { subject, value } => Session::block_on(explain::run(session, &subject, value)),

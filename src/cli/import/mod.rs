@@ -46,6 +46,9 @@ pub(super) struct Arguments {
     to: PathBuf,
 }
 
+/// A provider as the other tool calls it, with its settings by the names that they have there.
+type Foreign = (String, Vec<(String, String)>);
+
 /// A certificate of the other tool.
 #[derive(Debug, Default, PartialEq)]
 struct Found {
@@ -54,7 +57,7 @@ struct Found {
     ca: Option<String>,
     key_type: Option<&'static str>,
     /// The provider as the other tool calls it, with its settings by the names that they have there.
-    provider: Option<(String, Vec<(String, String)>)>,
+    provider: Option<Foreign>,
 }
 
 /// What was read, and what could not be taken along.
@@ -103,7 +106,7 @@ fn with(path: PathBuf, read: impl FnOnce(&Path) -> Reading) -> Result<(PathBuf, 
 /// The config. Each provider with its settings is one instance; what it writes follows from the certificates.
 fn config(registry: &Registry, path: &Path, reading: &mut Reading) -> String {
     let mut text = format!("# Made by `dv-verify import` from {}.\n", path.display());
-    let mut instances: Vec<(String, (String, Vec<(String, String)>))> = Vec::new();
+    let mut instances: Vec<(String, Foreign)> = Vec::new();
     let (mut routes, mut certificates, mut left) = (String::new(), String::new(), Vec::new());
     for found in &reading.found {
         let _ = writeln!(certificates, "\n[[certificate]]\nnames = {}", list(&found.names));
@@ -123,26 +126,21 @@ fn config(registry: &Registry, path: &Path, reading: &mut Reading) -> String {
             left.push(format!("the provider `{}` of {}: this program has none of that name", provider.0, list(&found.names)));
             continue;
         };
-        let instance = match instances.iter().find(|(_, known)| known == provider) {
-            Some((name, _)) => name.clone(),
-            None => {
-                let same = instances.iter().filter(|(_, known)| known.0 == provider.0).count();
-                let name = if same == 0 {
-                    format!("imported-{}", description.id)
-                } else {
-                    format!("imported-{}-{}", description.id, same + 1)
-                };
-                instances.push((name.clone(), provider.clone()));
-                text.push_str(&instance_text(&name, &description, &provider.1, &mut left));
-                name
-            }
-        };
+        let known = instances.iter().find(|(_, known)| known == provider).map(|(name, _)| name.clone());
+        let instance = known.unwrap_or_else(|| {
+            let same = instances.iter().filter(|(_, known)| known.0 == provider.0).count();
+            let number = if same == 0 { String::new() } else { format!("-{}", same + 1) };
+            let name = format!("imported-{}{number}", description.id);
+            instances.push((name.clone(), provider.clone()));
+            text.push_str(&instance_text(&name, &description, &provider.1, &mut left));
+            name
+        });
         let mut bases: Vec<Name> = found.names.iter().map(Name::base).collect();
         bases.dedup();
         for zone in bases {
             let route = format!("\n[[route]]\nzone = {}\n", quoted(zone.as_str()));
             if !routes.contains(&route) {
-                let _ = write!(routes, "{route}provider = {}\n", quoted(&instance));
+                let _ = writeln!(routes, "{route}provider = {}", quoted(&instance));
             }
         }
     }

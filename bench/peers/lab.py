@@ -31,6 +31,7 @@ class Relay:
 
     def __init__(self):
         self.lag = 0.0
+        self.tasks = set()
         # When the last server had the value of a name: by its first label.
         self.served = {}
         threading.Thread(target=lambda: asyncio.run(self.run()), daemon=True).start()
@@ -68,12 +69,19 @@ class Relay:
         answer = await ask(PRIMARY, message)
         is_update = (message[2] >> 3) & 15 == 5
         if is_update and answer[3] & 15 == 0:
-            asyncio.get_running_loop().create_task(self.pass_on(message, time.time() + self.lag))
+            task = asyncio.get_running_loop().create_task(self.pass_on(message, time.time() + self.lag))
+            # The loop itself does not keep a task alive.
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
         return answer
 
     async def pass_on(self, message, when):
         await asyncio.sleep(max(0.0, when - time.time()))
-        await asyncio.gather(*(ask(server, message) for server in (SECOND, THIRD)))
+        try:
+            await asyncio.gather(*(ask(server, message) for server in (SECOND, THIRD)))
+        except OSError:
+            # The servers were stopped.
+            return
         if match := re.search(rb"\x0f_acme-challenge(.)", message):
             begin = match.end()
             label = message[begin : begin + match[1][0]].decode(errors="replace")

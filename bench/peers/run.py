@@ -201,7 +201,7 @@ def main():
                     singles[tool.name, lag] = runs
                     print(row(f"{tool.name} | {lag}", runs), flush=True)
             batches = {}
-            for tool, count, lag in [(tools[0], 100, 3)] + [(tool, 100, 3) for tool in tools if tool.name == "lego"]:
+            for tool, count, lag in [(tools[0], 100, 3), (tools[0], 1000, 3)][: 1 if arguments.quick else 2] + [(tool, 100, 3) for tool in tools if tool.name == "lego"]:
                 batches[tool.name, count, lag] = many(laboratory, tool, home, count, lag)
                 print(row(f"{tool.name} | {count}, {lag}", [batches[tool.name, count, lag]]), flush=True)
             if not arguments.quick:

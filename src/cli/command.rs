@@ -53,6 +53,9 @@ pub(super) enum Command {
     Apply(super::apply::Arguments),
     /// Renew the certificates that near their end.
     Renew(super::renew::Arguments),
+    /// Write a config from what lego, certbot or acme.sh keep.
+    #[command(after_help = "Example:\n  dv-verify import certbot /etc/letsencrypt --to dv-verify.toml")]
+    Import(super::import::Arguments),
     /// List the account's orders: states, challenges, ages, ends.
     #[command(after_help = "Example:\n  dv-verify orders --regions cn-hangzhou,ap-southeast-1")]
     Orders(super::orders::Arguments),
@@ -287,7 +290,7 @@ pub(super) fn groups(path: &[&str]) -> Option<&'static [Group]> {
         ["explain"] => &[Provider, Propagation, Source, Common],
         ["test"] | ["record", "add" | "remove"] => &[Provider, Guard, Propagation, Store, Common],
         ["clean" | "cancel"] => &[Provider, Propagation, Source, Store, Common],
-        ["providers", "list" | "show" | "new" | "replay" | "schema"] | ["demo" | "sandbox"] => &[Common],
+        ["providers", "list" | "show" | "new" | "replay" | "schema"] | ["demo" | "sandbox" | "import"] => &[Common],
         ["completions" | "man" | "record" | "providers" | "config"] => &[],
         _ => return None,
     })

@@ -15,6 +15,7 @@ mod ending;
 mod exit;
 mod explain;
 mod failure;
+mod import;
 mod logging;
 mod orders;
 mod printer;
@@ -69,6 +70,7 @@ fn dispatch(command: Command, session: &Session) -> crate::error::Result<Exit> {
         Command::Verify => Session::block_on(verify::run(session)),
         Command::Apply(arguments) => Session::block_on(apply::run(session, &arguments)),
         Command::Renew(arguments) => Session::block_on(renew::run(session, &arguments)),
+        Command::Import(arguments) => import::run(session, &arguments),
         Command::Orders(arguments) => Session::block_on(orders::run(session, &arguments)),
         Command::Cancel(arguments) => Session::block_on(ending::cancel(session, &arguments)),
         Command::Revoke(arguments) => Session::block_on(ending::revoke(session, &arguments)),

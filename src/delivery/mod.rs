@@ -97,6 +97,11 @@ pub fn deliver(bundle: &Bundle, target: &Target) -> Result<Delivered> {
     })
 }
 
+/// The names in a certificate (PEM, leaf first); `None` where it cannot be read, or names no domain.
+pub fn names_in(certificate: &str) -> Option<Vec<Name>> {
+    pair::look_at(certificate).map(|(names, _, _)| names)
+}
+
 /// Whether [`deliver`] would write nothing. Reads a few small files.
 pub fn is_there(bundle: &Bundle, target: &Target) -> bool {
     pair::verify(bundle, &target.domains, failpoint::now()).is_ok_and(|pair| files::is_there(&pair, target))

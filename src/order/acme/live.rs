@@ -12,7 +12,7 @@ use super::{
     state::{Folder, Pending},
 };
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, Retry},
     failpoint,
     name::Name,
     order::{Bundle, Challenge, ChallengeKind, OrderState},
@@ -104,9 +104,12 @@ impl Live {
         let told = patiently!(self.try_tell().await);
         match told {
             // The order has moved on meanwhile, or ended: the next look says how.
-            Err(error) if error.retry() == crate::error::Retry::Never && error.kind() == ErrorKind::OrderSource => {
-                self.refresh().await?;
-                if self.order.state().status == OrderStatus::Pending { Err(error) } else { Ok(()) }
+            Err(error) if error.retry() == Retry::Never && matches!(error.kind(), ErrorKind::OrderSource | ErrorKind::Rights) => {
+                match self.refresh().await {
+                    Ok(()) if self.order.state().status == OrderStatus::Pending => Err(error),
+                    Err(again) if again.code() != Some(UNREADABLE) => Err(again),
+                    _ => Ok(()),
+                }
             }
             told => told,
         }

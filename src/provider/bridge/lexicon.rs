@@ -108,7 +108,7 @@ fn lists(answer: &str, record: &Record) -> Option<bool> {
     let records: Vec<Map<String, Value>> = serde_json::from_str(answer.trim()).ok()?;
     let ours = |content: &str| match record.record_type {
         RecordType::Txt => content == record.value || content.trim_matches('"') == record.value,
-        // A file is no record, and never gets here: `only_txt` and the capabilities keep it away.
+        // A file is no record; the capabilities keep it away.
         RecordType::File => false,
         RecordType::Cname => content.trim_end_matches('.').eq_ignore_ascii_case(&record.value),
     };

@@ -8,7 +8,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut files: Vec<PathBuf> =
         fs::read_dir(&folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
     files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    files.sort();
+    // By id: as paths, `joker-svc.toml` comes before `joker.toml`.
+    files.sort_by(|one, other| one.file_stem().cmp(&other.file_stem()));
     let mut list = String::from("&[\n");
     for path in files {
         let id = path.file_stem().and_then(|stem| stem.to_str()).ok_or("a manifest's name is not text")?;

@@ -13,7 +13,6 @@ fn imported(folder: &Path, read: fn(&Path) -> Reading) -> (String, Vec<String>) 
     let mut reading = read(folder);
     let text = config(&Registry::load(None).unwrap(), Path::new("/there"), &mut reading);
     let file = crate::config::file::ConfigFile::parse(&text, "c.toml").unwrap();
-    let file = crate::config::file::ConfigFile { path: Some("c.toml".into()), ..file };
     file.check_providers(&Registry::load(None).unwrap()).unwrap();
     (text, reading.left)
 }

@@ -16,7 +16,7 @@ use super::{
     plan::{Call, Plan},
     query::Query,
     scope::Scope,
-    verdict::{Answer, LONGEST_PAUSE, Verdict, judge},
+    verdict::{LONGEST_PAUSE, Verdict, judge},
     wire::{Failure, Wire},
 };
 use crate::{
@@ -79,19 +79,26 @@ impl Client {
         self.ask_page(call, scope, purpose, None).await
     }
 
-    /// Reads all pages of a list and gives what `query` yields on each.
+    /// Reads all pages of a list and gives what `query` yields on each, and what each of `besides` gives first, from page to page.
     ///
     /// # Errors
     /// As [`Client::ask`]; also where there are more than 50 pages, or the next one is the same again.
-    pub(super) async fn list(&self, call: &Call, query: &Query, next: Option<&Query>, scope: &Scope) -> Result<Option<Listed>> {
-        let mut listed = Listed::default();
+    pub(super) async fn list<const N: usize>(
+        &self,
+        call: &Call,
+        query: &Query,
+        next: Option<&Query>,
+        besides: [Option<&Query>; N],
+        scope: &Scope,
+    ) -> Result<Option<Listed<N>>> {
+        let mut listed = Listed { values: Vec::new(), besides: [const { None }; N], first_body: Value::Null };
         let mut page: Option<Page> = None;
         for number in 0..MAX_PAGES {
             let reply = match self.ask_page(call, scope, Purpose::Repeatable, page.as_ref()).await? {
                 Verdict::Done(reply) => reply,
-                Verdict::Absent | Verdict::Exists if number == 0 => return Ok(None),
+                Verdict::Absent(_) | Verdict::Exists if number == 0 => return Ok(None),
                 // Half a list is no list: a set that is rewritten from it would lose the rest.
-                Verdict::Absent | Verdict::Exists => {
+                Verdict::Absent(_) | Verdict::Exists => {
                     let page = number + 1;
                     return Err(Error::provider(format!("{}: {}: page {page} is not there", self.plan.outline.id, call.section)));
                 }
@@ -102,9 +109,14 @@ impl Client {
                 reply.of_another_shape(&self.plan.outline.id, &format!("{}: {}", call.section, self.redactor.redact(&why)))
             };
             listed.values.extend(query.run(&reply.body, &variables).map_err(wrong)?);
+            for (found, query) in listed.besides.iter_mut().zip(besides) {
+                if let (None, Some(query)) = (&found, query) {
+                    *found = query.first(&reply.body, &variables).map_err(wrong)?;
+                }
+            }
             let next_page = next.map_or(Ok(None), |next| next.first(&reply.body, &variables)).map_err(wrong)?;
-            if listed.first_reply.is_none() {
-                listed.first_reply = Some(reply);
+            if number == 0 {
+                listed.first_body = reply.body;
             }
             let Some(next_page) = next_page.map(|value| self.page(call, value)).transpose()?.flatten() else {
                 return Ok(Some(listed));
@@ -224,7 +236,8 @@ impl Client {
                 let variables = scope.variables_with(&reply.headers);
                 query.first(&reply.body, &variables).ok().flatten().ok_or_else(missing)
             }
-            Verdict::Absent | Verdict::Exists => Err(missing()),
+            Verdict::Absent(error) => Err(*error),
+            Verdict::Exists => Err(missing()),
         }
     }
 
@@ -285,10 +298,12 @@ impl Client {
 }
 
 /// What a list gave, over all pages.
-#[derive(Debug, Default)]
-pub(super) struct Listed {
+#[derive(Debug)]
+pub(super) struct Listed<const N: usize> {
     /// What the query yielded.
     pub(super) values: Vec<Value>,
-    /// The reply of the first page.
-    pub(super) first_reply: Option<Answer>,
+    /// What the queries beside it gave first, each on the first page where it gave anything.
+    pub(super) besides: [Option<Value>; N],
+    /// The body of the first page.
+    pub(super) first_body: Value,
 }

@@ -23,12 +23,12 @@ use crate::{
     record::Record,
 };
 
+mod settle;
+
 /// How often a write whose outcome is unknown is looked after and tried again.
 const WRITE_ATTEMPTS: usize = 3;
 /// How often one value is removed where each removal needs a new look.
 const MOST_REMOVALS: usize = 10;
-/// How long `[wait]` waits.
-const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
 /// A provider made from a manifest.
 pub(super) struct Engine {
@@ -101,7 +101,8 @@ impl Engine {
 
     /// The records with the value, each as the object that `record` stands for.
     async fn records(&self, find: &Find, scope: &Scope) -> Result<Records> {
-        let Some(listed) = self.client.list(&find.call, &find.ids, find.next.as_ref(), scope).await? else {
+        let Some(listed) = self.client.list(&find.call, &find.ids, find.next.as_ref(), [find.state.as_ref()], scope).await?
+        else {
             return Ok(Records::default());
         };
         let mut records = Vec::new();
@@ -117,12 +118,11 @@ impl Engine {
             }
             records.push(record);
         }
-        let Some(query) = &find.state else { return Ok(Records { records, state: None }) };
-        let reply = listed.first_reply.unwrap_or_default();
-        let state = query.first(&reply.body, &scope.variables_with(&reply.headers));
-        let state = state.map_err(|why| self.wrong_shape("[find]", &why))?;
-        let state = state.ok_or_else(|| self.wrong_shape("[find]", "the reply lacks what `state` takes from it"))?;
-        Ok(Records { records, state: Some(state) })
+        let [state] = listed.besides;
+        if find.state.is_some() && state.is_none() {
+            return Err(self.wrong_shape("[find]", "the reply lacks what `state` takes from it"));
+        }
+        Ok(Records { records, state })
     }
 
     async fn find_value(&self, scope: &Scope) -> Result<Found> {
@@ -152,7 +152,7 @@ impl Engine {
                 let Records { records, state } = self.records(find, &scope).await?;
                 if let Some(record) = records.into_iter().next() {
                     if attempt > 1 {
-                        self.settle(&Answer::default(), &scope).await?;
+                        self.settle(&Answer::default(), &scope, false).await?;
                     }
                     return Ok(Handle(record));
                 }
@@ -164,7 +164,7 @@ impl Engine {
             }
             match self.client.ask(create, &scope, Purpose::Write).await {
                 Ok(Verdict::Done(reply)) => {
-                    self.settle(&reply, &scope).await?;
+                    self.settle(&reply, &scope, false).await?;
                     let variables = scope.variables_with(&reply.headers);
                     let id = id.as_ref().map_or(Ok(None), |id| id.first(&reply.body, &variables));
                     let id = id.map_err(|why| self.wrong_shape("[create]", &why))?;
@@ -182,7 +182,7 @@ impl Engine {
                         ))),
                     };
                 }
-                Ok(Verdict::Absent) => return Err(self.not_found(create)),
+                Ok(Verdict::Absent(error)) => return Err(*error),
                 Err(error) if error.retry() != Retry::Never && find.is_some() && attempt < WRITE_ATTEMPTS => {
                     self.wait_after(&error).await;
                 }
@@ -194,15 +194,12 @@ impl Engine {
 
     /// The set of values at the name now.
     async fn read(&self, merge: &Merge, scope: &Scope) -> Result<Set> {
-        let Some(listed) = self.client.list(&merge.read, &merge.items, merge.next.as_ref(), scope).await? else {
+        let besides = [merge.read_ttl.as_ref(), merge.state.as_ref()];
+        let Some(listed) = self.client.list(&merge.read, &merge.items, merge.next.as_ref(), besides, scope).await? else {
             return Ok(Set::default());
         };
-        let doc = listed.first_reply.unwrap_or_default();
-        let ttl = merge.read_ttl.as_ref().map_or(Ok(None), |ttl| ttl.first(&doc.body, &scope.variables_with(&doc.headers)));
-        let ttl = ttl.map_err(|why| self.wrong_shape("[merge]", &why))?;
-        let state = merge.state.as_ref().map_or(Ok(None), |state| state.first(&doc.body, &scope.variables_with(&doc.headers)));
-        let state = state.map_err(|why| self.wrong_shape("[merge]", &why))?;
-        Ok(Set { items: listed.values, doc: doc.body, ttl, state })
+        let [ttl, state] = listed.besides;
+        Ok(Set { items: listed.values, doc: listed.first_body, ttl, state })
     }
 
     /// Reads, changes by one and writes; again from the start where it is not known what became of the write.
@@ -242,9 +239,9 @@ impl Engine {
                 scope.set("ttl", ttl);
             }
             match self.client.ask(call, &scope, Purpose::Write).await {
-                Ok(Verdict::Done(reply)) => return self.settle(&reply, &scope).await,
-                Ok(Verdict::Absent) if !is_add => return Ok(()),
-                Ok(Verdict::Absent) => return Err(self.not_found(call)),
+                Ok(Verdict::Done(reply)) => return self.settle(&reply, &scope, !is_add).await,
+                Ok(Verdict::Absent(_)) if !is_add => return Ok(()),
+                Ok(Verdict::Absent(error)) => return Err(*error),
                 Ok(Verdict::Exists) if attempt < WRITE_ATTEMPTS => {}
                 Ok(Verdict::Exists) => {
                     return Err(Error::provider(format!("{}: the record set changes all the time", self.plan().outline.id))
@@ -255,47 +252,6 @@ impl Engine {
             }
             attempt += 1;
         }
-    }
-
-    /// After a change: `[commit]`, then `[wait]`.
-    async fn settle(&self, reply: &Answer, scope: &Scope) -> Result<()> {
-        let reply = &reply.body;
-        let mut scope = scope.with("result", reply.clone());
-        if let Some(commit) = &self.plan().commit
-            && let Verdict::Done(reply) = self.client.ask(commit, &scope, Purpose::Repeatable).await?
-            && !reply.body.is_null()
-            && self.plan().wait.as_ref().is_some_and(|wait| wait.call.mentions("result"))
-        {
-            scope.set("result", reply.body);
-        }
-        let Some(wait) = &self.plan().wait else { return Ok(()) };
-        if wait.call.mentions("result") && reply.is_null() {
-            // A write that was found to have worked after all has no reply to wait for; the authorities are asked anyway.
-            return Ok(());
-        }
-        let mut waited = Duration::ZERO;
-        let mut pause = Duration::from_secs(1);
-        while waited < LONGEST_WAIT {
-            if let Verdict::Done(state) = self.client.ask(&wait.call, &scope, Purpose::Repeatable).await? {
-                let variables = scope.variables_with(&state.headers);
-                let state = state.body;
-                if wait.done.holds(&state, &variables) {
-                    return Ok(());
-                }
-                if wait.fail.as_ref().is_some_and(|fail| fail.holds(&state, &variables)) {
-                    return Err(Error::provider(format!(
-                        "{}: the service took the change and then failed to make it",
-                        self.plan().outline.id
-                    )));
-                }
-            }
-            self.client.clock.pause(pause).await;
-            waited += pause;
-            pause = (pause * 3 / 2).min(Duration::from_secs(5));
-        }
-        let seconds = LONGEST_WAIT.as_secs();
-        Err(Error::provider(format!("{}: the change is still not done after {seconds} s", self.plan().outline.id))
-            .with_retry(Retry::Later))
     }
 
     async fn remove(&self, plan: &plan::Records, scope: &Scope, handle: Option<&Handle>) -> Result<()> {
@@ -340,7 +296,7 @@ impl Engine {
     async fn delete(&self, delete: &Call, scope: &Scope) -> Result<Verdict> {
         let verdict = self.client.ask(delete, scope, Purpose::Repeatable).await?;
         if let Verdict::Done(reply) = &verdict {
-            self.settle(reply, scope).await?;
+            self.settle(reply, scope, true).await?;
         }
         Ok(verdict)
     }

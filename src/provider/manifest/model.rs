@@ -284,7 +284,7 @@ section!(
 );
 section!(
     /// Waits until a change is done.
-    Wait { done: Text, fail: Option<Text> }
+    Wait { done: Text, fail: Option<Text>, result: Option<Text>, before_commit: Option<Spanned<bool>> }
 );
 
 /// Read, change by one, write.

@@ -355,4 +355,8 @@ pub(super) struct Wait {
     pub(super) call: Call,
     pub(super) done: Query,
     pub(super) fail: Option<Query>,
+    /// What `{{ result }}` is, of the reply to the change.
+    pub(super) result: Option<Query>,
+    /// Whether it is waited before `[commit]` too.
+    pub(super) before_commit: bool,
 }

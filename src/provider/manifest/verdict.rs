@@ -13,12 +13,12 @@ use crate::{
 };
 
 /// What a reply says where it is no error.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) enum Verdict {
     /// Done; what was answered.
     Done(Answer),
-    /// What the call is about is not there.
-    Absent,
+    /// What the call is about is not there; the error that this is where it must be there.
+    Absent(Box<Error>),
     /// What the call wants to make is there already.
     Exists,
 }
@@ -71,7 +71,7 @@ pub(super) fn judge(plan: &Plan, what: &str, reply: &Reply, redactor: &Redactor)
     let holds = |query: &Option<super::query::Query>| query.as_ref().is_some_and(|query| query.holds(&value, &none));
     let text = |query: &Option<super::query::Query>| query.as_ref().and_then(|query| query.text(&value, &none));
 
-    let failed = |kind: ErrorKind, retry: Retry| {
+    let failed_as = |what: &str, kind: ErrorKind, retry: Retry| {
         let why = text(&shared.error).unwrap_or_else(|| reply.excerpt());
         let mut error = Error::new(kind, format!("{}: {what}: {}", plan.outline.id, shortened(&redactor.redact(&why))))
             .with_retry(retry)
@@ -87,6 +87,12 @@ pub(super) fn judge(plan: &Plan, what: &str, reply: &Reply, redactor: &Redactor)
         }
         error
     };
+    let failed = |kind: ErrorKind, retry: Retry| failed_as(what, kind, retry);
+    let absent = || {
+        let error = failed_as(&format!("{what}: not found"), ErrorKind::Provider, Retry::Never);
+        let hint = "the zone may have been removed meanwhile, or the base URL may be wrong";
+        Ok(Verdict::Absent(Box::new(error.with_hint(hint))))
+    };
     let wrong_credentials =
         || failed(ErrorKind::Credentials, Retry::Never).with_hint(format!("check the credentials of {}", plan.outline.title));
 
@@ -101,7 +107,7 @@ pub(super) fn judge(plan: &Plan, what: &str, reply: &Reply, redactor: &Redactor)
         return Err(failed(ErrorKind::Rights, Retry::Never).with_hint(rights_hint(plan)));
     }
     if holds(&shared.absent) {
-        return Ok(Verdict::Absent);
+        return absent();
     }
     if holds(&shared.exists) {
         return Ok(Verdict::Exists);
@@ -109,7 +115,7 @@ pub(super) fn judge(plan: &Plan, what: &str, reply: &Reply, redactor: &Redactor)
     match status {
         StatusCode::UNAUTHORIZED => return Err(wrong_credentials()),
         StatusCode::FORBIDDEN => return Err(failed(ErrorKind::Rights, Retry::Never).with_hint(rights_hint(plan))),
-        StatusCode::NOT_FOUND => return Ok(Verdict::Absent),
+        StatusCode::NOT_FOUND => return absent(),
         status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
             return Err(failed(ErrorKind::Provider, reply.retry_after().map_or(Retry::Later, Retry::After)));
         }
@@ -141,7 +147,7 @@ fn rights_hint(plan: &Plan) -> String {
 }
 
 /// At most 300 characters, on one line.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(300) {
         Some((end, _)) => format!("{}…", &line[..end]),

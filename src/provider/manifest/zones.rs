@@ -138,7 +138,7 @@ async fn list(client: &Client, plan: &ZonePlan, scope: &Scope, candidate: Option
         Some(candidate) => scope.with("candidate", candidate.as_str()),
         None => scope.clone(),
     };
-    let listed = client.list(&plan.call, &plan.zones, plan.next.as_ref(), &scope).await?;
+    let listed = client.list(&plan.call, &plan.zones, plan.next.as_ref(), [], &scope).await?;
     let values = listed.map(|listed| listed.values).unwrap_or_default();
     values.into_iter().filter_map(|value| zone_of(client, value, candidate).transpose()).collect()
 }

@@ -209,7 +209,19 @@ impl Loader<'_> {
             }
             None => return Err(self.error(&merge.item.span, "[merge]: items that are no text need `same`")),
         };
-        let write = |call: &model::MergeWrite| self.call(&call.call(), &writing);
+        let write = |text: &model::MergeWrite| {
+            let call = self.call(&text.call(), &writing)?;
+            if merge.read.next.is_some() && call.mentions("doc") {
+                return Err(
+                    self.error(&text.http.span(), "[merge]: `doc` is the first page only: with `next`, use `items` and `state`")
+                );
+            }
+            Ok(call)
+        };
+        if let Some(next) = merge.read.next.as_ref().filter(|_| self.document.scope == Scope::Zone) {
+            let message = "[merge]: a whole zone is read in one reply: the copy that is kept of it would lack the other pages";
+            return Err(self.error(&next.span(), message));
+        }
         Ok(plan::Merge {
             item: self.node(&merge.item, &reading, false)?,
             same,
@@ -225,10 +237,15 @@ impl Loader<'_> {
     }
 
     pub(super) fn wait(&self, wait: &model::Wait) -> Result<plan::Wait> {
+        if let Some(before) = wait.before_commit.as_ref().filter(|_| self.document.commit.is_none()) {
+            return Err(self.error(&before.span(), "[wait]: `before_commit` goes with [commit]"));
+        }
         Ok(plan::Wait {
             call: self.call(&wait.call(), &self.place("[wait]", RECORD, &["zone", "result"]))?,
             done: self.query(&wait.done, "[wait]", RECORD_JQ)?,
             fail: self.optional_query(wait.fail.as_ref(), "[wait]", RECORD_JQ)?,
+            result: self.optional_query(wait.result.as_ref(), "[wait]", RECORD_JQ)?,
+            before_commit: wait.before_commit.as_ref().is_some_and(|before| *before.get_ref()),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What the engine does around the calls: repeats, sessions, look-ups, waits, pages, places, errors.
+//! What the engine does around the calls: repeats, places, errors, moments, whole zones.
 
 use std::{
     collections::BTreeMap,
@@ -11,11 +11,11 @@ use super::{broken, clock, open, reply, server, settings, txt, user, zone};
 use crate::{
     error::{ErrorKind, Retry},
     name::Name,
-    provider::{DnsProvider, Found, Handle},
+    provider::{DnsProvider, Handle},
     secret::Redactor,
 };
 
-const PLAIN: &str = r#"
+pub(super) const PLAIN: &str = r#"
 id = "mine"
 title = "Mine"
 base_url = "https://api.example.com/v1"
@@ -37,9 +37,9 @@ http = "DELETE /zones/{{ zone.id }}/records/{{ record.id }}"
 "#;
 
 /// What was asked, as "METHOD path?query".
-type Log = Arc<Mutex<Vec<String>>>;
+pub(super) type Log = Arc<Mutex<Vec<String>>>;
 
-fn asked(log: &Log, request: &super::Outgoing) {
+pub(super) fn asked(log: &Log, request: &super::Outgoing) {
     let query = request.url.query().map(|query| format!("?{query}")).unwrap_or_default();
     log.lock().unwrap().push(format!("{} {}{query}", request.method, request.url.path()));
 }
@@ -155,205 +155,6 @@ async fn base_urls_are_overridden_by_settings() {
         *log.lock().unwrap(),
         ["https://list.example.com/zones", "http://127.0.0.1:2/zones", "http://127.0.0.1:1/base/zones/z/records"]
     );
-}
-
-const SESSION: &str = r#"
-id = "mine"
-title = "Mine"
-base_url = "https://api.example.com"
-ttl = 60
-[credentials]
-password = { secret = true }
-[request]
-headers = { X-Session = "{{ session }}", X-Account = "{{ account }}" }
-[login]
-http = "POST /login"
-form = { password = "{{ cred.password }}" }
-session = ".session"
-[[lookup]]
-name = "account"
-http = "GET /whoami"
-value = ".id"
-[create]
-http = "POST /{{ account }}/records"
-json = { fqdn = "{{ fqdn }}", value = "{{ value }}", type = "{{ type }}" }
-id = ".id"
-[find]
-http = "GET /{{ account }}/records"
-ids = ".[]"
-detail = { http = "GET /{{ account }}/records/{{ record.id }}", keep = ".value == $value" }
-[delete]
-http = "DELETE /{{ account }}/records/{{ record.id }}"
-[commit]
-http = "POST /{{ account }}/publish"
-[wait]
-http = "GET /{{ account }}/state"
-done = ".done"
-fail = ".failed"
-"#;
-
-#[tokio::test]
-async fn login_lookup_detail_commit_and_wait_come_in_order() {
-    let log = Log::default();
-    let logged = Arc::clone(&log);
-    let mut states = 0;
-    let mut sessions = 0;
-    let engine = open(
-        &user(SESSION),
-        [("password", "hunter2hunter2")],
-        server(move |request| {
-            asked(&logged, &request);
-            let path = request.url.path().to_owned();
-            if path == "/login" {
-                assert_eq!(request.header("x-session"), None);
-                assert_eq!(request.body, b"password=hunter2hunter2");
-                sessions += 1;
-                return reply(200, format!(r#"{{"session": "session-{sessions}"}}"#));
-            }
-            // The first session runs out in the middle.
-            if path == "/42/publish" && request.header("x-session") == Some("session-1") {
-                return reply(401, "{}");
-            }
-            assert!(request.header("x-session").unwrap().starts_with("session-"));
-            match (request.method.as_str(), path.as_str()) {
-                ("GET", "/whoami") => {
-                    assert_eq!(request.header("x-account"), None);
-                    reply(200, r#"{"id": 42}"#)
-                }
-                ("GET", "/42/records") => reply(200, "[5, 6]"),
-                ("GET", "/42/records/5") => reply(200, r#"{"value": "other"}"#),
-                ("GET", "/42/records/6") => reply(404, "{}"),
-                ("POST", "/42/records") => {
-                    assert_eq!(request.header("x-account"), Some("42"));
-                    reply(200, r#"{"id": 7}"#)
-                }
-                ("POST", "/42/publish") => reply(200, "{}"),
-                ("GET", "/42/state") => {
-                    states += 1;
-                    reply(200, json!({"done": states == 3}).to_string())
-                }
-                _ => reply(500, ""),
-            }
-        }),
-    );
-    let handle = engine.publish(&zone("example.com", &[]), &txt("_dv.example.com", "v")).await.unwrap();
-    assert_eq!(handle.0, json!({"id": 7}));
-    assert_eq!(
-        *log.lock().unwrap(),
-        [
-            "POST /login",
-            "GET /whoami",
-            "GET /42/records",
-            "GET /42/records/5",
-            "GET /42/records/6",
-            "POST /42/records",
-            "POST /42/publish",
-            "POST /login",
-            "POST /42/publish",
-            "GET /42/state",
-            "GET /42/state",
-            "GET /42/state",
-        ]
-    );
-}
-
-#[tokio::test]
-async fn a_change_that_fails_or_never_ends_is_an_error() {
-    for (state, said) in [(r#"{"failed": true}"#, "failed to make it"), ("{}", "still not done")] {
-        let engine = open(
-            &user(SESSION),
-            [("password", "p")],
-            server(move |request| match request.url.path() {
-                "/login" => reply(200, r#"{"session": "s-e-s-s"}"#),
-                "/whoami" => reply(200, r#"{"id": 42}"#),
-                "/42/state" => reply(200, state),
-                _ if request.method == "GET" => reply(200, "[]"),
-                _ => reply(200, r#"{"id": 7}"#),
-            }),
-        );
-        let error = engine.publish(&zone("example.com", &[]), &txt("_dv.example.com", "v")).await.unwrap_err();
-        assert!(error.to_string().contains(said), "{error}");
-    }
-}
-
-#[tokio::test]
-async fn a_session_is_ended_after_each_operation_where_the_manifest_says_how() {
-    let log = Log::default();
-    let logged = Arc::clone(&log);
-    let text = SESSION.replace("[[lookup]]", "[logout]\nhttp = \"POST /logout\"\n[[lookup]]");
-    let engine = open(
-        &user(&text),
-        [("password", "p")],
-        server(move |request| {
-            asked(&logged, &request);
-            match request.url.path() {
-                "/login" => reply(200, r#"{"session": "s-e-s-s"}"#),
-                "/whoami" => reply(200, r#"{"id": 42}"#),
-                "/logout" => reply(500, ""),
-                _ => reply(200, "[]"),
-            }
-        }),
-    );
-    let found = engine.find(&zone("example.com", &[]), &txt("_dv.example.com", "v")).await.unwrap();
-    assert_eq!(found, Found::Absent);
-    assert_eq!(*log.lock().unwrap(), ["POST /login", "GET /whoami", "GET /42/records", "POST /logout"]);
-}
-
-#[tokio::test]
-async fn a_set_that_cannot_be_read_is_never_written() {
-    for (status, body) in [(500, "{}"), (403, "{}"), (200, "not json"), (200, r#"{"rrset_values": 3}"#), (200, r#"{"other": 1}"#)]
-    {
-        let writes = Arc::new(Mutex::new(0));
-        let counted = Arc::clone(&writes);
-        let engine = open(
-            &super::shipped("gandi"),
-            [("token", "t")],
-            server(move |request| {
-                if request.method == "GET" {
-                    return reply(status, body);
-                }
-                *counted.lock().unwrap() += 1;
-                reply(201, "{}")
-            }),
-        );
-        let (zone, record) = (zone("example.com", &[]), txt("_dv.example.com", "v"));
-        assert!(engine.publish(&zone, &record).await.is_err(), "{status} {body}");
-        assert!(engine.withdraw(&zone, &record, None).await.is_err(), "{status} {body}");
-        assert_eq!(*writes.lock().unwrap(), 0, "{status} {body}");
-    }
-}
-
-#[tokio::test]
-async fn half_a_list_is_an_error() {
-    let text = PLAIN.replace("zones = \".[] | {id, name}\"", "zones = \".zones[]\"\nnext = \"{page: .next}\"");
-    let engine = open(
-        &user(&text),
-        [("token", "t")],
-        server(|request| match request.url.query() {
-            None => reply(200, r#"{"zones": [{"name": "example.com"}], "next": 2}"#),
-            Some(_) => reply(404, "{}"),
-        }),
-    );
-    let error = engine.locate(&Name::parse("_dv.example.com").unwrap()).await.unwrap_err();
-    assert!(error.to_string().contains("page 2 is not there"), "{error}");
-}
-
-#[tokio::test]
-async fn endless_pages_end() {
-    let text = PLAIN.replace("zones = \".[] | {id, name}\"", "zones = \".zones[]\"\nnext = \"{page: .next}\"");
-    for (is_same, said) in [(true, "the same next page"), (false, "more than 50 pages")] {
-        let mut page = 0;
-        let engine = open(
-            &user(&text),
-            [("token", "t")],
-            server(move |_| {
-                page += 1;
-                reply(200, json!({"zones": [], "next": if is_same { 1 } else { page }}).to_string())
-            }),
-        );
-        let error = engine.locate(&Name::parse("_dv.example.com").unwrap()).await.unwrap_err();
-        assert!(error.to_string().contains(said), "{error}");
-    }
 }
 
 #[tokio::test]

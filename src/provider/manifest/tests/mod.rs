@@ -4,9 +4,11 @@ mod conformance;
 mod engine;
 mod fakes;
 mod hostile;
+mod lists;
 mod loading;
 mod page;
 mod schema;
+mod session;
 
 use std::{
     collections::BTreeMap,

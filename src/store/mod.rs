@@ -9,17 +9,17 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use self::{
-    database::{Database, sql},
-    fault::Place,
-    leases::Leases,
-};
 pub use self::{
     applications::ApplicationMemory,
     lock::{Lock, LockKey},
     notes::Note,
     target::{PostgresUrl, Target},
     work::{Backlog, Moment, Settled, Work},
+};
+use self::{
+    database::{Database, sql},
+    fault::Place,
+    leases::Leases,
 };
 use crate::{
     error::{Error, Result},

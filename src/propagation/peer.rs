@@ -21,8 +21,8 @@ use super::{
 const SAVED: u32 = 500;
 /// What is spent comes back at this pace. So no minute has more than `500 + 60 s / 85.8 ms` = 1199 questions: twenty a second on average.
 const SPACING: Duration = Duration::from_micros(85_800);
-/// What is saved is spent no faster than 250 a second.
-const SPENDING: Duration = Duration::from_millis(4);
+/// What is saved is spent no faster than 400 a second.
+const SPENDING: Duration = Duration::from_micros(2_500);
 /// So many questions may go out at the same moment.
 const BURST: u32 = 5;
 /// Questions to one address that are under way at the same time, over all names (one name has one).
@@ -130,7 +130,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Twelve hundred in any minute, 250 in any second.
+/// Twelve hundred in any minute, 400 in any second.
 #[derive(Debug)]
 struct Pace {
     average: Cells,
@@ -189,12 +189,12 @@ mod tests {
     }
 
     #[test]
-    fn three_hundred_names_are_asked_for_in_little_more_than_a_second() {
+    fn three_hundred_names_are_asked_for_within_a_second() {
         let begun = Instant::now();
         let turns = turns(&mut Pace::default(), begun, 300);
         assert_eq!(turns[..5], [begun; 5]);
         assert_eq!(turns[299] - begun, SPENDING * 295);
-        assert!(most_within(&turns, Duration::from_secs(1)) <= 255);
+        assert!(turns[299] - begun < Duration::from_secs(1));
     }
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
         assert!(all.is_sorted());
         let most = most_within(&all, Duration::from_mins(1));
         assert!((1_190..=1_200).contains(&most), "{most}");
-        assert!(most_within(&all, Duration::from_secs(1)) <= 255);
+        assert!(most_within(&all, Duration::from_secs(1)) <= 405);
         // Once nothing is saved, nobody waits long for a turn.
         assert!(all[..1_000].windows(2).all(|pair| pair[1] - pair[0] <= SPACING));
     }

@@ -45,7 +45,7 @@ def resolve(variables):
         "id": found.get_access_key_id(),
         "secret": found.get_access_key_secret(),
         "token": found.get_security_token() or None,
-        "sts_host": next((host for host in hosts if host.startswith("sts")), None),
+        "sts_host": next((host for host in reversed(hosts) if host.startswith("sts")), None),
     }
 
 

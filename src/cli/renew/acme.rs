@@ -1,16 +1,19 @@
 //! `renew` at ACME CAs.
 
 use super::super::{apply, exit::Exit, session::Session};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    order::acme::Wanted,
+};
 
-/// Whether there is anything to renew at an ACME CA.
-pub(super) fn has_any(session: &Session) -> Result<bool> {
-    Ok(!apply::acme::kept(session, session.chosen().acme.ca.as_deref())?.is_empty())
+/// What ACME CAs issued here: all, or what `--ca` issued.
+pub(super) fn kept(session: &Session) -> Result<Vec<Wanted>> {
+    apply::acme::kept(session, session.chosen().acme.ca.as_deref())
 }
 
 /// Renews certificates of ACME CAs: all that are due, or those for the given names.
 pub(super) async fn run(session: &Session, arguments: &super::Arguments) -> Result<Exit> {
-    let mut wanted = apply::acme::kept(session, session.chosen().acme.ca.as_deref())?;
+    let mut wanted = kept(session)?;
     if let Some(unknown) = arguments.names.iter().find(|name| !wanted.iter().any(|wanted| wanted.names.contains(name))) {
         return Err(Error::usage(format!("there is no certificate for `{unknown}` to renew"))
             .with_hint("`dv-verify apply` applies for the first one"));

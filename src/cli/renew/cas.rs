@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What only CAS orders need.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[group(skip)]
 pub(super) struct Arguments {
     /// CAS: renew what expires within so many days; of certificates that last less than three times that, in their last third.

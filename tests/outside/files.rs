@@ -26,7 +26,11 @@ impl Site {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(folder.path()).unwrap();
-        let context = Context::with(|options| options.web_root = Some(root.clone()));
+        let context = Context::with(|options| {
+            options.web_root = Some(root.clone());
+            // `--no-wait` does not wait for a challenge either.
+            options.challenge_delay = std::time::Duration::ZERO;
+        });
         Self { context, _root: folder, root }
     }
 

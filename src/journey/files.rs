@@ -215,7 +215,7 @@ mod tests {
             hosts(&name("example.com"), Some(&order)).into_iter().map(|host| (host.name.to_string(), host.is_required)).collect()
         };
         let (bare, www) = (("example.com".to_owned(), true), "www.example.com".to_owned());
-        assert_eq!(of(&["example.com"], &[place]), [bare.clone()]);
+        assert_eq!(of(&["example.com"], &[place]), std::slice::from_ref(&bare));
         assert_eq!(of(&["example.com", "www.example.com"], &[place]), [bare.clone(), (www.clone(), true)]);
         assert_eq!(of(&[], &[place]), [bare.clone(), (www, false)]);
         let both = [place, "www.example.com/.well-known/pki-validation/fileauth.txt"];

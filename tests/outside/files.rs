@@ -26,7 +26,11 @@ impl Site {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(folder.path()).unwrap();
-        let context = Context::with(|options| options.web_root = Some(root.clone()));
+        let context = Context::with(|options| {
+            options.web_root = Some(root.clone());
+            // `--no-wait` does not wait for a challenge either.
+            options.challenge_delay = std::time::Duration::ZERO;
+        });
         Self { context, _root: folder, root }
     }
 
@@ -84,7 +88,7 @@ fn a_wrong_folder_ends_with_what_the_ca_will_see_and_the_right_one_mends_it() {
     let wrong = tempfile::tempdir().unwrap();
     let path = wrong.path().to_str().unwrap();
     let ran = site.context.run(&["--webroot", path, "--order", id.as_str(), "--propagation-timeout", "1s"]).expect(5);
-    ran.says("the CA will not see FILE www.example.com").says("answers 404").says("other-content").says("--webroot");
+    ran.says("the CA will not see FILE www.example.com").says("answers 404").says("VERDICT").says("--webroot");
     assert!(wrong.path().join(FILE).exists(), "it stays, so that one can look");
     site.context.run(&["--webroot", site.webroot(), "--order", id.as_str()]).expect(0);
     assert!(!wrong.path().join(FILE).exists(), "the file in the wrong folder is removed");

@@ -89,7 +89,7 @@ async fn no_symbolic_link_is_followed_below_the_root() {
         let outside = site.folder.path().join("outside");
         fs::create_dir_all(outside.join("pki-validation")).unwrap();
         fs::write(outside.join("victim"), "abc").unwrap();
-        let is_file = link.ends_with(".txt");
+        let is_file = Path::new(link).extension().is_some();
         let target = if is_file { outside.join("victim") } else { outside.clone() };
         fs::create_dir_all(site.at(link).parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(&target, site.at(link)).unwrap();

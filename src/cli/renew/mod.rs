@@ -64,7 +64,7 @@ fn both([one, other]: [Exit; 2]) -> Exit {
     let is_well = |exit: Exit| exit == Exit::DONE || exit == Exit::NEWLY_ISSUED;
     match (is_well(one), is_well(other)) {
         (true, true) if one == Exit::DONE => other,
-        (true, true) | (false, true) => one,
+        (_, true) => one,
         (true, false) => other,
         (false, false) if one == other => one,
         (false, false) => Exit::SOME_FAILED,

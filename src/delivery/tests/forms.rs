@@ -1,4 +1,4 @@
-use std::process::Command;
+use std::{os::unix::fs::MetadataExt, process::Command};
 
 use super::*;
 
@@ -157,7 +157,6 @@ fn an_owner_that_may_not_be_set_leaves_the_older_certificate() {
         let form = Form { access: Access { owner: Some(65534), group: Some(65534), key_mode: None }, ..Form::default() };
         let delivered = deliver(&ca.bundle(&["www.example.com"]), &with_form(out.path(), form)).unwrap();
         let data = fs::metadata(delivered.live.join("privkey.pem")).unwrap();
-        use std::os::unix::fs::MetadataExt;
         assert_eq!((data.uid(), data.gid(), data.mode() & 0o777), (65534, 65534, 0o600));
         return;
     }

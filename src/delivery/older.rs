@@ -25,13 +25,14 @@ const OURS: [&str; 9] = [
 /// What cannot be removed is said in the log, and is no failure: the certificate is there.
 pub(super) fn remove(parent: &Path, live: &Path, keep: usize) {
     let current = fs::read_link(live).ok().map(PathBuf::into_os_string);
-    let mut pairs: Vec<(jiff::Timestamp, OsString)> = fs::read_dir(parent)
+    let mut pairs: Vec<((jiff::Timestamp, jiff::Timestamp), OsString)> = fs::read_dir(parent)
         .into_iter()
         .flatten()
         .flatten()
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .filter(|entry| Some(entry.file_name()) != current)
-        .filter_map(|entry| Some((files::about(&entry.path())?.not_before, entry.file_name())))
+        // Of two that begin in the same second, the one that was delivered first is the older.
+        .filter_map(|entry| files::about(&entry.path()).map(|about| ((about.not_before, about.delivered), entry.file_name())))
         .collect();
     pairs.sort();
     let surplus = pairs.len().saturating_sub(keep);

@@ -197,7 +197,7 @@ fn what_is_refused_says_why_and_leaves_nothing() {
 
 #[test]
 fn ending_an_order_wants_a_yes() {
-    let context = Context::new();
+    let context = Context::with(|options| options.challenge_delay = std::time::Duration::ZERO);
     let id = context.order(Generation::Instance, &["www.example.com"]);
     context.change(&id, OrderChange::Hold);
     context.run(&["--provider", "cloudflare", "--order", id.as_str(), "--no-wait"]).expect(0);

@@ -127,7 +127,7 @@ fn what_was_there_with_the_right_content_is_used_and_left() {
     // The CA looks only after the run has: else the order may be issued before the run begins.
     site.context.change(&id, OrderChange::Hold);
     let arguments = ["--webroot", site.webroot(), "--order", id.as_str()];
-    site.context.run(&[&arguments[..], &["--no-wait"]].concat()).expect(0).says("it was there before");
+    site.context.run(&[&arguments[..], &["--no-wait"]].concat()).expect(0).says("was there before");
     site.context.change(&id, OrderChange::Recover);
     site.context.run(&arguments).expect(0);
     assert!(site.file().exists());

@@ -62,6 +62,9 @@ class Sandbox:
 def run(arguments, variables, home):
     """Runs the program; returns wall seconds, CPU seconds, peak memory in MiB, exit code and standard error."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "NO_COLOR": "1", **variables}
+    # As root the state folder would be the machine's own.
+    environment.setdefault("DV_STORE", f"{home}/state/store.db")
+    environment.setdefault("DV_OUT", f"{home}/state/certificates")
     with tempfile.TemporaryFile("w+") as errors:
         began = time.perf_counter()
         process = subprocess.Popen(

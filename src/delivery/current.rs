@@ -1,11 +1,11 @@
 //! What was delivered earlier and is current.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use super::{files::about, inventory::inventory, pair};
+use super::{
+    files::about,
+    inventory::{self, Held},
+};
 use crate::{name::Name, order::OrderId};
 
 /// A certificate that is current.
@@ -27,12 +27,9 @@ pub struct Current {
 
 /// Every certificate that is current below `out`, with the order that it came from. What cannot be read is left out.
 pub fn current(out: &Path) -> Vec<Current> {
-    inventory(out).iter().filter_map(|held| read(&out.join(&held.folder).join("live"))).collect()
-}
-
-fn read(live: &Path) -> Option<Current> {
-    let certificate = fs::read_to_string(live.join("cert.pem")).ok()?;
-    let (names, not_before, not_after) = pair::look_at(&certificate)?;
-    let order = OrderId::parse(&about(live)?.order).ok()?;
-    Some(Current { order, names, not_before, not_after, certificate, live: live.to_owned() })
+    let with_order = |(Held { names, not_before, not_after, .. }, live, certificate): (Held, PathBuf, String)| {
+        let order = OrderId::parse(&about(&live)?.order).ok()?;
+        Some(Current { order, names, not_before, not_after, certificate, live })
+    };
+    inventory::read_all(out).into_iter().filter_map(with_order).collect()
 }

@@ -1,6 +1,9 @@
 //! Which certificates are on disk.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::pair;
 use crate::name::Name;
@@ -27,16 +30,22 @@ impl Held {
 
 /// The current certificates below `out`, the one that ends first in front. What cannot be read is left out. Blocks while it reads.
 pub fn inventory(out: &Path) -> Vec<Held> {
-    let mut all: Vec<Held> = fs::read_dir(out)
+    read_all(out).into_iter().map(|(held, ..)| held).collect()
+}
+
+/// The same, each with its link `live` and the PEM of the leaf.
+pub(super) fn read_all(out: &Path) -> Vec<(Held, PathBuf, String)> {
+    let mut all: Vec<(Held, PathBuf, String)> = fs::read_dir(out)
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|entry| {
-            let text = fs::read_to_string(entry.path().join("live/cert.pem")).ok()?;
+            let live = entry.path().join("live");
+            let text = fs::read_to_string(live.join("cert.pem")).ok()?;
             let (names, not_before, not_after) = pair::look_at(&text)?;
-            Some(Held { folder: entry.file_name().into_string().ok()?, names, not_before, not_after })
+            Some((Held { folder: entry.file_name().into_string().ok()?, names, not_before, not_after }, live, text))
         })
         .collect();
-    all.sort_by(|a, b| (a.not_after, &a.folder).cmp(&(b.not_after, &b.folder)));
+    all.sort_by(|(a, ..), (b, ..)| (a.not_after, &a.folder).cmp(&(b.not_after, &b.folder)));
     all
 }

@@ -14,6 +14,7 @@ use crate::{
         machine::{self, Ending},
         withdraw,
     },
+    language::t,
     order::Bundle,
 };
 
@@ -42,7 +43,7 @@ impl Driver<'_> {
         failpoint::reach("deliver.before");
         let delivered = tokio::task::spawn_blocking(move || delivery::deliver(&bundle, &target))
             .await
-            .map_err(|error| Error::new(ErrorKind::Unexpected, "delivery broke off").with_source(error))?;
+            .map_err(|error| Error::new(ErrorKind::Unexpected, t!("delivery broke off")).with_source(error))?;
         let delivered = match delivered {
             Ok(delivered) => delivered,
             Err(error) => return Ok(machine::Event::DeliveryFailed(error)),
@@ -73,8 +74,8 @@ impl Driver<'_> {
                 return removal.await;
             };
             let too_long = || {
-                Error::new(ErrorKind::Interrupted, format!("records could not be removed within {} s", grace.as_secs()))
-                    .with_hint("the journal knows them: `dv-verify clean` removes them")
+                Error::new(ErrorKind::Interrupted, t!("records could not be removed within %{grace} s", grace = grace.as_secs()))
+                    .with_hint(t!("the journal knows them: `dv-verify clean` removes them"))
             };
             tokio::time::timeout(grace, removal).await.unwrap_or_else(|_| vec![too_long()])
         };

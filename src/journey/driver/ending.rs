@@ -14,6 +14,7 @@ use crate::{
         machine::{self, Ending},
         withdraw,
     },
+    language::t,
     order::Bundle,
 };
 
@@ -46,7 +47,7 @@ impl Driver<'_> {
         let turn = DELIVERIES.lock().await;
         let delivered = tokio::task::spawn_blocking(move || delivery::deliver(&bundle, &target))
             .await
-            .map_err(|error| Error::new(ErrorKind::Unexpected, "delivery broke off").with_source(error))?;
+            .map_err(|error| Error::new(ErrorKind::Unexpected, t!("delivery broke off")).with_source(error))?;
         drop(turn);
         let delivered = match delivered {
             Ok(delivered) => delivered,
@@ -78,8 +79,8 @@ impl Driver<'_> {
                 return removal.await;
             };
             let too_long = || {
-                Error::new(ErrorKind::Interrupted, format!("records could not be removed within {} s", grace.as_secs()))
-                    .with_hint("the journal knows them: `dv-verify clean` removes them")
+                Error::new(ErrorKind::Interrupted, t!("records could not be removed within %{grace} s", grace = grace.as_secs()))
+                    .with_hint(t!("the journal knows them: `dv-verify clean` removes them"))
             };
             tokio::time::timeout(grace, removal).await.unwrap_or_else(|_| vec![too_long()])
         };

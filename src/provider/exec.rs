@@ -32,6 +32,7 @@ pub(super) fn describe() -> Description {
         title: "A program of your own, in the protocol of lego's exec".to_owned(),
         docs: Some("https://go-acme.github.io/lego/dns/exec/".to_owned()),
         origin: "built-in".to_owned(),
+        ambient: None,
         proof: None,
         credentials: vec![
             setting(

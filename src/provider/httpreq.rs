@@ -45,6 +45,7 @@ pub(super) fn describe() -> Description {
         title: "Webhook in the protocol of lego's httpreq".to_owned(),
         docs: Some("https://go-acme.github.io/lego/dns/httpreq/".to_owned()),
         origin: "built-in".to_owned(),
+        ambient: None,
         proof: None,
         credentials: vec![
             setting("endpoint", false, false, "URL under which `/present` and `/cleanup` are"),

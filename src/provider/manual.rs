@@ -23,6 +23,7 @@ pub(super) fn describe() -> Description {
         title: "By hand: shows the records and waits until they are visible".to_owned(),
         docs: None,
         origin: "built-in".to_owned(),
+        ambient: None,
         proof: None,
         credentials: Vec::new(),
         capabilities: capabilities(),

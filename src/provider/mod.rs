@@ -11,6 +11,7 @@ use crate::{
     record::{Record, RecordType},
 };
 
+mod ambient;
 mod bridge;
 pub mod description;
 mod exec;

@@ -8,13 +8,13 @@ use std::{
 };
 
 use super::{
-    DnsProvider,
+    DnsProvider, ambient,
     bridge::Bridge,
     description::Description,
     exec, httpreq,
     manifest::{self, Manifest},
     manual, rfc2136,
-    settings::{Context, Settings},
+    settings::{Context, Renewed, Settings},
 };
 use crate::{
     environment::{CREDENTIALS_DIRECTORY, Environment},
@@ -175,9 +175,15 @@ impl Registry {
         settings.id.clone_from(&entry.id);
         match &entry.source {
             Source::Rust(open) => open(&settings, context, self),
-            Source::BuiltIn(text) => Manifest::parse(text, "built-in manifest", true)?.open(&settings, context),
+            Source::BuiltIn(text) => ambient::open(&Manifest::parse(text, "built-in manifest", true)?, settings, context),
             Source::Manifest(manifest) => manifest.open(&settings, context),
         }
+    }
+
+    /// What a provider's credentials are taken from where none of them is set, as far as there is any such; for people.
+    pub fn renewed(&self, settings: &Settings, context: &Context) -> Option<Arc<dyn Renewed>> {
+        let of_machine = || ambient::find(self.entry(&settings.id).ok()?.describe().ok()?, settings, context).ok()?;
+        settings.renewed.clone().or_else(of_machine)
     }
 
     /// The variables of `environment` that hold credentials, as far as this program knows any: of every provider under every spelling,

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     provider::{
         Capabilities,
-        description::{CredentialHelp, Description, Proof},
+        description::{Ambient, CredentialHelp, Description, Proof},
         registry::Registry,
         settings::variable,
     },
@@ -76,7 +76,7 @@ pub(super) fn show(printer: &Printer, registry: &Registry, id: &str) -> Result<(
         return Ok(());
     }
     let aliases = registry.aliases(&description.id);
-    let Description { id, title, docs, origin, credentials, proof, capabilities } = &description;
+    let Description { id, title, docs, origin, credentials, ambient, proof, capabilities } = &description;
     printer.result(&format!("{title} ({id})"));
     if !aliases.is_empty() {
         printer.result(&format!("  also known as {}", aliases.join(", ")));
@@ -95,6 +95,9 @@ pub(super) fn show(printer: &Printer, registry: &Registry, id: &str) -> Result<(
         for credential in credentials {
             show_credential(printer, id, credential);
         }
+    }
+    if let Some(ambient) = ambient {
+        printer.result(&format!("Where none of its credentials is set, it takes {}.", ambient.describe()));
     }
     printer.result("");
     for line in abilities(capabilities, *proof) {
@@ -170,5 +173,6 @@ fn json(registry: &Registry, description: &Description) -> serde_json::Value {
         "limits": description.capabilities.limits(),
         "experimental": description.capabilities.experimental,
         "credentials": credentials,
+        "ambient": description.ambient.map(Ambient::describe),
     })
 }

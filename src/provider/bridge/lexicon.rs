@@ -42,6 +42,7 @@ pub(super) fn describe(provider: &str) -> Description {
             ),
             setting("timeout", &[], "how long a call may take, such as `90s` or `5m` (default 2m)"),
         ],
+        ambient: None,
         proof: None,
         capabilities: capabilities(),
     }

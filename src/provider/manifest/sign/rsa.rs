@@ -55,7 +55,7 @@ fn key(pem: &str) -> Result<RsaKeyPair, String> {
 ///
 /// # Errors
 /// As [`sign`].
-pub(in crate::provider::manifest) fn jwt(
+pub(in crate::provider) fn jwt(
     claims: &Value,
     algorithm: &str,
     pem: &str,

@@ -280,10 +280,11 @@ fn read_manifest(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|error| failed(&error))
 }
 
-/// Secrets that no provider declares: Alibaba Cloud's own variables (with those of its older tools), and PostgreSQL's password.
+/// Secrets that no provider declares: Alibaba Cloud's own variables (with those of its older tools), what opens the credentials of a container at
+/// AWS and of an application at Azure, and PostgreSQL's password.
 fn is_known_secret(variable: &str) -> bool {
     let alibaba = ["ALIBABA_CLOUD_", "ALIBABACLOUD_", "ALICLOUD_", "ALIYUN_"].iter().any(|start| variable.starts_with(start));
-    variable == "PGPASSWORD"
+    matches!(variable, "PGPASSWORD" | "AWS_CONTAINER_AUTHORIZATION_TOKEN" | "IDENTITY_HEADER")
         || alibaba && ["SECRET", "TOKEN", "ACCESS_KEY", "CREDENTIALS"].iter().any(|part| variable.contains(part))
 }
 

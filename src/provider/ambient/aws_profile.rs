@@ -51,8 +51,11 @@ impl Profiles {
         };
         let config = section(&self.config, &is_profile);
         let credentials = section(&self.credentials, &|heading| heading == name);
-        (config.is_some() || credentials.is_some())
-            .then(|| Profile { name, config: config.unwrap_or_default(), credentials: credentials.unwrap_or_default() })
+        (config.is_some() || credentials.is_some()).then(|| Profile {
+            name,
+            config: config.unwrap_or_default(),
+            credentials: credentials.unwrap_or_default(),
+        })
     }
 
     /// The profile that the user chose, else `default`.

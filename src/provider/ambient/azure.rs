@@ -70,7 +70,7 @@ fn application(machine: &Machine) -> Link {
     if machine.variable("IDENTITY_SERVER_THUMBPRINT").is_some() {
         return Link::Broken("managed identities of Service Fabric are not supported".to_owned());
     }
-    identity(machine, endpoint, "2019-08-01", ("X-IDENTITY-HEADER", secret), "the managed identity of this application")
+    identity(machine, endpoint, "2019-08-01", Some(secret), "the managed identity of this application")
 }
 
 /// The identity of this machine. Asked for where the machine is one of Azure's, or where a variable says where to ask.
@@ -86,31 +86,20 @@ fn virtual_machine(machine: &Machine) -> Link {
         }
     };
     let endpoint = format!("{}/metadata/identity/oauth2/token", place.trim_matches('/'));
-    identity(machine, &endpoint, "2018-02-01", ("Metadata", "true"), "the managed identity of this machine")
+    identity(machine, &endpoint, "2018-02-01", None, "the managed identity of this machine")
 }
 
-/// A managed identity: that of the client where one is named, as there may be several.
-fn identity(
-    machine: &Machine,
-    endpoint: &str,
-    version: &str,
-    (header, value): (&'static str, &str),
-    origin: &'static str,
-) -> Link {
+/// A managed identity: that of the client where one is named, as there may be several. `Metadata` shows that nobody was led to ask (a browser, a
+/// server that fetches URLs); the vendor's library sends it to applications' endpoints, too.
+fn identity(machine: &Machine, endpoint: &str, version: &str, secret: Option<&str>, origin: &'static str) -> Link {
     let found = url(endpoint, "the endpoint of the managed identity").map(|mut url| {
         url.query_pairs_mut().append_pair("api-version", version).append_pair("resource", RESOURCE);
         if let Some(client) = machine.given.get("client_id") {
             url.query_pairs_mut().append_pair("client_id", client);
         }
-        Call {
-            what: origin,
-            method: Method::GET,
-            is_local: is_local(&url),
-            url,
-            headers: vec![(header, Part::text(value))],
-            form: Vec::new(),
-            fields: OF_OAUTH,
-        }
+        let mut headers = vec![("Metadata", Part::text("true"))];
+        headers.extend(secret.map(|secret| ("X-IDENTITY-HEADER", Part::text(secret))));
+        Call { what: origin, method: Method::GET, is_local: is_local(&url), url, headers, form: Vec::new(), fields: OF_OAUTH }
     });
     found.map(|call| (Source::Call(call), origin.to_owned())).into()
 }

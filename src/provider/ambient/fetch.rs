@@ -92,7 +92,8 @@ impl Fetcher {
                     Ok(fetched)
                 }
                 Source::Role { base, region, call } => {
-                    let base = self.fetch(base).await.map_err(|error| error.context("the credentials to assume the role with"))?;
+                    let base =
+                        self.fetch(base).await.map_err(|error| error.context("the credentials to assume the role with"))?;
                     let value = |name: &str| base.values.get(name).map(Secret::expose);
                     let keys = [value("access_key").unwrap_or_default(), value("secret_key").unwrap_or_default()];
                     let form = self.form(call)?;
@@ -130,10 +131,11 @@ impl Fetcher {
         self.redactor.learn(&session);
         let with_session = || vec![("x-aws-ec2-metadata-token", Part::Text(session.clone()))];
         let folder = "latest/meta-data/iam/security-credentials/";
-        let role = self.send(&call(Method::GET, folder, with_session())?, &[]).await.map_err(|error| match error.http_status() {
-            Some(404) => refused(format!("{what}: this instance has no role")).with_hint("attach an instance profile to it"),
-            _ => error,
-        })?;
+        let role =
+            self.send(&call(Method::GET, folder, with_session())?, &[]).await.map_err(|error| match error.http_status() {
+                Some(404) => refused(format!("{what}: this instance has no role")).with_hint("attach an instance profile to it"),
+                _ => error,
+            })?;
         let role = role.text();
         let role = role.trim();
         if role.is_empty() || role.contains(['/', '?', '#', '\n']) {
@@ -144,13 +146,15 @@ impl Fetcher {
 
     /// Makes a call, again where that may help, and gives the reply of success.
     async fn send(&self, call: &Call, signed: &[(String, String)]) -> Result<Reply> {
-        let pauses = ExponentialBuilder::default().with_min_delay(Duration::from_millis(300)).with_max_times(REPEATS).with_jitter();
+        let pauses =
+            ExponentialBuilder::default().with_min_delay(Duration::from_millis(300)).with_max_times(REPEATS).with_jitter();
         (|| self.send_once(call, signed)).retry(pauses).when(|error| error.retry() != Retry::Never).await
     }
 
     async fn send_once(&self, call: &Call, signed: &[(String, String)]) -> Result<Reply> {
         let mut request = Request::new(call.method.clone(), call.url.clone());
-        let mut all: Vec<(&str, Secret)> = signed.iter().map(|(name, value)| (name.as_str(), Secret::new(value.as_str()))).collect();
+        let mut all: Vec<(&str, Secret)> =
+            signed.iter().map(|(name, value)| (name.as_str(), Secret::new(value.as_str()))).collect();
         for (name, part) in &call.headers {
             all.push((name, self.part(part)?));
         }

@@ -133,7 +133,8 @@ fn account(machine: &Machine) -> Link {
             fields: OF_OAUTH,
         })
     };
-    let token = call("a token of this machine's service account", &format!("instance/service-accounts/default/token?scopes={SCOPE}"));
+    let token =
+        call("a token of this machine's service account", &format!("instance/service-accounts/default/token?scopes={SCOPE}"));
     let asked = project(machine).is_none().then(|| call("this machine's project", "project/project-id")).transpose();
     let found = token.and_then(|token| Ok(Source::Account { token, project: asked? }));
     found.map(|source| (source, "the service account of this machine".to_owned())).into()

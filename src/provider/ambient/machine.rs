@@ -101,7 +101,8 @@ mod tests {
     #[test]
     fn plain_http_leads_to_this_machine_and_its_link_only() {
         let is_taken = |text: &str| url(text, "it").is_ok();
-        for near in ["http://169.254.169.254", "http://[fd00:ec2::254]/", "http://127.0.0.1:1", "http://metadata.google.internal"] {
+        for near in ["http://169.254.169.254", "http://[fd00:ec2::254]/", "http://127.0.0.1:1", "http://metadata.google.internal"]
+        {
             assert!(is_taken(near), "{near}");
         }
         assert!(is_taken("https://sts.example.com"));

@@ -44,6 +44,14 @@ const NARROWING: [&str; 4] = ["profile", "project", "tenant_id", "client_id"];
 /// `ErrorKind::Credentials` where the chain leads nowhere, with the reason of each link; as [`Settings::find`].
 pub(super) fn find(description: &Description, settings: &Settings, context: &Context) -> Result<Option<Arc<dyn Renewed>>> {
     let Some(kind) = description.ambient.filter(|_| settings.renewed.is_none()) else { return Ok(None) };
+    let machine = machine(description, settings)?;
+    let chain = Chain::new(kind, machine, &context.http, &context.redactor);
+    let nowhere = |why: String| Error::new(ErrorKind::Credentials, context.redactor.redact(&why));
+    chain.map(|chain| Some(Arc::new(chain) as Arc<dyn Renewed>)).map_err(nowhere)
+}
+
+/// What a chain looks at.
+fn machine(description: &Description, settings: &Settings) -> Result<Machine> {
     let mut given = BTreeMap::new();
     for name in NARROWING {
         if let Some(credential) = description.credentials.iter().find(|credential| credential.name == name)
@@ -53,10 +61,7 @@ pub(super) fn find(description: &Description, settings: &Settings, context: &Con
             given.insert(name, found.value.expose().trim().to_owned());
         }
     }
-    let machine = Machine::new(settings.environment.clone(), given);
-    let chain = Chain::new(kind, machine, &context.http, &context.redactor);
-    let nowhere = |why: String| Error::new(ErrorKind::Credentials, context.redactor.redact(&why));
-    chain.map(|chain| Some(Arc::new(chain) as Arc<dyn Renewed>)).map_err(nowhere)
+    Ok(Machine::new(settings.environment.clone(), given))
 }
 
 /// Opens a built-in provider, with the credentials of the machine where it has none of its own.
@@ -107,7 +112,8 @@ impl Chain {
         if self.kind == Ambient::Google && !fetched.values.contains_key("project") {
             let project = google::project(&self.machine).ok_or_else(|| {
                 let why = format!("{origin}: they do not say which project holds the zone");
-                Error::new(ErrorKind::Credentials, why).with_hint("set GCE_PROJECT (or DV_GCLOUD_PROJECT) to the id of the project")
+                Error::new(ErrorKind::Credentials, why)
+                    .with_hint("set GCE_PROJECT (or DV_GCLOUD_PROJECT) to the id of the project")
             })?;
             fetched.values.insert("project", Secret::new(project));
         }

@@ -30,8 +30,8 @@ mod zones;
 
 use std::sync::Arc;
 
-pub(super) use sign::{aws_headers, jwt};
 pub use replay::{CaseFailure, CaseOutcome, Difference, replay};
+pub(super) use sign::{aws_headers, jwt};
 
 use self::{client::Client, clock::Clock, credentials::Credentials, engine::Engine, hosts::Hosts, plan::Plan, wire::Wire};
 use super::{
@@ -134,7 +134,12 @@ impl Manifest {
         let zones = settings.find("zone", &[])?.map(|found| found.value.expose().to_owned()).unwrap_or_default();
         let zones = zones.split(',').map(str::trim).filter(|zone| !zone.is_empty()).map(Name::parse).collect::<Result<_>>()?;
         let whole_zone = whole_zone::WholeZone::of(settings)?;
-        Ok(Engine::new(Client::new(plan, credentials, (hosts, settings.clone()), wire, clock, redactor.clone()), ttl, zones, whole_zone))
+        Ok(Engine::new(
+            Client::new(plan, credentials, (hosts, settings.clone()), wire, clock, redactor.clone()),
+            ttl,
+            zones,
+            whole_zone,
+        ))
     }
 }
 

@@ -34,6 +34,22 @@ pub(super) struct Planned {
     pub(super) zone: Zone,
 }
 
+/// Says what the user should know of a provider before it writes.
+pub(super) fn warn_about(surroundings: &Surroundings, routed: &Routed, order: Option<&OrderId>) {
+    let (instance, capabilities) = (&routed.instance, routed.provider.capabilities());
+    let all = [
+        (capabilities.experimental, format!("provider `{instance}` is experimental: nobody has shown that it works")),
+        (!capabilities.removal, format!("provider `{instance}` cannot remove records: this one will stay")),
+        (
+            !capabilities.several_values,
+            format!("provider `{instance}` holds one value per name: another value there is replaced"),
+        ),
+    ];
+    for (_, message) in all.iter().filter(|(holds, _)| *holds) {
+        surroundings.observer.event(&Event::Warning { order, message, hint: None });
+    }
+}
+
 /// The record that a challenge asks for.
 pub(super) fn wanted(challenge: &Challenge, order: &Order, base_domain: Option<&Name>) -> Result<Record> {
     let record_type = match challenge.kind {

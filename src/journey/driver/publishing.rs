@@ -103,20 +103,10 @@ impl<'a> Driver<'a> {
     }
 
     fn warn_about_provider(&self, planned: &Planned) {
-        let capabilities = planned.routed.provider.capabilities();
         let instance = &planned.routed.instance;
         let fresh = self.run.warned.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(instance.clone());
-        if !fresh {
-            return;
-        }
-        if capabilities.experimental {
-            self.warn(&format!("provider `{instance}` is experimental: nobody has shown that it works"), None);
-        }
-        if !capabilities.removal {
-            self.warn(&format!("provider `{instance}` cannot remove records: this one will stay"), None);
-        }
-        if !capabilities.several_values {
-            self.warn(&format!("provider `{instance}` holds one value per name: another value there is replaced"), None);
+        if fresh {
+            publish::warn_about(self.run.surroundings, &planned.routed, Some(self.id));
         }
     }
 

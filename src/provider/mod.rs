@@ -23,6 +23,7 @@ mod program;
 pub mod registry;
 mod rfc2136;
 pub mod settings;
+mod told;
 
 /// A zone of the provider's account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

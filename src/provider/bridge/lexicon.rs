@@ -12,10 +12,10 @@ use crate::{
     provider::{
         Access, Capabilities, DnsProvider, Found, Handle, Zone,
         description::Description,
-        manual::zone_above,
         program::{self, Program},
         registry::Registry,
         settings::{Context, Settings},
+        told::zone_above,
     },
     record::{Record, RecordType},
 };

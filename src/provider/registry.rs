@@ -19,6 +19,7 @@ use super::{
 use crate::{
     environment::{CREDENTIALS_DIRECTORY, Environment},
     error::{Error, Result},
+    language::t,
     nearest::nearest,
 };
 
@@ -62,7 +63,7 @@ impl Entry {
     fn describe(&self) -> Result<&Description> {
         let read = || match self.source {
             Source::BuiltIn(text) => manifest::describe_builtin(text),
-            Source::Rust(_) | Source::Manifest(_) => Err(Error::config(format!("`{}` has no description", self.id))),
+            Source::Rust(_) | Source::Manifest(_) => Err(Error::config(t!("`%{id}` has no description", id = self.id))),
         };
         self.description.get_or_init(read).as_ref().map_err(|error| Error::config(error.to_string()))
     }
@@ -175,7 +176,7 @@ impl Registry {
         settings.id.clone_from(&entry.id);
         match &entry.source {
             Source::Rust(open) => open(&settings, context, self),
-            Source::BuiltIn(text) => Manifest::parse(text, "built-in manifest", true)?.open(&settings, context),
+            Source::BuiltIn(text) => Manifest::parse(text, t!("built-in manifest"), true)?.open(&settings, context),
             Source::Manifest(manifest) => manifest.open(&settings, context),
         }
     }
@@ -203,12 +204,12 @@ impl Registry {
     }
 
     fn unknown(&self, id: &str) -> Error {
-        let error = Error::config(format!("there is no provider `{id}`"));
+        let error = Error::config(t!("there is no provider `%{id}`", id));
         let names = self.entries.keys().chain(self.aliases.keys()).map(String::as_str);
         match nearest(&id.to_ascii_lowercase(), names) {
-            Some(name) => error.with_hint(format!("did you mean `{name}`? `dv-verify providers list` shows all")),
+            Some(name) => error.with_hint(t!("did you mean `%{name}`? `dv-verify providers list` shows all", name)),
             None => error.with_hint(
-                "`dv-verify providers list` shows all; for others use a manifest of your own (a path that ends in `.toml`), `acme.sh:SCRIPT`, `lexicon:NAME`, `exec` or `httpreq`",
+                t!("`dv-verify providers list` shows all; for others use a manifest of your own (a path that ends in `.toml`), `acme.sh:SCRIPT`, `lexicon:NAME`, `exec` or `httpreq`"),
             ),
         }
     }
@@ -237,10 +238,13 @@ fn is_path(id: &str) -> bool {
 fn refuse_taken(id: &str, origin: &str, taken_by: Option<&Description>) -> Result<()> {
     match taken_by {
         None => Ok(()),
-        Some(description) => {
-            Err(Error::config(format!("{origin}: the id `{id}` belongs to a provider already ({})", description.origin))
-                .with_hint("choose another `id`: credentials are found by it"))
-        }
+        Some(description) => Err(Error::config(t!(
+            "%{origin}: the id `%{id}` belongs to a provider already (%{other})",
+            origin,
+            id,
+            other = description.origin
+        ))
+        .with_hint(t!("choose another `id`: credentials are found by it"))),
     }
 }
 
@@ -250,8 +254,9 @@ fn aliases_of(manifest: &Manifest) -> impl Iterator<Item = String> {
 }
 
 fn read_folder(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
-    let failed =
-        |error: std::io::Error| Error::config(format!("the folder of manifests `{}` cannot be read: {error}", folder.display()));
+    let failed = |error: std::io::Error| {
+        Error::config(t!("the folder of manifests `%{folder}` cannot be read: %{error}", folder = folder.display(), error))
+    };
     let listing = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(failed)?,
@@ -266,10 +271,12 @@ fn read_folder(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
 }
 
 fn read_manifest(path: &Path) -> Result<String> {
-    let failed = |error: &dyn fmt::Display| Error::config(format!("the manifest `{}` cannot be read: {error}", path.display()));
+    let failed = |error: &dyn fmt::Display| {
+        Error::config(t!("the manifest `%{path}` cannot be read: %{error}", path = path.display(), error))
+    };
     let length = std::fs::metadata(path).map_err(|error| failed(&error))?.len();
     if length > MAX_MANIFEST {
-        return Err(failed(&format!("it has {length} bytes, more than {MAX_MANIFEST}")));
+        return Err(failed(&t!("it has %{length} bytes, more than %{MAX_MANIFEST}", length, MAX_MANIFEST)));
     }
     std::fs::read_to_string(path).map_err(|error| failed(&error))
 }

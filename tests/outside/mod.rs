@@ -11,6 +11,7 @@ mod files;
 mod fleet;
 mod fleet_watch;
 mod journeys;
+mod language;
 mod life;
 mod notify;
 mod overlap;

@@ -35,13 +35,14 @@ pub(super) fn run(session: &Session) -> Result<Exit> {
             title = description.title,
             origin = description.origin
         ));
+        let renewed = router.renewed(&settings);
         for credential in &description.credentials {
             match settings.find(&credential.name, &credential.familiar) {
                 // Opening it tells.
                 Err(_) => {}
                 Ok(Some(found)) => printer.result(&format!("  {}: {}", credential.name, found.origin)),
-                Ok(None) if settings.renewed.as_ref().is_some_and(|it| it.names().contains(&credential.name.as_str())) => {
-                    let origin = settings.renewed.as_ref().map(|renewed| renewed.origin()).unwrap_or_default();
+                Ok(None) if renewed.as_ref().is_some_and(|it| it.names().contains(&credential.name.as_str())) => {
+                    let origin = renewed.as_ref().map(|renewed| renewed.origin()).unwrap_or_default();
                     printer.result(&format!("  {}: {origin}", credential.name));
                 }
                 Ok(None) if credential.optional => {}

@@ -10,6 +10,7 @@ use crate::{
     name::Name,
     order::{OrderId, OrderSource, OrderState},
     propagation::{ExplainContext, Explanation, Propagation, Severity},
+    provider::description::Description,
     record::{Record, RecordType},
 };
 
@@ -77,8 +78,12 @@ impl Explainer<'_> {
 
     /// Whether something stands in the way of the record.
     async fn explain(&self, name: &Name, record: Option<&Record>, wildcard: bool) -> Result<bool> {
+        let provider = self.provider(name)?;
+        let every = self.router.registry().list().into_iter();
         let context = ExplainContext {
-            name_server_suffixes: self.suffixes(name)?,
+            name_server_suffixes: provider.as_ref().map(|known| known.capabilities.name_servers.clone()).unwrap_or_default(),
+            provider: provider.map(|known| known.id),
+            providers: every.map(|known| (known.id, known.capabilities.name_servers)).collect(),
             ca_identities: CA_IDENTITIES.map(str::to_owned).to_vec(),
             wildcard,
             deadline: None,
@@ -93,14 +98,14 @@ impl Explainer<'_> {
         Ok(explanation.is_blocked())
     }
 
-    /// The name servers of the provider that would write the name, where one is set and its name servers are known.
-    fn suffixes(&self, name: &Name) -> Result<Vec<String>> {
+    /// The provider that would write the name, where one is set.
+    fn provider(&self, name: &Name) -> Result<Option<Description>> {
         if !self.router.has_any() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
-        let Ok(instance) = self.router.choose(name) else { return Ok(Vec::new()) };
+        let Ok(instance) = self.router.choose(name) else { return Ok(None) };
         let id = self.router.settings(instance)?.id;
-        Ok(self.router.registry().describe(&id)?.capabilities.name_servers)
+        self.router.registry().describe(&id).map(Some)
     }
 }
 

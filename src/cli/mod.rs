@@ -11,6 +11,7 @@ mod clean;
 mod command;
 mod config_check;
 mod demo;
+mod deploy;
 mod ending;
 mod exit;
 mod explain;
@@ -34,6 +35,7 @@ mod signals;
 mod supervisor;
 mod table;
 mod test;
+mod upload;
 mod verify;
 mod watch;
 
@@ -80,6 +82,8 @@ fn dispatch(command: Command, session: &Session) -> crate::error::Result<Exit> {
         Command::Cancel(arguments) => Session::block_on(ending::cancel(session, &arguments)),
         Command::Revoke(arguments) => Session::block_on(ending::revoke(session, &arguments)),
         Command::Delete(arguments) => Session::block_on(ending::delete(session, &arguments)),
+        Command::Deploy(arguments) => Session::block_on(deploy::run(session, &arguments)),
+        Command::Upload(arguments) => Session::block_on(upload::run(session, &arguments)),
         Command::Check(asked) => Session::block_on(check::run(session, &asked)),
         Command::Explain { subject, value } => Session::block_on(explain::run(session, &subject, value)),
         Command::Record(action) => Session::block_on(record::run(session, &action)),

@@ -244,7 +244,11 @@ impl Session {
         outcome
     }
 
-    async fn open_store(&self) -> Result<Store> {
+    /// The store alone; whoever opens it closes it.
+    ///
+    /// # Errors
+    /// `ErrorKind::Store`, and `ErrorKind::Config` where no folder for it is known.
+    pub(super) async fn open_store(&self) -> Result<Store> {
         let target = self.chosen.store()?;
         if let Target::Postgres(url) = &target {
             url.password().iter().for_each(|password| self.redactor.learn(password));

@@ -146,6 +146,11 @@ impl Router {
         Ok(Settings { instance, id, table, environment: self.environment.clone(), allow_http, fallback, renewed })
     }
 
+    /// What the credentials of these settings are taken from where none of them is set, as far as there is any such.
+    pub fn renewed(&self, settings: &Settings) -> Option<Arc<dyn Renewed>> {
+        self.registry.renewed(settings, &self.context)
+    }
+
     /// Makes a provider instance, or takes the one that was made.
     ///
     /// # Errors

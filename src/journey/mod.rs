@@ -25,6 +25,7 @@ use crate::{
 
 mod apply;
 mod clean;
+mod deploy;
 mod driver;
 pub mod event;
 mod files;
@@ -41,6 +42,7 @@ mod withdraw;
 
 pub use apply::{Applied, apply};
 pub use clean::{Cleaned, clean};
+pub use deploy::{Deployed, Deployment, deploy};
 use event::{Observer, Outcome};
 pub use notices::Notices;
 pub use person::{add_record, remove_record};

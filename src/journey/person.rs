@@ -17,6 +17,7 @@ pub async fn add_record(surroundings: &Surroundings, record: &Record, permission
     let routed = surroundings.routing.route(&record.name)?;
     let capabilities = routed.provider.capabilities();
     publish::require_type(&routed, &capabilities, record.record_type)?;
+    publish::warn_about(surroundings, &routed, None);
     let zone = routed.locate(&record.name).await?;
     // The person says the name, so that only the apex needs a second word.
     let permission = Permission { names: vec![record.name.clone()], ..permission.clone() };

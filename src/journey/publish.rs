@@ -35,6 +35,22 @@ pub(super) struct Planned {
     pub(super) zone: Zone,
 }
 
+/// Says what the user should know of a provider before it writes.
+pub(super) fn warn_about(surroundings: &Surroundings, routed: &Routed, order: Option<&OrderId>) {
+    let (instance, capabilities) = (&routed.instance, routed.provider.capabilities());
+    let all = [
+        (capabilities.experimental, t!("provider `%{instance}` is experimental: nobody has shown that it works", instance)),
+        (!capabilities.removal, t!("provider `%{instance}` cannot remove records: this one will stay", instance)),
+        (
+            !capabilities.several_values,
+            t!("provider `%{instance}` holds one value per name: another value there is replaced", instance),
+        ),
+    ];
+    for (_, message) in all.iter().filter(|(holds, _)| *holds) {
+        surroundings.observer.event(&Event::Warning { order, message, hint: None });
+    }
+}
+
 /// The record that a challenge asks for.
 pub(super) fn wanted(challenge: &Challenge, order: &Order, base_domain: Option<&Name>) -> Result<Record> {
     let record_type = match challenge.kind {

@@ -100,6 +100,7 @@ async fn attempt(
         ))
         .with_hint(t!("add one value with `dv-verify record add`, and look at it with `dv-verify check`")));
     }
+    publish::warn_about(surroundings, &routed, None);
     let patience = sight::patience(patience, capabilities.usual_delay);
     let zone = routed.locate(name).await?;
     permit(name, asked, &zone.name)?;

@@ -12,6 +12,7 @@ use crate::{
     record::{Record, RecordType},
 };
 
+mod ambient;
 mod bridge;
 pub mod description;
 mod exec;
@@ -23,6 +24,7 @@ mod program;
 pub mod registry;
 mod rfc2136;
 pub mod settings;
+mod told;
 
 /// A zone of the provider's account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use crate::{
     language::{message, t},
     provider::{
         Capabilities,
-        description::{CredentialHelp, Description, Proof},
+        description::{Ambient, CredentialHelp, Description, Proof},
         registry::Registry,
         settings::variable,
     },
@@ -77,7 +77,7 @@ pub(super) fn show(printer: &Printer, registry: &Registry, id: &str) -> Result<(
         return Ok(());
     }
     let aliases = registry.aliases(&description.id);
-    let Description { id, title, docs, origin, credentials, proof, capabilities } = &description;
+    let Description { id, title, docs, origin, credentials, ambient, proof, capabilities } = &description;
     printer.result(&format!("{title} ({id})"));
     if !aliases.is_empty() {
         printer.result(&t!("  also known as %{aliases}", aliases = aliases.join(", ")));
@@ -96,6 +96,9 @@ pub(super) fn show(printer: &Printer, registry: &Registry, id: &str) -> Result<(
         for credential in credentials {
             show_credential(printer, id, credential);
         }
+    }
+    if let Some(ambient) = ambient {
+        printer.result(&t!("Where none of its credentials is set, it takes %{which}.", which = ambient.describe()));
     }
     printer.result("");
     for line in abilities(capabilities, *proof) {
@@ -177,5 +180,6 @@ fn json(registry: &Registry, description: &Description) -> serde_json::Value {
         "limits": description.capabilities.limits(),
         "experimental": description.capabilities.experimental,
         "credentials": credentials,
+        "ambient": description.ambient.map(Ambient::describe),
     })
 }

@@ -104,20 +104,10 @@ impl<'a> Driver<'a> {
     }
 
     fn warn_about_provider(&self, planned: &Planned) {
-        let capabilities = planned.routed.provider.capabilities();
         let instance = &planned.routed.instance;
         let fresh = self.run.warned.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(instance.clone());
-        if !fresh {
-            return;
-        }
-        if capabilities.experimental {
-            self.warn(&t!("provider `%{instance}` is experimental: nobody has shown that it works", instance), None);
-        }
-        if !capabilities.removal {
-            self.warn(&t!("provider `%{instance}` cannot remove records: this one will stay", instance), None);
-        }
-        if !capabilities.several_values {
-            self.warn(&t!("provider `%{instance}` holds one value per name: another value there is replaced", instance), None);
+        if fresh {
+            publish::warn_about(self.run.surroundings, &planned.routed, Some(self.id));
         }
     }
 

@@ -33,6 +33,16 @@ pub(super) fn of(code: &str, action: &str) -> Option<Advice> {
         ))
     } else if begins(&["createcsrfailed", "invalidcsr", "keynotmatchcert"]) {
         wrong(t!("check the certificate request: `openssl req -in FILE -noout -text -verify` reads it"))
+    } else if begins(&["certificateprivatekey.existed", "alreadyexists", "paramrepeat"]) {
+        wrong(t!("the account has this already: `dv-verify orders` and the certificate console show what is there"))
+    } else if begins(&["certificateformat", "certificatechainnotmatch"]) {
+        wrong(t!("give the leaf first, then the certificates above it, as PEM"))
+    } else if begins(&["certificateexpired"]) {
+        wrong(t!("the certificate has expired: `dv-verify renew` gets another one"))
+    } else if begins(&["deployfailed"]) {
+        refused(t!(
+            "look at the job in the certificate console (Deployment): the product may not take this certificate, or the deployments that were bought are used up"
+        ))
     } else if begins(&["couldnotrefund"]) {
         wrong(t!("an instance can be given back within seven days of its purchase, as long as nothing was issued with it"))
     } else if begins(&["deletefail", "invalidstatus.deleteprotection"]) {
@@ -86,6 +96,18 @@ const APPLICATIONS: [&str; 8] = [
     "UpdateInstance",
 ];
 
+/// What `deploy` and `upload` need beside.
+const DEPLOYMENTS: [&str; 8] = [
+    "CreateDeploymentJob",
+    "DescribeDeploymentJob",
+    "ListCloudResources",
+    "ListContact",
+    "ListDeploymentJob",
+    "ListWorkerResource",
+    "UpdateDeploymentJobStatus",
+    "UploadUserCertificate",
+];
+
 /// The least RAM policy for what the program was doing when it was refused `action` (`yundun-cert:GetInstanceDetail`).
 pub(super) fn least_policy(action: &str) -> String {
     let operation = action.split_once(':').map_or(action, |(_, operation)| operation);
@@ -93,6 +115,8 @@ pub(super) fn least_policy(action: &str) -> String {
     if !READS.contains(&operation) {
         if APPLICATIONS.contains(&operation) {
             operations.extend(APPLICATIONS);
+        } else if DEPLOYMENTS.contains(&operation) {
+            operations.extend(DEPLOYMENTS);
         } else {
             operations.push(operation);
         }
@@ -125,6 +149,7 @@ mod tests {
         };
         assert_eq!(actions("yundun-cert:GetInstanceDetail"), READS.len());
         assert_eq!(actions("yundun-cert:UpdateInstance"), READS.len() + APPLICATIONS.len());
+        assert_eq!(actions("yundun-cert:CreateDeploymentJob"), READS.len() + DEPLOYMENTS.len());
         assert_eq!(actions("yundun-cert:RevokeCertificate"), READS.len() + 1);
     }
 }

@@ -250,7 +250,7 @@ impl Cas {
                 .with("GenerateCsrMethod", if application.csr.is_some() { "upload" } else { "online" })
                 .with_optional("Csr", application.csr.as_deref());
             if detail.contacts == 0 {
-                let contacts = self.contacts(application).await.map_err(NotSubmitted::Refused)?;
+                let contacts = self.contacts(&application.contacts).await.map_err(NotSubmitted::Refused)?;
                 for (number, contact) in (1..).zip(contacts) {
                     call = call.with(&format!("ContactIdList.{number}"), contact);
                 }
@@ -307,14 +307,18 @@ impl Cas {
         Ok(())
     }
 
-    async fn contacts(&self, application: &Application) -> Result<Vec<u64>> {
-        if !application.contacts.is_empty() {
-            return Ok(application.contacts.clone());
+    /// These contacts; where none is named, the account's first one.
+    ///
+    /// # Errors
+    /// `ErrorKind::Usage` where the account has none; else of the service.
+    pub async fn contacts(&self, named: &[u64]) -> Result<Vec<u64>> {
+        if !named.is_empty() {
+            return Ok(named.to_vec());
         }
         let reply = self.client.call(&Call::new("ListContact", order_2020::VERSION).with("ShowSize", 20)).await?;
         let first = reply.rows("ContactList").iter().find_map(|row| row.number("ContactId"));
         first.map(|contact| vec![contact]).ok_or_else(|| {
-            Error::usage(t!("the account has no contact, which an instance needs"))
+            Error::usage(t!("the account has no contact, and the service wants one"))
                 .with_hint(t!("add one in the certificate console (Information management), then run the same command again"))
         })
     }

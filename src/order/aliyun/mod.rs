@@ -11,6 +11,7 @@ use async_trait::async_trait;
 
 pub use self::{
     account::Account,
+    certificates::Stored,
     instance::KeySettings,
     keys::KeyFolder,
     listed::Listed,
@@ -38,8 +39,10 @@ mod advice;
 mod api_2018;
 pub mod applying;
 mod call;
+mod certificates;
 mod client;
 pub mod credentials;
+pub mod deploying;
 mod diagnosis;
 mod ending;
 mod endpoint;

@@ -16,12 +16,17 @@ mod dnssec;
 mod facts;
 #[cfg(test)]
 mod tests;
+mod whose;
 
 /// What is known around a name from elsewhere.
 #[derive(Clone, Debug, Default)]
 pub struct ExplainContext {
     /// Suffixes of the name servers of the provider that is written to (`ns.cloudflare.com`); empty: nothing to compare with.
     pub name_server_suffixes: Vec<String>,
+    /// The provider that is written to, by its id; `None`: none is set.
+    pub provider: Option<String>,
+    /// Every provider by its id, with the suffixes of its name servers. Some share them.
+    pub providers: Vec<(String, Vec<String>)>,
     /// The domains by which the CA finds itself in CAA records (`digicert.com`); empty: CAA is only told.
     pub ca_identities: Vec<String>,
     /// Whether the certificate is for a wildcard; a name that begins with `*.` says so too.
@@ -102,7 +107,7 @@ pub(super) async fn explain(shared: &Arc<Shared>, name: &Name, record: Option<&R
 
 /// All rules over the facts.
 fn judge(facts: &facts::Facts, context: &ExplainContext, now: &jiff::ZonedDateTime) -> Explanation {
-    let mut findings = at_zone::findings(facts, &context.name_server_suffixes);
+    let mut findings = at_zone::findings(facts, context);
     findings.extend(at_name::findings(facts, now));
     for (subject, seen) in &facts.dnssec {
         // The zone's finding says it already for the name.

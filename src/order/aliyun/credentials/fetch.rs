@@ -15,15 +15,16 @@ use super::{
         reply::{Fields, parse, parse_text},
         signing::{self, Parameters, percent_encode},
     },
-    program,
     source::{Keys, Role, Source},
     temporary::Temporary,
 };
 use crate::{
+    credential_program,
     environment::Environment,
     error::{Error, ErrorKind, Result, Retry},
     http::{Http, Reply, is_loopback},
     language::t,
+    lifetime::Lifetime,
     secret::Secret,
 };
 
@@ -89,7 +90,9 @@ impl Fetcher {
     pub(super) fn fetch<'a>(&'a self, source: &'a Source) -> Pin<Box<dyn Future<Output = Result<Temporary>> + Send + 'a>> {
         Box::pin(async move {
             match source {
-                Source::Fixed(keys) => Ok(Temporary { keys: keys.clone(), fetched: self.now(), expires: None }),
+                Source::Fixed(keys) => {
+                    Ok(Temporary { keys: keys.clone(), lifetime: Lifetime { fetched: self.now(), expires: None } })
+                }
                 Source::Role { base, role } => {
                     let base =
                         self.fetch(base).await.map_err(|error| error.context(t!("the credentials to assume the role with")))?;
@@ -107,7 +110,7 @@ impl Fetcher {
                 }
                 Source::Instance { role_name, only_v2 } => self.of_instance(role_name.as_deref(), *only_v2).await,
                 Source::Program { line } => {
-                    let output = program::output(line, &self.environment).await.map_err(refused)?;
+                    let output = credential_program::output(line, &self.environment).await.map_err(refused)?;
                     let text = Secret::new(String::from_utf8_lossy(&output));
                     let fields =
                         parse_text(text.expose()).ok_or_else(|| refused(t!("what the program wrote is no JSON object")))?;
@@ -275,7 +278,7 @@ impl Fetcher {
         if expires.is_some_and(|expires| expires <= fetched) {
             return Err(refused(t!("%{what} gives credentials that have expired; check this machine's clock", what)));
         }
-        Ok(Temporary { keys, fetched, expires })
+        Ok(Temporary { keys, lifetime: Lifetime { fetched, expires } })
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     source::{Keys, RoleOfProfile, Source},
     variables,
 };
-use crate::{environment::Environment, language::t, secret::Secret};
+use crate::{environment::Environment, ini, language::t, secret::Secret};
 
 /// The section that the user chose, else `default`.
 pub(super) fn link(environment: &Environment) -> Link {
@@ -66,26 +66,13 @@ fn place(environment: &Environment) -> Result<PathBuf, String> {
     Ok(if !first.exists() && second.exists() { second } else { first })
 }
 
-/// Keys and values of one section of an INI file; of two equal keys the last counts. Lines that begin with `#` or `;` are comments, and so
-/// is what follows a `#`, except within the pair of double quotes around a value, which is not part of it.
+/// Keys and values of one section. What follows a `#` is a comment, except within the pair of double quotes around a value, which is not part
+/// of it.
 fn section<'text>(text: &'text str, name: &str) -> Option<BTreeMap<String, &'text str>> {
-    let mut found = None;
-    let mut inside = false;
-    for line in text.trim_start_matches('\u{feff}').lines().map(str::trim) {
-        if line.is_empty() || line.starts_with(['#', ';']) {
-            continue;
-        }
-        if let Some(section) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            inside = section.trim() == name;
-            if inside {
-                found.get_or_insert_with(BTreeMap::new);
-            }
-        } else if let (true, Some((key, value)), Some(pairs)) = (inside, line.split_once(['=', ':']), found.as_mut()) {
-            let value = value.trim();
-            let quoted = value.strip_prefix('"').and_then(|rest| rest.split_once('"'));
-            let value = quoted.map_or_else(|| value.split('#').next().unwrap_or_default().trim(), |(value, _)| value);
-            pairs.insert(key.trim().to_ascii_lowercase(), value);
-        }
-    }
-    found
+    let bare = |value: &'text str| {
+        let quoted = value.strip_prefix('"').and_then(|rest| rest.split_once('"'));
+        quoted.map_or_else(|| value.split('#').next().unwrap_or_default().trim(), |(value, _)| value)
+    };
+    let found = ini::section(text, |section| section == name)?;
+    Some(found.into_iter().map(|(key, value)| (key, bare(value))).collect())
 }

@@ -12,22 +12,18 @@ use std::{
 
 use tokio::sync::Mutex;
 
-use self::{
-    fetch::Fetcher,
-    source::Source,
-    temporary::{Age, Temporary},
-};
+use self::{fetch::Fetcher, source::Source, temporary::Temporary};
 use crate::{
     environment::Environment,
     error::{Error, ErrorKind, Result, Retry},
     http::Http,
     language::t,
+    lifetime::Age,
     secret::{Redactor, Secret},
 };
 
 mod fetch;
 mod file;
-mod program;
 mod source;
 mod temporary;
 mod tool;
@@ -177,7 +173,7 @@ impl CredentialChain {
             Source::Fixed(keys) => keys,
             source => {
                 let known = memory.fetched.iter().find(|(known, _)| *known == source).map(|(_, temporary)| temporary.clone());
-                match known.map(|temporary| (temporary.age(self.fetcher.now()), temporary)) {
+                match known.map(|temporary| (temporary.lifetime.age(self.fetcher.now()), temporary)) {
                     Some((Age::Fresh, temporary)) => temporary.keys,
                     older => match (self.fetcher.fetch(&source).await, older) {
                         (Ok(temporary), _) => {

@@ -1,4 +1,4 @@
-//! Credentials that a program tells: mode `External` of the `aliyun` tool.
+//! Credentials that a program tells in JSON: mode `External` of the `aliyun` tool, `credential_process` of AWS.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::{
     process::{self, Ended, Failure, Limits, Streams},
 };
 
-/// How long the program may take, as with the vendor's SDKs.
+/// How long the program may take, as with the SDKs of Alibaba Cloud.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The longest output, in bytes.
 const LONGEST: usize = 64 * 1024;
 
 /// What the program of this command line writes to standard output; `Err` says why there is nothing, without any of it.
-pub(super) async fn output(line: &str, environment: &Environment) -> Result<zeroize::Zeroizing<Vec<u8>>, String> {
+pub(crate) async fn output(line: &str, environment: &Environment) -> Result<zeroize::Zeroizing<Vec<u8>>, String> {
     let words = words(line).ok_or(t!("the command line has a quote that is not closed"))?;
     let [program, arguments @ ..] = words.as_slice() else { return Err(t!("the command line is empty").to_owned()) };
     let mut command = Command::new(program);

@@ -16,7 +16,7 @@ use super::{
     Store,
     fault::{self, Place},
 };
-use crate::{error::Result, provider::Zone, record::Record};
+use crate::{error::Result, language::t, provider::Zone, record::Record};
 
 /// A record that this program writes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ impl Store {
         if before.as_ref() == Some(&note) {
             return Ok(());
         }
-        write(&folder, &path, &note).map_err(|error| fault::failed(&path, "cannot be written", error))
+        write(&folder, &path, &note).map_err(|error| fault::failed(&path, t!("cannot be written"), error))
     }
 
     /// Whether an earlier run noted that it writes this record.

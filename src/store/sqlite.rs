@@ -17,7 +17,7 @@ use super::{
     fault::{self, Place, Unusable, failed},
     file_locks, migrations,
 };
-use crate::error::Result;
+use crate::{error::Result, language::t};
 
 /// How long a statement waits for another process.
 const BUSY_PATIENCE: Duration = Duration::from_secs(15);
@@ -45,20 +45,20 @@ pub(super) struct Opened {
 /// Opens or creates the store. One process at a time does this, so that none sets aside what another has just begun.
 pub(super) async fn open(path: &Path) -> Result<Opened> {
     // Absolute, since SQLite reads a name that begins with `file:` as a URL.
-    let path = std::path::absolute(path).map_err(|error| failed(path, "is no path", error))?;
+    let path = std::path::absolute(path).map_err(|error| failed(path, t!("is no path"), error))?;
     let folder = path.parent().unwrap_or(&path);
     let locks = folder.join("locks");
     make_folder(folder)?;
     make_folder(&locks)?;
     // Found now, not when something is about to be published. A write to the database would cost three times as much.
-    fault::write_test(folder).map_err(|error| failed(folder, "cannot be written", error))?;
+    fault::write_test(folder).map_err(|error| failed(folder, t!("cannot be written"), error))?;
     let opening = file_locks::opening(&locks, &path, BUSY_PATIENCE).await?;
     let was_opened = opening.metadata().is_ok_and(|data| data.len() > 0);
     // For SQLite a file without content is a new one.
     let was_emptied = was_opened && fs::metadata(&path).is_ok_and(|data| data.len() == 0);
     let lost =
-        "a new one was begun: records at the providers are known from the notes beside it, what was known of orders is lost";
-    let mut notice = was_emptied.then(|| format!("the store `{}` had lost its content; {lost}", path.display()));
+        t!("a new one was begun: records at the providers are known from the notes beside it, what was known of orders is lost");
+    let mut notice = was_emptied.then(|| t!("the store `%{path}` had lost its content; %{lost}", path = path.display(), lost));
     make_file(&path)?;
     let pool = match connect(&path).await {
         Err(Unusable::Damaged(why)) => {
@@ -67,10 +67,12 @@ pub(super) async fn open(path: &Path) -> Result<Opened> {
             }
             let aside = set_aside(&path)?;
             make_file(&path)?;
-            notice = Some(format!(
-                "the store `{}` was damaged ({why}); it is kept as `{}`, and {lost}",
-                path.display(),
-                aside.display()
+            notice = Some(t!(
+                "the store `%{path}` was damaged (%{why}); it is kept as `%{aside}`, and %{lost}",
+                path = path.display(),
+                why,
+                aside = aside.display(),
+                lost
             ));
             connect(&path).await
         }
@@ -79,7 +81,7 @@ pub(super) async fn open(path: &Path) -> Result<Opened> {
     let pool = pool.map_err(|unusable| unusable.into_error(&Place::File(path.clone())))?;
     if !was_opened {
         // For the next run: what is here from now on is a store, whatever becomes of the file.
-        opening.write_all_at(b"opened\n", 0).map_err(|error| failed(&locks, "cannot be written", error))?;
+        opening.write_all_at(b"opened\n", 0).map_err(|error| failed(&locks, t!("cannot be written"), error))?;
     }
     Ok(Opened { pool, path, locks, notice })
 }
@@ -143,13 +145,13 @@ async fn claim(connection: &mut SqliteConnection) -> Result<bool, Unusable> {
 }
 
 fn make_folder(folder: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| failed(folder, "cannot be made", error))
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| failed(folder, t!("cannot be made"), error))
 }
 
 /// Makes the file where there is none: SQLite would make it readable for others. Its side files get the same mode.
 fn make_file(path: &Path) -> Result<()> {
     let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-    made.map(drop).map_err(|error| failed(path, "cannot be written", error))
+    made.map(drop).map_err(|error| failed(path, t!("cannot be written"), error))
 }
 
 /// Whether the header of a damaged file still has our mark.
@@ -173,7 +175,7 @@ fn set_aside(path: &Path) -> Result<PathBuf> {
     for side in ["-wal", "-shm", ""] {
         match fs::rename(with_ending(path, side), with_ending(&aside, side)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound || side.is_empty() => {
-                return Err(failed(path, "is damaged and cannot be kept aside", error));
+                return Err(failed(path, t!("is damaged and cannot be kept aside"), error));
             }
             _ => {}
         }

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use super::Scheme;
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
 };
 
@@ -56,14 +57,14 @@ impl Verdict {
     /// What was seen, for people.
     pub fn sentence(&self) -> String {
         match self {
-            Self::Visible => "shows the file".to_owned(),
-            Self::NoAnswer(why) => format!("does not answer: {why}"),
-            Self::Broken(why) => format!("cannot be trusted or understood: {why}"),
-            Self::Status(404) => "answers 404: it does not find the file".to_owned(),
-            Self::Status(status @ (401 | 403)) => format!("answers {status}: it does not let the CA read the file"),
+            Self::Visible => t!("shows the file").to_owned(),
+            Self::NoAnswer(why) => t!("does not answer: %{why}", why),
+            Self::Broken(why) => t!("cannot be trusted or understood: %{why}", why),
+            Self::Status(404) => t!("answers 404: it does not find the file").to_owned(),
+            Self::Status(status @ (401 | 403)) => t!("answers %{status}: it does not let the CA read the file", status),
             Self::Status(status) => format!("answers {status}"),
-            Self::Redirect { status, to } => format!("answers {status} and leads to {to}, which the CA does not follow"),
-            Self::OtherContent(what) => format!("shows something else: {what}"),
+            Self::Redirect { status, to } => t!("answers %{status} and leads to %{to}, which the CA does not follow", status, to),
+            Self::OtherContent(what) => t!("shows something else: %{what}", what),
         }
     }
 }
@@ -86,7 +87,7 @@ pub(super) async fn ask(url: Url<'_>, content: &str, timeout: Duration) -> Resul
     match tokio::time::timeout(timeout, TcpStream::connect(url.address)).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => return Ok(Verdict::NoAnswer(error.to_string())),
-        Err(_) => return Ok(Verdict::NoAnswer(format!("no connection within {} s", timeout.as_secs()))),
+        Err(_) => return Ok(Verdict::NoAnswer(t!("no connection within %{timeout} s", timeout = timeout.as_secs()))),
     }
     let client = client(url, timeout)?;
     let Url { host, scheme, address, path } = url;
@@ -99,7 +100,7 @@ pub(super) async fn ask(url: Url<'_>, content: &str, timeout: Duration) -> Resul
     match tokio::time::timeout(timeout, read(request, content)).await {
         Ok(Ok(verdict)) => Ok(verdict),
         Ok(Err(error)) => Ok(Verdict::Broken(innermost(&error))),
-        Err(_) => Ok(Verdict::Broken(format!("no whole answer within {} s", timeout.as_secs()))),
+        Err(_) => Ok(Verdict::Broken(t!("no whole answer within %{timeout} s", timeout = timeout.as_secs()))),
     }
 }
 
@@ -114,9 +115,9 @@ fn client(url: Url<'_>, timeout: Duration) -> Result<reqwest::Client> {
         .resolve(url.host.as_str(), url.address)
         .build()
         .map_err(|error| {
-            Error::config("no TLS client can be made here")
+            Error::config(t!("no TLS client can be made here"))
                 .with_source(error)
-                .with_hint("install the system's CA certificates (package `ca-certificates`) or set SSL_CERT_FILE")
+                .with_hint(t!("install the system's CA certificates (package `ca-certificates`) or set SSL_CERT_FILE"))
         })
 }
 
@@ -147,11 +148,11 @@ fn compare(body: &[u8], wanted: &[u8]) -> Verdict {
     }
     if body.trim_ascii() == wanted.trim_ascii() {
         return Verdict::OtherContent(
-            "the right text, but with blanks or line ends around it that are not in the file".to_owned(),
+            t!("the right text, but with blanks or line ends around it that are not in the file").to_owned(),
         );
     }
     if body.is_empty() {
-        return Verdict::OtherContent("an empty page".to_owned());
+        return Verdict::OtherContent(t!("an empty page").to_owned());
     }
     let text = String::from_utf8_lossy(body);
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     name::Name,
     record::Record,
 };
@@ -121,7 +122,7 @@ pub struct Patience {
 /// `ErrorKind::Usage` where `file` is no file; `ErrorKind::Config` where no TLS client can be made.
 pub async fn look(options: &Options, file: &Record, hosts: &[Host]) -> Result<Look> {
     let Some((path, content)) = file.file() else {
-        return Err(Error::usage(format!("{} is no file on a web server", file.title())));
+        return Err(Error::usage(t!("%{file} is no file on a web server", file = file.title())));
     };
     let asked = join_all(hosts.iter().map(async |host| {
         let servers = match servers(options, &host.name).await {
@@ -184,9 +185,9 @@ pub async fn wait(
 }
 
 fn not_visible(look: &Look) -> Error {
-    let why = look.explanation.clone().unwrap_or_else(|| "no server shows it".to_owned());
-    Error::new(ErrorKind::NotVisible, format!("the CA will not see {}: {why}", look.file.title())).with_hint(
-        "`--webroot` must name the folder that the web server serves for this host at `/`; the file stays there, so that you can look",
+    let why = look.explanation.clone().unwrap_or_else(|| t!("no server shows it").to_owned());
+    Error::new(ErrorKind::NotVisible, t!("the CA will not see %{file}: %{why}", file = look.file.title(), why)).with_hint(
+        t!("`--webroot` must name the folder that the web server serves for this host at `/`; the file stays there, so that you can look"),
     )
 }
 
@@ -198,9 +199,9 @@ async fn servers(options: &Options, host: &Name) -> std::result::Result<Vec<(Sch
         return Ok(stated);
     }
     let resolving = tokio::time::timeout(options.timeout, tokio::net::lookup_host((host.as_str(), 0))).await;
-    let found = resolving.map_err(|_| "its addresses cannot be found in time".to_owned())?;
+    let found = resolving.map_err(|_| t!("its addresses cannot be found in time").to_owned())?;
     let mut ips: Vec<_> =
-        found.map_err(|error| format!("its addresses cannot be found: {error}"))?.map(|address| address.ip()).collect();
+        found.map_err(|error| t!("its addresses cannot be found: %{error}", error))?.map(|address| address.ip()).collect();
     ips.sort_unstable();
     ips.dedup();
     let all = [Scheme::Https, Scheme::Http].into_iter().flat_map(|scheme| {

@@ -12,6 +12,7 @@ mod files;
 mod fleet;
 mod fleet_watch;
 mod journeys;
+mod language;
 mod life;
 mod notify;
 mod overlap;

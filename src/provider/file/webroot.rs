@@ -18,6 +18,7 @@ use serde_json::json;
 use super::{File, Publisher};
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     provider::{Found, Handle},
 };
 
@@ -70,7 +71,7 @@ impl Webroot {
     ) -> Result<T> {
         let walk = Walk { root: self.root.clone(), path: file.path.to_owned(), content: file.content.to_owned() };
         let done = tokio::task::spawn_blocking(move || work(&walk)).await;
-        done.map_err(|error| Error::new(ErrorKind::Unexpected, "writing into the web root broke off").with_source(error))?
+        done.map_err(|error| Error::new(ErrorKind::Unexpected, t!("writing into the web root broke off")).with_source(error))?
             .map_err(Fault::told)
     }
 }
@@ -281,16 +282,16 @@ impl Fault {
     fn told(self) -> Error {
         let path = self.path.display();
         match self.why {
-            Why::Link => Error::config(format!("`{path}` is a symbolic link, which is not followed below a web root"))
-                .with_hint("name the folder that it leads to with `--webroot`, or put a real folder in its place"),
-            Why::NotFolder => Error::config(format!("`{path}` is in the way: it is no folder")).with_hint("move it away"),
-            Why::Foreign => Error::config(format!("`{path}` is there already with another content, and is left as it is"))
-                .with_hint("it may belong to another order, or to a run of another tool; move it away if nobody needs it"),
+            Why::Link => Error::config(t!("`%{path}` is a symbolic link, which is not followed below a web root", path))
+                .with_hint(t!("name the folder that it leads to with `--webroot`, or put a real folder in its place")),
+            Why::NotFolder => Error::config(t!("`%{path}` is in the way: it is no folder", path)).with_hint(t!("move it away")),
+            Why::Foreign => Error::config(t!("`%{path}` is there already with another content, and is left as it is", path))
+                .with_hint(t!("it may belong to another order, or to a run of another tool; move it away if nobody needs it")),
             Why::Errno(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
-                Error::new(ErrorKind::Rights, format!("`{path}` cannot be written: {errno}"))
-                    .with_hint("run this as a user who may write there, or use `--file-hook`")
+                Error::new(ErrorKind::Rights, t!("`%{path}` cannot be written: %{errno}", path, errno))
+                    .with_hint(t!("run this as a user who may write there, or use `--file-hook`"))
             }
-            Why::Errno(errno) => Error::provider(format!("`{path}` cannot be used: {errno}")),
+            Why::Errno(errno) => Error::provider(t!("`%{path}` cannot be used: %{errno}", path, errno)),
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod hook;
 pub mod http;
 mod ini;
 pub mod journey;
+pub mod language;
 mod lifetime;
 pub mod name;
 mod nearest;

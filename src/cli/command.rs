@@ -65,6 +65,12 @@ pub(super) enum Command {
     Revoke(super::ending::Arguments),
     /// Delete an order at CAS that is over.
     Delete(super::ending::DeleteArguments),
+    /// Put a certificate of the account on cloud resources, by the vendor's own deployment.
+    #[command(after_help = "Example:\n  dv-verify deploy --resources\n  dv-verify deploy www.example.com --to www.example.com")]
+    Deploy(super::deploy::Arguments),
+    /// Put a certificate from elsewhere, with its key, into the account.
+    #[command(after_help = "Example:\n  dv-verify upload --cert fullchain.pem --key privkey.pem")]
+    Upload(super::upload::Arguments),
     /// Show what every name server of the zone says about a record.
     #[command(after_help = "Exit code 0 where the record is visible, 5 where it is not.")]
     Check(Asked),
@@ -286,6 +292,8 @@ pub(super) fn groups(path: &[&str]) -> Option<&'static [Group]> {
             &[Orders, Provider, Guard, Run, Propagation, Delivery, Status, Source, Acme, Applicant, Store, Common]
         }
         ["orders" | "revoke" | "delete"] => &[Source, Common],
+        ["deploy"] => &[Delivery, Applicant, Source, Store, Common],
+        ["upload"] => &[Delivery, Source, Common],
         ["check"] => &[Propagation, Common],
         ["explain"] => &[Provider, Propagation, Source, Common],
         ["test"] | ["record", "add" | "remove"] => &[Provider, Guard, Propagation, Store, Common],

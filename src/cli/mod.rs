@@ -11,12 +11,16 @@ mod clean;
 mod command;
 mod config_check;
 mod demo;
+mod deploy;
 mod ending;
 mod exit;
 mod explain;
 mod failure;
+mod help;
 mod import;
 mod logging;
+#[cfg(test)]
+mod messages_tests;
 mod orders;
 mod printer;
 mod providers;
@@ -31,6 +35,7 @@ mod signals;
 mod supervisor;
 mod table;
 mod test;
+mod upload;
 mod verify;
 mod watch;
 
@@ -44,9 +49,11 @@ use session::Session;
 ///
 /// TLS must have a process-wide default provider before: see `main.rs`.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    arguments::language(&arguments, &environment).speak();
     let Parsed { command, flags } = match arguments::parse(arguments) {
         Ok(parsed) => parsed,
-        Err(stop) => return stop.show(),
+        Err(stop) => return stop.show(&environment),
     };
     // What needs no configuration works even where the configuration is broken.
     let outcome = match &command {
@@ -75,6 +82,8 @@ fn dispatch(command: Command, session: &Session) -> crate::error::Result<Exit> {
         Command::Cancel(arguments) => Session::block_on(ending::cancel(session, &arguments)),
         Command::Revoke(arguments) => Session::block_on(ending::revoke(session, &arguments)),
         Command::Delete(arguments) => Session::block_on(ending::delete(session, &arguments)),
+        Command::Deploy(arguments) => Session::block_on(deploy::run(session, &arguments)),
+        Command::Upload(arguments) => Session::block_on(upload::run(session, &arguments)),
         Command::Check(asked) => Session::block_on(check::run(session, &asked)),
         Command::Explain { subject, value } => Session::block_on(explain::run(session, &subject, value)),
         Command::Record(action) => Session::block_on(record::run(session, &action)),

@@ -15,6 +15,7 @@ use crate::{
     failpoint,
     name::Name,
     order::{Bundle, OrderId},
+    secret::Secret,
 };
 
 mod access;
@@ -95,6 +96,34 @@ pub fn deliver(bundle: &Bundle, target: &Target) -> Result<Delivered> {
         });
         Ok(())
     })
+}
+
+/// A certificate with its key, both verified, on its way to elsewhere than the disk.
+#[derive(Debug)]
+pub struct Verified {
+    /// The leaf and the chain above it, in order, PEM.
+    pub chain: String,
+    /// The private key, PEM; `None` where none was given.
+    pub private_key: Option<Secret>,
+    /// The names of the leaf.
+    pub names: Vec<Name>,
+    /// The serial number, lower-case hex.
+    pub serial: String,
+}
+
+/// Verifies a pair as [`deliver`] does, and writes nothing.
+///
+/// # Errors
+/// `ErrorKind::Delivery`: a pair that does not fit (what and why).
+pub fn verified(bundle: &Bundle) -> Result<Verified> {
+    let pair = pair::verify(bundle, &[], failpoint::now())?;
+    let private_key = pair.private_key();
+    Ok(Verified { chain: pair.certificate + &pair.chain, private_key, names: pair.names, serial: pair.serial })
+}
+
+/// Whether a certificate of these names serves `host`: it is named, or matched by a wildcard of its parent (RFC 6125 section 6.4.3).
+pub fn serves(names: &[Name], host: &Name) -> bool {
+    pair::covers(names, host)
 }
 
 /// The names in a certificate (PEM, leaf first); `None` where it cannot be read, or names no domain.

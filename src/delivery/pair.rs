@@ -216,7 +216,7 @@ fn dns_name<'a>(name: &GeneralName<'a>) -> Option<&'a str> {
 }
 
 /// Whether `domain` is named, or matched by a wildcard of its parent (RFC 6125 section 6.4.3).
-fn covers(names: &[Name], domain: &Name) -> bool {
+pub(super) fn covers(names: &[Name], domain: &Name) -> bool {
     names.iter().any(|name| {
         name == domain || !domain.is_wildcard() && name.is_wildcard() && domain.parent().as_ref() == Some(&name.base())
     })

@@ -52,6 +52,16 @@ pub enum Fault {
         /// How many are left.
         left: u64,
     },
+    /// The account has one more cloud resource that can hold a certificate.
+    CloudResource {
+        /// The service: `CDN`, `ALB` …
+        product: String,
+        /// The domain that it serves.
+        domain: String,
+        /// Whether every deployment to it fails.
+        #[serde(default)]
+        fails: bool,
+    },
     /// The clock of the CAS is off by so many seconds.
     ClockSkew {
         /// Positive: it is ahead.

@@ -177,6 +177,7 @@ impl Sandbox {
             gate: Mutex::new(cas::gate::Gate::new(options.calls_per_second, Instant::now())),
             zones,
             orders: Mutex::new(OrderBook::default()),
+            deployments: Mutex::default(),
             faults,
             authorities,
             resolver,

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{
     Addresses, NewOrder, SandboxOptions,
     ca::CertificateAuthority,
-    cas::gate::Gate,
+    cas::{deploying::Deployments, gate::Gate},
     counter::Counter,
     dns::{
         SharedZones,
@@ -45,6 +45,8 @@ pub(super) struct World {
     pub(super) addresses: Addresses,
     pub(super) zones: SharedZones,
     pub(super) orders: Mutex<OrderBook>,
+    /// Locked after the orders.
+    pub(super) deployments: Mutex<Deployments>,
     pub(super) faults: Arc<Mutex<Rules>>,
     pub(super) gate: Mutex<Gate>,
     pub(super) authorities: Vec<Arc<Authority>>,
@@ -88,6 +90,7 @@ impl World {
                 self.look_at_all();
             }
             Fault::Package { product, left } => lock(&self.orders).packages.set_left(&product, left),
+            Fault::CloudResource { product, domain, fails } => lock(&self.deployments).add_resource(&product, &domain, fails),
             Fault::ClockSkew { seconds } => self.skew.store(seconds, Ordering::Relaxed),
         }
         Ok(())

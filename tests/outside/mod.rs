@@ -6,6 +6,7 @@ pub(crate) mod context;
 mod crash;
 mod cron;
 mod deploy;
+mod deployment;
 mod fates;
 mod files;
 mod fleet;

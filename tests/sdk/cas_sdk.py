@@ -4,6 +4,7 @@ Usage: cas_sdk.py CONTROL_URL ACCESS_KEY_ID ACCESS_KEY_SECRET API_TOKEN, all of 
 Ends with status 0 and one line per check, or with a traceback.
 """
 
+import datetime
 import json
 import re
 import sys
@@ -394,6 +395,62 @@ def apply_package(signature):
     check_error("used up", lambda: client.create_certificate_for_package_request(none), "NotRemainCount", 404)
 
 
+def deployment(signature):
+    client = Client2020(config(signature))
+    domain = "deploy-%s.example.com" % signature
+    http("POST", CONTROL + "/faults", {"fault": "cloud-resource", "product": "CDN", "domain": domain})
+    http("POST", CONTROL + "/faults", {"fault": "cloud-resource", "product": "ALB", "domain": domain, "fails": True})
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, domain)])
+    today = datetime.datetime.now(datetime.timezone.utc)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(today)
+    builder = builder.not_valid_after(today + datetime.timedelta(days=30))
+    leaf = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(domain)]), critical=False).sign(key, hashes.SHA256())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+
+    def upload(key, token):
+        request = models_2020.UploadUserCertificateRequest(
+            name=domain, cert=leaf.public_bytes(serialization.Encoding.PEM).decode(), key=key, client_token=token
+        )
+        return client.upload_user_certificate(request).body
+
+    certificate = upload(pem, "token-" + signature)
+    assert certificate.cert_id and certificate.resource_id, certificate.to_map()
+    assert upload(pem, "token-" + signature).cert_id == certificate.cert_id, "the token makes it the same"
+    check_error("the name twice", lambda: upload(pem, "another"), "NameAlreadyExist", 400)
+    uploads = models_2020.ListUserCertificateOrderRequest(order_type="UPLOAD", keyword=domain)
+    row = client.list_user_certificate_order(uploads).body.certificate_order_list[0]
+    sha256 = leaf.fingerprint(hashes.SHA256()).hex()
+    assert row.certificate_id == certificate.cert_id and row.sha_2.lower() == sha256 and row.upload is True, row.to_map()
+
+    found = client.list_cloud_resources(models_2020.ListCloudResourcesRequest(keyword=domain)).body
+    assert found.total == 2 and {row.cloud_product for row in found.data} == {"CDN", "ALB"}, found.to_map()
+    ids = ",".join(str(row.id) for row in found.data)
+    request = models_2020.CreateDeploymentJobRequest(
+        name="job-" + signature, job_type="user", cert_ids=str(certificate.cert_id), resource_ids=ids, contact_ids="1"
+    )
+    job = client.create_deployment_job(request).body.job_id
+
+    def read():
+        return client.describe_deployment_job(models_2020.DescribeDeploymentJobRequest(job_id=job)).body
+
+    assert read().status == "editing", "a new job does nothing"
+    listed = client.list_deployment_job(models_2020.ListDeploymentJobRequest(cert_id=certificate.cert_id)).body
+    assert [(row.id, row.name) for row in listed.data] == [(job, "job-" + signature)], listed.to_map()
+    client.update_deployment_job_status(models_2020.UpdateDeploymentJobStatusRequest(job_id=job, status="pending"))
+    assert wait_for("the end of the job", read, lambda body: body.status in ("success", "error")).status == "error"
+    counts = client.describe_deployment_job_status(models_2020.DescribeDeploymentJobStatusRequest(job_id=job)).body
+    assert (counts.success_count, counts.failed_count) == (1, 1), counts.to_map()
+    workers = client.list_worker_resource(models_2020.ListWorkerResourceRequest(job_id=job)).body
+    assert {(row.cloud_product, row.status) for row in workers.data} == {("CDN", "success"), ("ALB", "error")}, workers.to_map()
+    found = client.list_cloud_resources(models_2020.ListCloudResourcesRequest(keyword=domain)).body
+    assert {row.cloud_product: row.cert_id for row in found.data} == {"CDN": certificate.cert_id, "ALB": 0}, found.to_map()
+
+
 def errors(signature):
     unknown_2018 = models_2018.DescribeDVOrderResultRequest(instance_id="cas-cn-unknown")
     unknown_order = models_2020.DescribeCertificateStateRequest(order_id=1)
@@ -453,10 +510,16 @@ def main():
             "CreateCertificateForPackageRequest CreateCertificateRequest CreateCertificateWithCsrRequest CancelOrderRequest "
             "DeleteCertificateRequest CancelCertificateForPackageRequest RenewCertificateOrderForPackageRequest DescribePackageState",
         )
+        deployment(signature)
+        print(
+            signature,
+            "UploadUserCertificate ListCloudResources CreateDeploymentJob UpdateDeploymentJobStatus ListDeploymentJob "
+            "DescribeDeploymentJob DescribeDeploymentJobStatus ListWorkerResource",
+        )
         errors(signature)
         print(signature, "errors")
     calls = http("GET", CONTROL + "/state")["calls"]
-    assert len(calls) == 24, calls
+    assert len(calls) == 32, calls
 
 
 main()

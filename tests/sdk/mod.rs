@@ -46,7 +46,7 @@ async fn the_official_sdks_understand_the_sandbox() {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
     println!("{out}");
-    assert_eq!(out.lines().count(), 20, "ten checks in each of two signatures");
+    assert_eq!(out.lines().count(), 22, "eleven checks in each of two signatures");
     let calls = sandbox.calls();
     let operations = [
         "ApplyCertificate",
@@ -57,22 +57,30 @@ async fn the_official_sdks_understand_the_sandbox() {
         "CreateCertificateRequest",
         "CreateCertificateWithCsrRequest",
         "CreateDVOrderAudit",
+        "CreateDeploymentJob",
         "DeleteCertificateRequest",
         "DeleteInstance",
         "DescribeCertificateState",
         "DescribeDVOrderResult",
+        "DescribeDeploymentJob",
+        "DescribeDeploymentJobStatus",
         "DescribeOrderInstanceList",
         "DescribePackageState",
         "GetInstanceDetail",
         "GetTaskAttribute",
         "GetUserCertificateDetail",
+        "ListCloudResources",
         "ListContact",
+        "ListDeploymentJob",
         "ListInstances",
         "ListUserCertificateOrder",
+        "ListWorkerResource",
         "RefundInstance",
         "RenewCertificateOrderForPackageRequest",
         "RevokeCertificate",
+        "UpdateDeploymentJobStatus",
         "UpdateInstance",
+        "UploadUserCertificate",
     ];
     assert!(calls.keys().map(String::as_str).eq(operations), "each operation was called: {calls:?}");
 }

@@ -15,6 +15,7 @@ mod api2018;
 mod applying;
 mod call;
 mod certificates;
+pub(super) mod deploying;
 mod ending;
 mod failure;
 pub(super) mod gate;
@@ -70,7 +71,10 @@ fn answer(world: &World, received: &Received, call: &Call) -> Result<Fields, Fai
     let mut orders = lock(&world.orders);
     orders.advance(now, &world.ca);
     let mut desk = Desk { world, orders: &mut orders, now };
-    change(&mut desk, call).unwrap_or_else(|| read(&orders, call, now))
+    if let Some(outcome) = change(&mut desk, call) {
+        return outcome;
+    }
+    deploying::answer(world, &orders, call, now).unwrap_or_else(|| read(&orders, call, now))
 }
 
 /// The calls that change something; `None` for all others.

@@ -85,7 +85,6 @@ pub(super) fn list_user_certificate_order(orders: &OrderBook, call: &Call, now: 
             let named = shown.filter(|(_, _, certificate)| contains(&certificate.common_name()));
             Ok(page.fields("CertificateOrderList", named, |(id, order, issued)| certificates::row(id, order, issued)))
         }
-        "UPLOAD" => Ok(page.fields("CertificateOrderList", std::iter::empty(), |none: Value| none)),
         _ => Err(Failure::invalid("OrderType", "is not valid")),
     }
 }

@@ -106,7 +106,7 @@ impl Exec {
 
 #[async_trait]
 impl Writer for Exec {
-    fn id(&self) -> &str {
+    fn id(&self) -> &'static str {
         "exec"
     }
 

@@ -167,7 +167,7 @@ impl HttpReq {
 
 #[async_trait]
 impl Writer for HttpReq {
-    fn id(&self) -> &str {
+    fn id(&self) -> &'static str {
         "httpreq"
     }
 

@@ -50,7 +50,7 @@ struct Manual;
 
 #[async_trait]
 impl Writer for Manual {
-    fn id(&self) -> &str {
+    fn id(&self) -> &'static str {
         "manual"
     }
 

@@ -24,8 +24,7 @@ fn it_writes_sees_and_removes_two_values() {
 fn an_experimental_provider_is_called_so() {
     let context = Context::new();
     let built_in = include_str!("../../providers/cloudflare.toml");
-    let mut manifest: String =
-        built_in.lines().filter(|line| !line.starts_with("env =")).map(|line| format!("{line}\n")).collect();
+    let mut manifest: String = built_in.lines().filter(|line| !line.starts_with("env =")).flat_map(|line| [line, "\n"]).collect();
     for (old, new) in [
         ("id = \"cloudflare\"", "id = \"mine\""),
         ("aliases = [\"cf\"]\n", ""),

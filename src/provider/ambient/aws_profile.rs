@@ -160,7 +160,7 @@ impl Profiles {
             (None, Some("Environment")) => Err(wrong(t!("takes keys from variables, which are not set").to_owned())),
             (None, Some(place @ ("EcsContainer" | "Ec2InstanceMetadata"))) => {
                 match if place == "EcsContainer" { aws::container(machine) } else { aws::instance(machine) } {
-                    Link::Leads(source, _) => Ok(source),
+                    Link::Leads(source, _) => Ok(*source),
                     Link::Absent(why) | Link::Broken(why) => {
                         Err(wrong(t!("takes credentials from %{place}, but %{why}", place, why)))
                     }

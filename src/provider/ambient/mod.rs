@@ -122,10 +122,8 @@ impl Chain {
         for (_, secret) in fetched.values.iter().filter(|(name, _)| !matches!(**name, "project" | "access_key")) {
             self.redactor.learn(secret);
         }
-        match fetched.lifetime.expires {
-            Some(expires) => tracing::info!("credentials come from {origin}; they last until {expires:.0}"),
-            None => tracing::info!("credentials come from {origin}"),
-        }
+        let until = fetched.lifetime.expires.map(|expires| format!("; they last until {expires:.0}")).unwrap_or_default();
+        tracing::info!("credentials come from {origin}{until}");
         Ok(fetched)
     }
 }
@@ -184,7 +182,7 @@ fn lead(kind: Ambient, machine: &Machine) -> Result<(Source, String), String> {
     let mut reasons = Vec::new();
     for link in links {
         match link(machine) {
-            Link::Leads(source, origin) => return Ok((source, origin)),
+            Link::Leads(source, origin) => return Ok((*source, origin)),
             Link::Absent(why) => reasons.push(why),
             Link::Broken(why) => return Err(why),
         }

@@ -111,7 +111,7 @@ pub(super) const OF_OAUTH: Fields = &[("session", "access_token", true)];
 /// Where a link of a chain leads.
 pub(super) enum Link {
     /// Somewhere; and how that is told to people.
-    Leads(Source, String),
+    Leads(Box<Source>, String),
     /// Nowhere, as nothing is set that it needs; the next one counts.
     Absent(String),
     /// Nowhere, though it was meant to: no other link may take its place.
@@ -121,6 +121,6 @@ pub(super) enum Link {
 /// For links that read several things which must all be there.
 impl From<Result<(Source, String), String>> for Link {
     fn from(found: Result<(Source, String), String>) -> Self {
-        found.map_or_else(Self::Broken, |(source, origin)| Self::Leads(source, origin))
+        found.map_or_else(Self::Broken, |(source, origin)| Self::Leads(Box::new(source), origin))
     }
 }

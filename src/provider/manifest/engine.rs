@@ -8,9 +8,8 @@ use tokio::sync::Mutex;
 
 use super::{
     client::{Client, Purpose},
-    merge::{self, Change},
-    model,
-    plan::{self, Call, Find, Merge, Plan, Writing},
+    merge,
+    plan::{self, Call, Find, Plan, Writing},
     scope::Scope,
     verdict::{Answer, LONGEST_PAUSE, Verdict},
     whole_zone::WholeZone,
@@ -24,6 +23,7 @@ use crate::{
     record::Record,
 };
 
+mod merging;
 mod settle;
 
 /// How often a write whose outcome is unknown is looked after and tried again.
@@ -197,68 +197,6 @@ impl Engine {
         }
     }
 
-    /// The set of values at the name now.
-    async fn read(&self, merge: &Merge, scope: &Scope) -> Result<Set> {
-        let besides = [merge.read_ttl.as_ref(), merge.state.as_ref()];
-        let Some(listed) = self.client.list(&merge.read, &merge.items, merge.next.as_ref(), besides, scope).await? else {
-            return Ok(Set::default());
-        };
-        let [ttl, state] = listed.besides;
-        Ok(Set { items: listed.values, doc: listed.first_body, ttl, state })
-    }
-
-    /// Reads, changes by one and writes; again from the start where it is not known what became of the write.
-    async fn rewrite(&self, merge: &Merge, zone: &Name, scope: &Scope, is_add: bool) -> Result<()> {
-        let mut attempt = 1;
-        loop {
-            let set = self.read(merge, scope).await?;
-            let variables = scope.variables();
-            let wrong = |why: String| self.wrong_shape("[merge]", &why);
-            let change = if is_add {
-                let moment = self.client.moment(scope);
-                let now = json!({"ts": moment.time.as_second(), "ms": moment.time.as_millisecond(), "nonce": moment.nonce});
-                let context = scope.with("cred", self.client.credentials.object(scope.owner())?).with("req", now).context();
-                let item = merge.item.render(&context).map_err(wrong)?;
-                let item = item.ok_or_else(|| wrong(t!("`item` has no value").to_owned()))?;
-                merge::add(&set.items, item, &merge.same, &variables).map_err(wrong)?
-            } else {
-                merge::remove(&set.items, &merge.same, &variables).map_err(wrong)?
-            };
-            let Change::To(new) = change else { return Ok(()) };
-            if self.plan().outline.scope == model::Scope::Zone {
-                self.whole_zone.prepare(&self.plan().outline.id, zone, &set.doc, self.client.moment(scope).time)?;
-            }
-            let call = match (&merge.first, &merge.clear) {
-                (Some(first), _) if set.items.is_empty() => first,
-                (_, Some(clear)) if new.is_empty() => clear,
-                _ => &merge.write,
-            };
-            let mut scope = scope.with("items", new);
-            scope.set("old", set.items);
-            scope.set("doc", set.doc);
-            if let Some(state) = set.state {
-                scope.set("state", state);
-            }
-            // The others keep the TTL that they have.
-            if let Some(ttl) = set.ttl {
-                scope.set("ttl", ttl);
-            }
-            match self.client.ask(call, &scope, Purpose::Write).await {
-                Ok(Verdict::Done(reply)) => return self.settle(&reply, &scope, !is_add).await,
-                Ok(Verdict::Absent(_)) if !is_add => return Ok(()),
-                Ok(Verdict::Absent(error)) => return Err(*error),
-                Ok(Verdict::Exists) if attempt < WRITE_ATTEMPTS => {}
-                Ok(Verdict::Exists) => {
-                    return Err(Error::provider(t!("%{id}: the record set changes all the time", id = self.plan().outline.id))
-                        .with_retry(Retry::Later));
-                }
-                Err(error) if error.retry() != Retry::Never && attempt < WRITE_ATTEMPTS => self.wait_after(&error).await,
-                Err(error) => return Err(error),
-            }
-            attempt += 1;
-        }
-    }
-
     async fn remove(&self, plan: &plan::Records, scope: &Scope, handle: Option<&Handle>) -> Result<()> {
         let Some(delete) = &plan.delete else {
             tracing::warn!(provider = self.plan().outline.id, "this service has no way to remove a record");
@@ -374,14 +312,5 @@ fn as_record(id: Value) -> Value {
 struct Records {
     records: Vec<Value>,
     /// What `[find] state` took from the reply.
-    state: Option<Value>,
-}
-
-/// A record set as it was read.
-#[derive(Debug, Default)]
-struct Set {
-    items: Vec<Value>,
-    doc: Value,
-    ttl: Option<Value>,
     state: Option<Value>,
 }

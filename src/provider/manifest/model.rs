@@ -279,6 +279,10 @@ section!(
     MergeRead { items: Text, ttl: Option<Text>, next: Option<Text>, state: Option<Text> }
 );
 section!(
+    /// Makes the place that a set is written to, where there is none yet.
+    MergeMake { state: Text }
+);
+section!(
     /// Writes the values of a name.
     MergeWrite {}
 );
@@ -298,6 +302,7 @@ pub(super) struct Merge {
     pub(super) item: Raw,
     pub(super) same: Option<Text>,
     pub(super) read: MergeRead,
+    pub(super) make: Option<Spanned<MergeMake>>,
     pub(super) write: MergeWrite,
     pub(super) first: Option<MergeWrite>,
     pub(super) clear: Option<MergeWrite>,

@@ -348,6 +348,8 @@ pub(super) struct Merge {
     /// What the writes must know about the set as it was read.
     pub(super) state: Option<Query>,
     pub(super) next: Option<Query>,
+    /// Makes the place for a set, and what of its reply is the state then.
+    pub(super) make: Option<(Call, Query)>,
     pub(super) write: Call,
     pub(super) first: Option<Call>,
     pub(super) clear: Option<Call>,

@@ -224,7 +224,19 @@ impl Loader<'_> {
                 t!("[merge]: a whole zone is read in one reply: the copy that is kept of it would lack the other pages");
             return Err(self.error(&next.span(), message));
         }
+        let make = |make: &toml::Spanned<model::MergeMake>| {
+            if merge.read.state.is_none() {
+                return Err(self
+                    .error(&make.span(), "[merge]: `make` goes with `state` in `read`, which says whether the place is there"));
+            }
+            let make = make.get_ref();
+            Ok((
+                self.call(&make.call(), &self.place("[merge] make", RECORD, &["zone"]))?,
+                self.query(&make.state, "[merge] make", RECORD_JQ)?,
+            ))
+        };
         Ok(plan::Merge {
+            make: merge.make.as_ref().map(make).transpose()?,
             item: self.node(&merge.item, &reading, false)?,
             same,
             read: self.call(&merge.read.call(), &reading)?,

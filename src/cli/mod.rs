@@ -31,6 +31,7 @@ mod signals;
 mod supervisor;
 mod table;
 mod test;
+mod upkeep;
 mod verify;
 mod watch;
 

@@ -60,32 +60,38 @@ pub(super) async fn see(
     Ok(())
 }
 
-/// What the name servers say about these records now, in one sentence; `None` where there is none.
-pub(super) async fn now(surroundings: &Surroundings, records: &[Record]) -> Option<String> {
-    let looks = futures_util::future::join_all(records.iter().map(|record| surroundings.propagation.look(record))).await;
-    let mut said = Vec::new();
-    for (record, look) in records.iter().zip(looks) {
-        let text = match look {
-            Ok(round) if round.visible => "every name server shows it".to_owned(),
-            Ok(round) => {
-                let mut missing = round.observations.iter().filter(|observation| observation.verdict != Verdict::Visible);
-                let first = missing.next().map(|observation| {
-                    format!(
-                        "{} ({}) says: {}",
-                        observation.authority.server,
-                        observation.authority.address,
-                        observation.verdict.sentence()
-                    )
-                });
-                let more = missing.count();
-                let more = if more > 0 { format!(", and {more} more do not show it") } else { String::new() };
-                first.map_or_else(|| "no name server answers".to_owned(), |first| format!("{first}{more}"))
-            }
-            Err(error) => format!("its name servers cannot be asked: {error}"),
-        };
-        said.push(format!("of the value `{}` at {}, {text}", record.value, record.name));
-    }
+/// What the name servers, and web servers, say about these records now, in one sentence; `None` where there is none.
+pub(super) async fn now(run: &Run<'_>, records: &[Record], order: Option<&Order>) -> Option<String> {
+    let looks = records.iter().map(async |record| match record.file() {
+        Some((path, _)) => {
+            let said = files::now(&run.options.web, record, order).await;
+            format!("of the file at http://{}{path}, {said}", record.name)
+        }
+        None => format!("of the value `{}` at {}, {}", record.value, record.name, at_name_servers(run, record).await),
+    });
+    let said = futures_util::future::join_all(looks).await;
     if said.is_empty() { None } else { Some(format!("at this moment, {}", said.join("; "))) }
+}
+
+async fn at_name_servers(run: &Run<'_>, record: &Record) -> String {
+    match run.surroundings.propagation.look(record).await {
+        Ok(round) if round.visible => "every name server shows it".to_owned(),
+        Ok(round) => {
+            let mut missing = round.observations.iter().filter(|observation| observation.verdict != Verdict::Visible);
+            let first = missing.next().map(|observation| {
+                format!(
+                    "{} ({}) says: {}",
+                    observation.authority.server,
+                    observation.authority.address,
+                    observation.verdict.sentence()
+                )
+            });
+            let more = missing.count();
+            let more = if more > 0 { format!(", and {more} more do not show it") } else { String::new() };
+            first.map_or_else(|| "no name server answers".to_owned(), |first| format!("{first}{more}"))
+        }
+        Err(error) => format!("its name servers cannot be asked: {error}"),
+    }
 }
 
 /// Asks the recursive resolvers and tells what they say, beside the journey: nothing waits for them.

@@ -163,6 +163,7 @@ impl Observer for Human {
                 let pause = show_duration(Duration::from_secs(pause.as_secs()));
                 self.line(Some(order), &format!("tried again in {pause}"));
             }
+            Event::Renewal { order, names, why } => self.line(Some(order), &format!("{}: applied for, {why}", list(names))),
             Event::RenewalDue { held, live, days } => self.printer.warning(
                 &format!("the certificate for {} {}", list(&held.names), expiry(*days)),
                 Some(&format!("apply for its renewal; it lies at `{}`", live.display())),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Surroundings, event::Event, withdraw};
 use crate::{
     error::{ErrorKind, Result},
+    language::t,
     order::{OrderId, OrderSource, OrderState},
     store::{Entry, Holder, LockKey},
 };
@@ -74,13 +75,13 @@ async fn still_needed(
     locks: &mut Vec<crate::store::Lock>,
 ) -> Result<Option<String>> {
     if holder.is_person() {
-        return Ok((!all).then(|| "it was kept on request; `clean --all` or `record remove` takes it away".to_owned()));
+        return Ok((!all).then(|| t!("it was kept on request; `clean --all` or `record remove` takes it away").to_owned()));
     }
     if *holder == Holder::late_write() {
         return Ok(None);
     }
     let Some(lock) = surroundings.store.try_lock(&LockKey::Order(holder.clone())).await? else {
-        return Ok(Some(format!("a run works on {holder}")));
+        return Ok(Some(t!("a run works on %{holder}", holder)));
     };
     locks.push(lock);
     if holder.is_trial() {
@@ -92,7 +93,7 @@ async fn still_needed(
         Some((*source, id.to_owned()))
     });
     let Some((source, id)) = found else {
-        return Ok((!all).then(|| format!("{holder} is an order of another source; `clean --all` takes it away")));
+        return Ok((!all).then(|| t!("%{holder} is an order of another source; `clean --all` takes it away", holder)));
     };
     let id = OrderId::parse(&id)?;
     if surroundings.store.recall(source.origin(), &id).await?.is_some_and(|memory| memory.finished) {
@@ -101,9 +102,9 @@ async fn still_needed(
     Ok(match source.read(&id).await {
         Ok(order) => match order.state {
             OrderState::Issued(_) | OrderState::Failed { .. } | OrderState::NotSubmitted => None,
-            state => Some(format!("order {id} is {}", state.word())),
+            state => Some(t!("order %{id} is %{state}", id, state = state.word())),
         },
         Err(error) if error.kind() == ErrorKind::UnknownOrder => None,
-        Err(error) => Some(format!("the state of order {id} cannot be read: {error}")),
+        Err(error) => Some(t!("the state of order %{id} cannot be read: %{error}", id, error)),
     })
 }

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    Access, Capabilities, DnsProvider, Found, Handle, Zone,
+    Capabilities, DnsProvider,
     description::{CredentialHelp, Description},
-    manual::zone_above,
     program::{self, Program, only_txt},
     registry::Registry,
     settings::{Context, Settings},
+    told::{Told, Writer},
 };
 use crate::{
     error::{Error, Result},
-    name::Name,
     record::Record,
 };
 
@@ -32,6 +31,7 @@ pub(super) fn describe() -> Description {
         title: "A program of your own, in the protocol of lego's exec".to_owned(),
         docs: Some("https://go-acme.github.io/lego/dns/exec/".to_owned()),
         origin: "built-in".to_owned(),
+        ambient: None,
         proof: None,
         credentials: vec![
             setting(
@@ -68,7 +68,7 @@ pub(super) fn open(settings: &Settings, context: &Context, registry: &Registry) 
     let hidden = registry.hidden_variables(&settings.environment);
     let visible = settings.environment.iter().filter(|(name, _)| pass.contains(name) || !hidden.iter().any(|it| it == name));
     let environment = visible.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    Ok(Arc::new(Exec { program: Program { path, timeout, environment, redactor: context.redactor.clone() } }))
+    Ok(Arc::new(Told(Exec { program: Program { path, timeout, environment, redactor: context.redactor.clone() } })))
 }
 
 fn can_run(path: &str) -> Result<(), String> {
@@ -96,35 +96,17 @@ impl Exec {
 }
 
 #[async_trait]
-impl DnsProvider for Exec {
-    fn id(&self) -> &'static str {
+impl Writer for Exec {
+    fn id(&self) -> &str {
         "exec"
     }
 
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+    async fn add(&self, record: &Record) -> Result<()> {
+        self.run("present", record).await
     }
 
-    async fn locate(&self, name: &Name) -> Result<Zone> {
-        Ok(zone_above(name))
-    }
-
-    async fn find(&self, _zone: &Zone, _record: &Record) -> Result<Found> {
-        Ok(Found::CannotTell)
-    }
-
-    async fn publish(&self, _zone: &Zone, record: &Record) -> Result<Handle> {
-        self.run("present", record).await?;
-        Ok(Handle(serde_json::Value::Object(serde_json::Map::new())))
-    }
-
-    async fn withdraw(&self, _zone: &Zone, record: &Record, _handle: Option<&Handle>) -> Result<()> {
+    async fn remove(&self, record: &Record) -> Result<()> {
         self.run("cleanup", record).await
-    }
-
-    async fn probe(&self) -> Result<Access> {
-        // The protocol has no call that writes nothing.
-        Ok(Access::default())
     }
 }
 

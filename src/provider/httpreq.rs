@@ -9,17 +9,16 @@ use reqwest::StatusCode;
 use url::Url;
 
 use super::{
-    Access, Capabilities, DnsProvider, Found, Handle, Zone,
+    Capabilities, DnsProvider,
     description::{CredentialHelp, Description},
-    manual::zone_above,
     program::only_txt,
     registry::Registry,
     settings::{Context, Setting, Settings},
+    told::{Told, Writer},
 };
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     http::{Http, Reply, require_safe},
-    name::Name,
     record::Record,
     secret::{Redactor, Secret},
 };
@@ -45,6 +44,7 @@ pub(super) fn describe() -> Description {
         title: "Webhook in the protocol of lego's httpreq".to_owned(),
         docs: Some("https://go-acme.github.io/lego/dns/httpreq/".to_owned()),
         origin: "built-in".to_owned(),
+        ambient: None,
         proof: None,
         credentials: vec![
             setting("endpoint", false, false, "URL under which `/present` and `/cleanup` are"),
@@ -87,7 +87,7 @@ pub(super) fn open(settings: &Settings, context: &Context, _registry: &Registry)
             None
         }
     };
-    Ok(Arc::new(HttpReq { url, login, http: context.http.clone(), redactor: context.redactor.clone() }))
+    Ok(Arc::new(Told(HttpReq { url, login, http: context.http.clone(), redactor: context.redactor.clone() })))
 }
 
 struct HttpReq {
@@ -99,6 +99,7 @@ struct HttpReq {
 
 impl HttpReq {
     async fn call(&self, action: &str, record: &Record) -> Result<()> {
+        only_txt("httpreq", record)?;
         (|| self.call_once(action, record))
             .retry(ExponentialBuilder::default().with_min_delay(Duration::from_millis(250)).with_max_times(2).with_jitter())
             .when(|error: &Error| match error.retry() {
@@ -156,37 +157,17 @@ impl HttpReq {
 }
 
 #[async_trait]
-impl DnsProvider for HttpReq {
-    fn id(&self) -> &'static str {
+impl Writer for HttpReq {
+    fn id(&self) -> &str {
         "httpreq"
     }
 
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+    async fn add(&self, record: &Record) -> Result<()> {
+        self.call("present", record).await
     }
 
-    async fn locate(&self, name: &Name) -> Result<Zone> {
-        Ok(zone_above(name))
-    }
-
-    async fn find(&self, _zone: &Zone, _record: &Record) -> Result<Found> {
-        Ok(Found::CannotTell)
-    }
-
-    async fn publish(&self, _zone: &Zone, record: &Record) -> Result<Handle> {
-        only_txt("httpreq", record)?;
-        self.call("present", record).await?;
-        Ok(Handle(serde_json::Value::Object(serde_json::Map::new())))
-    }
-
-    async fn withdraw(&self, _zone: &Zone, record: &Record, _handle: Option<&Handle>) -> Result<()> {
-        only_txt("httpreq", record)?;
+    async fn remove(&self, record: &Record) -> Result<()> {
         self.call("cleanup", record).await
-    }
-
-    async fn probe(&self) -> Result<Access> {
-        // The protocol has no call that writes nothing.
-        Ok(Access::default())
     }
 }
 
@@ -197,7 +178,7 @@ mod tests {
     use axum::{Router, body::Bytes, extract::State, http::HeaderMap, http::Uri, routing::post};
 
     use super::*;
-    use crate::{environment::Environment, record::RecordType};
+    use crate::{environment::Environment, name::Name, provider::told::zone_above, record::RecordType};
 
     /// What a webhook received: path, Authorization, body.
     type Calls = Arc<Mutex<Vec<(String, Option<String>, serde_json::Value)>>>;

@@ -11,6 +11,7 @@ use crate::{
     record::{Record, RecordType},
 };
 
+mod ambient;
 mod bridge;
 pub mod description;
 mod exec;
@@ -22,6 +23,7 @@ mod program;
 pub mod registry;
 mod rfc2136;
 pub mod settings;
+mod told;
 
 /// A zone of the provider's account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -51,10 +51,15 @@ pub trait Renewed: fmt::Debug + Send + Sync {
     /// The settings that they are for. Where one of these is set, none is taken from here: keys of two accounts must not be mixed.
     fn names(&self) -> &'static [&'static str];
 
-    /// Where they come from, for `config check`.
+    /// The settings that need not be set where these are used.
+    fn replaced(&self) -> &'static [&'static str] {
+        self.names()
+    }
+
+    /// Where they come from, for people.
     fn origin(&self) -> String;
 
-    /// Those to use now, by setting name.
+    /// Those to use now, by setting name; `session` stands for a token that calls carry instead of one that `[login]` would fetch.
     ///
     /// # Errors
     /// Where they cannot be had.

@@ -23,6 +23,7 @@ use super::{Bundle, Challenge, ChallengeKind, Generation, Listing, Order, OrderI
 use crate::{
     error::{Error, ErrorKind, Result},
     http::Http,
+    language::t,
     name::Name,
     record::RecordType,
 };
@@ -98,7 +99,7 @@ pub struct Wanted {
 /// # Errors
 /// `ErrorKind::Usage` where there are no names.
 pub fn order_id(ca: &Ca, names: &[Name]) -> Result<OrderId> {
-    let Some(first) = names.first() else { return Err(Error::usage("a certificate needs a name")) };
+    let Some(first) = names.first() else { return Err(Error::usage(t!("a certificate needs a name"))) };
     let mut sorted: Vec<&str> = names.iter().map(Name::as_str).collect();
     sorted.sort_unstable();
     let mut text = ca.directory.to_string();
@@ -242,8 +243,8 @@ impl Acme {
 }
 
 fn unknown(id: &OrderId) -> Error {
-    Error::new(ErrorKind::UnknownOrder, format!("order `{id}` is not under way"))
-        .with_hint("`dv-verify apply` with the same names goes on with it, or begins a new one")
+    Error::new(ErrorKind::UnknownOrder, t!("order `%{id}` is not under way", id))
+        .with_hint(t!("`dv-verify apply` with the same names goes on with it, or begins a new one"))
 }
 
 #[async_trait]
@@ -335,7 +336,7 @@ impl Wanted {
 
 /// The challenge that a name will have, before the CA has said its value.
 fn unsaid_challenge(name: &Name, wanted: &Wanted) -> Challenge {
-    let value = format!("(what the CA says for {name})");
+    let value = t!("(what the CA says for %{name})", name);
     if wanted.by_file.contains(name) { file(name.clone(), "TOKEN", value) } else { record(name.clone(), value) }
 }
 

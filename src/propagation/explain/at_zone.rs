@@ -6,9 +6,10 @@ use std::{
 };
 
 use super::{
-    Finding, Severity,
+    ExplainContext, Finding, Severity,
     collect::only_six,
-    facts::{Facts, ServerFacts, Standing, ZoneFacts, shows, texts},
+    facts::{Facts, ServerFacts, Standing, ZoneFacts, shows},
+    whose,
 };
 use crate::{
     name::Name,
@@ -16,8 +17,8 @@ use crate::{
     record::Record,
 };
 
-/// All of it. `suffixes` are those of the provider's name servers.
-pub(super) fn findings(facts: &Facts, suffixes: &[String]) -> Vec<Finding> {
+/// All of it.
+pub(super) fn findings(facts: &Facts, context: &ExplainContext) -> Vec<Finding> {
     let mut findings = network(facts);
     let zone = match &facts.zone {
         Ok(zone) => zone,
@@ -32,7 +33,7 @@ pub(super) fn findings(facts: &Facts, suffixes: &[String]) -> Vec<Finding> {
         }
     };
     findings.extend(undelegated(facts.place(), zone));
-    findings.extend(other_provider(zone, suffixes));
+    findings.extend(whose::findings(zone, context));
     findings.extend(parent_and_child(zone));
     findings.extend(failing(zone, facts.reached_over_https.as_deref()));
     findings.extend(listed_twice(zone));
@@ -75,44 +76,6 @@ fn undelegated(place: &Name, zone: &ZoneFacts) -> Option<Finding> {
         format!("{domain} is not delegated: the servers of the top level {apex} know no name servers of it."),
         Some(format!("Check that {domain} is registered and not expired, and set its name servers at the registrar.")),
     ))
-}
-
-fn other_provider(zone: &ZoneFacts, suffixes: &[String]) -> Option<Finding> {
-    let names = zone.named_servers();
-    let apex = zone.zone.as_ref()?;
-    if suffixes.is_empty() || names.is_empty() {
-        return None;
-    }
-    let provider = and(suffixes);
-    let foreign: Vec<Name> =
-        names.iter().filter(|name| !suffixes.iter().any(|suffix| ends_with(name, suffix))).cloned().collect();
-    let list = and(&texts(&foreign));
-    if foreign.len() == names.len() {
-        Some(Finding::new(
-            Severity::Blocks,
-            format!(
-                "{apex} is not delegated to the provider that is written to: its name servers are {list}, those of the provider end in {provider}."
-            ),
-            Some("Write to the provider that serves the zone, or change the name servers at the registrar.".to_owned()),
-        ))
-    } else if foreign.is_empty() {
-        None
-    } else {
-        Some(Finding::new(
-            Severity::Risk,
-            format!(
-                "{apex} is served by more than the provider that is written to: {list} {} elsewhere, and must get the record too.",
-                if foreign.len() == 1 { "is" } else { "are" }
-            ),
-            Some("Check that the other servers copy the zone from the provider.".to_owned()),
-        ))
-    }
-}
-
-fn ends_with(name: &Name, suffix: &str) -> bool {
-    let suffix = suffix.trim_matches('.').to_ascii_lowercase();
-    let name = name.as_str().to_ascii_lowercase();
-    name == suffix || name.strip_suffix(&suffix).is_some_and(|rest| rest.ends_with('.'))
 }
 
 fn parent_and_child(zone: &ZoneFacts) -> Vec<Finding> {
@@ -274,32 +237,20 @@ mod tests {
         facts.zone.as_mut().unwrap()
     }
 
-    fn said(facts: &Facts, suffixes: &[&str]) -> Vec<(Severity, String)> {
-        let suffixes: Vec<String> = suffixes.iter().map(|suffix| (*suffix).to_owned()).collect();
-        findings(facts, &suffixes).into_iter().map(|finding| (finding.severity, finding.what)).collect()
+    fn said(facts: &Facts) -> Vec<(Severity, String)> {
+        findings(facts, &ExplainContext::default()).into_iter().map(|finding| (finding.severity, finding.what)).collect()
     }
 
     #[test]
     fn a_zone_in_order_has_no_finding() {
-        assert_eq!(said(&facts(), &["ns.test"]), []);
-    }
-
-    #[test]
-    fn name_servers_are_compared_with_the_providers_at_labels() {
-        for (suffix, severity) in
-            [("ns.test", None), (".NS.test.", None), ("s.test", Some(Severity::Blocks)), ("a.ns.test", Some(Severity::Risk))]
-        {
-            let found = said(&facts(), &[suffix]);
-            assert_eq!(found.first().map(|found| found.0), severity, "{suffix}: {found:?}");
-        }
-        assert!(said(&facts(), &["other.test"])[0].1.contains("a.ns.test and b.ns.test"));
+        assert_eq!(said(&facts()), []);
     }
 
     #[test]
     fn parent_and_child_are_compared_both_ways() {
         let mut differs = facts();
         zone(&mut differs).parent = Some((name("test"), vec![name("a.ns.test"), name("old.ns.test")]));
-        let found = said(&differs, &[]);
+        let found = said(&differs);
         assert_eq!(found.len(), 1);
         assert!(
             found[0].1.contains("test names old.ns.test, the zone itself does not; the zone names b.ns.test, test does not"),
@@ -307,52 +258,52 @@ mod tests {
         );
         let mut glued = facts();
         zone(&mut glued).glued = vec![(name("a.ns.test"), vec![[192, 0, 2, 9].into()], vec![[192, 0, 2, 1].into()])];
-        assert!(said(&glued, &[])[0].1.starts_with("The glue of a.ns.test at test is 192.0.2.9, the zone itself has 192.0.2.1."));
+        assert!(said(&glued)[0].1.starts_with("The glue of a.ns.test at test is 192.0.2.9, the zone itself has 192.0.2.1."));
         let mut torn = facts();
         zone(&mut torn).servers[0].name_servers.pop();
-        assert!(said(&torn, &[])[0].1.contains("do not agree on its NS records: a.ns.test (192.0.2.1) shows fewer"));
+        assert!(said(&torn)[0].1.contains("do not agree on its NS records: a.ns.test (192.0.2.1) shows fewer"));
     }
 
     #[test]
     fn lame_and_dead_servers_are_risks_unless_all_are() {
         let mut one = facts();
         zone(&mut one).servers[0].standing = Standing::Lame("does not serve the zone".to_owned());
-        assert_eq!(said(&one, &[]), [(Severity::Risk, "Lame server: a.ns.test (192.0.2.1) does not serve the zone.".to_owned())]);
+        assert_eq!(said(&one), [(Severity::Risk, "Lame server: a.ns.test (192.0.2.1) does not serve the zone.".to_owned())]);
         zone(&mut one).servers[1].standing = Standing::Silent("gives no usable answer".to_owned());
-        assert!(said(&one, &[]).iter().all(|found| found.0 == Severity::Blocks));
+        assert!(said(&one).iter().all(|found| found.0 == Severity::Blocks));
         let mut none = facts();
         for server in &mut zone(&mut none).servers {
             server.standing = Standing::Silent("gives no usable answer".to_owned());
         }
-        let found = said(&none, &[]);
+        let found = said(&none);
         assert!(found.len() == 1 && found[0].1.starts_with("No server of example.test answers"), "{found:?}");
         none.reached_over_https = Some("https://r.test/q".to_owned());
-        assert!(said(&none, &[])[0].1.contains("Port 53 seems to be blocked"));
+        assert!(said(&none)[0].1.contains("Port 53 seems to be blocked"));
         let mut twice = facts();
         zone(&mut twice).servers[1].authority.address = zone(&mut twice).servers[0].authority.address;
         let what = "a.ns.test and b.ns.test are one server (192.0.2.1): the zone has fewer servers than it names.";
-        assert_eq!(said(&twice, &[]), [(Severity::Note, what.to_owned())]);
+        assert_eq!(said(&twice), [(Severity::Note, what.to_owned())]);
         let mut nowhere = facts();
         zone(&mut nowhere).left_out.push(LeftOut {
             server: "c.ns.test".to_owned(),
             address: None,
             why: "it has no address".to_owned(),
         });
-        assert!(said(&nowhere, &[])[0].1.contains("c.ns.test (it has no address)"));
+        assert!(said(&nowhere)[0].1.contains("c.ns.test (it has no address)"));
     }
 
     #[test]
     fn who_is_behind_is_told_and_by_how_much() {
         let mut late = facts();
         zone(&mut late).servers[1].standing = Standing::Serves(5);
-        let found = said(&late, &[]);
+        let found = said(&late);
         assert_eq!(found[0].0, Severity::Note);
         assert!(
             found[0].1.contains("b.ns.test (192.0.2.2) is behind: it serves serial 5, the newest is 7, 2 further"),
             "{found:?}"
         );
         zone(&mut late).servers[1].values = Some(Vec::new());
-        assert_eq!(said(&late, &[])[0].0, Severity::Blocks);
+        assert_eq!(said(&late)[0].0, Severity::Blocks);
     }
 
     #[test]
@@ -360,17 +311,17 @@ mod tests {
         let mut odd = facts();
         odd.intercepted = Some(crate::propagation::NO_SERVERS[0].ip());
         odd.discovered_over_https = Some("https://r.test/q".to_owned());
-        let found = said(&odd, &[]);
+        let found = said(&odd);
         assert!(found[0].1.contains("192.0.2.53") && found[1].1.contains("https://r.test/q"), "{found:?}");
         let mut six = facts();
         zone(&mut six).servers = vec![server("a.ns.test", "[2001:db8::1]:53", 7, &["v"])];
-        assert!(said(&six, &[]).iter().any(|found| found.1.contains("IPv6 addresses only")));
+        assert!(said(&six).iter().any(|found| found.1.contains("IPv6 addresses only")));
         let mut top = facts();
         zone(&mut top).zone = Some(name("test"));
         zone(&mut top).parent = None;
-        assert!(said(&top, &[])[0].1.starts_with("example.test is not delegated: the servers of the top level test"));
+        assert!(said(&top)[0].1.starts_with("example.test is not delegated: the servers of the top level test"));
         let mut lost = facts();
         lost.zone = Err("nobody knows".to_owned());
-        assert!(said(&lost, &[])[0].1.contains("was not found: nobody knows"));
+        assert!(said(&lost)[0].1.contains("was not found: nobody knows"));
     }
 }

@@ -10,15 +10,14 @@ use async_trait::async_trait;
 use super::{learn, pairs, setting, variables};
 use crate::{
     error::{Error, ErrorKind, Result},
-    name::Name,
     nearest::nearest,
     provider::{
-        Access, Capabilities, DnsProvider, Found, Handle, Zone,
+        Capabilities, DnsProvider,
         description::Description,
-        manual::zone_above,
         program::{self, Program, only_txt},
         registry::Registry,
         settings::{Context, Settings},
+        told::{Told, Writer},
     },
     record::Record,
 };
@@ -76,6 +75,7 @@ pub(super) fn describe(script: &str) -> Description {
             ),
             setting("timeout", &[], "how long a call may take, such as `90s` or `5m` (default 2m)"),
         ],
+        ambient: None,
         proof: None,
         capabilities: Capabilities::default(),
     }
@@ -111,7 +111,7 @@ pub(super) fn open(script: &str, settings: &Settings, context: &Context, registr
     let text_of = |path: &Path| {
         path.to_str().map(str::to_owned).ok_or_else(|| Error::config(format!("the path `{}` is no UTF-8", path.display())))
     };
-    Ok(Arc::new(AcmeSh {
+    Ok(Arc::new(Told(AcmeSh {
         id: format!("acme.sh:{script}"),
         function: script.to_owned(),
         home: text_of(&home)?,
@@ -120,7 +120,7 @@ pub(super) fn open(script: &str, settings: &Settings, context: &Context, registr
         script: text_of(&path)?,
         capabilities,
         program,
-    }))
+    })))
 }
 
 fn missing(why: String) -> Error {
@@ -229,7 +229,7 @@ impl AcmeSh {
 }
 
 #[async_trait]
-impl DnsProvider for AcmeSh {
+impl Writer for AcmeSh {
     fn id(&self) -> &str {
         &self.id
     }
@@ -238,25 +238,11 @@ impl DnsProvider for AcmeSh {
         self.capabilities.clone()
     }
 
-    async fn locate(&self, name: &Name) -> Result<Zone> {
-        Ok(zone_above(name))
+    async fn add(&self, record: &Record) -> Result<()> {
+        self.run("add", record).await
     }
 
-    async fn find(&self, _zone: &Zone, _record: &Record) -> Result<Found> {
-        Ok(Found::CannotTell)
-    }
-
-    async fn publish(&self, _zone: &Zone, record: &Record) -> Result<Handle> {
-        self.run("add", record).await?;
-        Ok(Handle(serde_json::Value::Object(serde_json::Map::new())))
-    }
-
-    async fn withdraw(&self, _zone: &Zone, record: &Record, _handle: Option<&Handle>) -> Result<()> {
+    async fn remove(&self, record: &Record) -> Result<()> {
         self.run("rm", record).await
-    }
-
-    async fn probe(&self) -> Result<Access> {
-        // The scripts have no function that writes nothing.
-        Ok(Access::default())
     }
 }

@@ -12,10 +12,10 @@ use crate::{
     provider::{
         Access, Capabilities, DnsProvider, Found, Handle, Zone,
         description::Description,
-        manual::zone_above,
         program::{self, Program},
         registry::Registry,
         settings::{Context, Settings},
+        told::zone_above,
     },
     record::{Record, RecordType},
 };
@@ -42,6 +42,7 @@ pub(super) fn describe(provider: &str) -> Description {
             ),
             setting("timeout", &[], "how long a call may take, such as `90s` or `5m` (default 2m)"),
         ],
+        ambient: None,
         proof: None,
         capabilities: capabilities(),
     }

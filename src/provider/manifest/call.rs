@@ -61,7 +61,7 @@ pub(super) enum Page {
 /// # Errors
 /// `ErrorKind::Provider` where a template has no value here; `ErrorKind::Config` where the URL is none.
 pub(super) fn build(client: &Client, call: &Call, scope: &Scope, page: Option<&Page>) -> Result<Outgoing> {
-    let (plan, hosts) = (&*client.plan, &client.hosts);
+    let (plan, hosts) = (&*client.plan, client.hosts()?);
     let moment = client.moment(scope);
     let scope =
         &scope.with("req", json!({"ts": moment.time.as_second(), "ms": moment.time.as_millisecond(), "nonce": moment.nonce}));

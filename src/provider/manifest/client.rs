@@ -1,6 +1,9 @@
 //! Calls of one provider instance: built anew for each attempt, repeated where that is safe, with session and look-ups.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use backon::{ExponentialBuilder, Retryable};
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +24,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
+    provider::settings::Settings,
     secret::{Redactor, Secret},
 };
 
@@ -42,7 +46,9 @@ pub(super) enum Purpose {
 pub(super) struct Client {
     pub(super) plan: Arc<Plan>,
     pub(super) credentials: Credentials,
-    pub(super) hosts: Hosts,
+    /// Known from the beginning, unless a base URL names what comes with the credentials.
+    hosts: OnceLock<Hosts>,
+    settings: Settings,
     pub(super) wire: Arc<dyn Wire>,
     pub(super) clock: Clock,
     pub(super) redactor: Redactor,
@@ -63,12 +69,25 @@ impl Client {
     pub(super) fn new(
         plan: Arc<Plan>,
         credentials: Credentials,
-        hosts: Hosts,
+        (hosts, settings): (Option<Hosts>, Settings),
         wire: Arc<dyn Wire>,
         clock: Clock,
         redactor: Redactor,
     ) -> Self {
-        Self { plan, credentials, hosts, wire, clock, redactor, known: Mutex::default() }
+        let hosts = hosts.map_or_else(OnceLock::new, OnceLock::from);
+        Self { plan, credentials, hosts, settings, wire, clock, redactor, known: Mutex::default() }
+    }
+
+    /// Where calls may go.
+    ///
+    /// # Errors
+    /// As [`Hosts::resolve`].
+    pub(super) fn hosts(&self) -> Result<&Hosts> {
+        if let Some(hosts) = self.hosts.get() {
+            return Ok(hosts);
+        }
+        let hosts = Hosts::resolve(&self.plan, &self.settings, &self.credentials)?;
+        Ok(self.hosts.get_or_init(|| hosts))
     }
 
     /// Makes a call with everything that it needs: credentials, session, look-ups.
@@ -179,7 +198,9 @@ impl Client {
         }
         let mut scope = self.with_credentials(scope, known.ahead)?;
         let mut is_old = false;
-        if let Some(login) = &self.plan.login {
+        if let Some(session) = self.credentials.session() {
+            scope.set("session", session);
+        } else if let Some(login) = &self.plan.login {
             if let Some(session) = &known.session {
                 scope.set("session", session.expose());
                 is_old = true;
@@ -283,12 +304,12 @@ impl Client {
             Value::Object(changes) => Ok(Some(Page::Merge(changes))),
             Value::String(text) if text.is_empty() => Ok(None),
             Value::String(text) => {
-                let base = self.hosts.url(call.host.as_deref(), "")?;
+                let base = self.hosts()?.url(call.host.as_deref(), "")?;
                 let url = Url::options().base_url(Some(&base)).parse(&text);
                 let url = url.map_err(|_| {
                     Error::provider(format!("{}: {}: the next page's URL is none", self.plan.outline.id, call.section))
                 })?;
-                self.hosts.require_known(&url)?;
+                self.hosts()?.require_known(&url)?;
                 Ok(Some(Page::At(url)))
             }
             Value::Null | Value::Bool(false) => Ok(None),

@@ -24,6 +24,9 @@ pub(super) struct Credentials {
 /// Credentials that are renewed, and their values as of the last call.
 type InUse = (Arc<dyn Renewed>, Mutex<Map<String, Value>>);
 
+/// What a renewed value is called that is no setting, but the session itself.
+const SESSION: &str = "session";
+
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.plain.keys()).entries(self.per_name.iter().map(|(name, _)| name)).finish()
@@ -59,7 +62,7 @@ impl Credentials {
         }
         let is_set = |name: &&str| found.plain.get(*name).is_some_and(|value| !value.is_null());
         if let Some(renewed) = settings.renewed.as_ref().filter(|renewed| !renewed.names().iter().any(is_set)) {
-            missing.retain(|credential| !renewed.names().contains(&credential.name.as_str()));
+            missing.retain(|credential| !renewed.replaced().contains(&credential.name.as_str()));
             found.renewed = Some((Arc::clone(renewed), Mutex::default()));
         }
         if missing.is_empty() { Ok(found) } else { Err(missing_error(plan, settings, &missing)) }
@@ -77,6 +80,17 @@ impl Credentials {
         Ok(())
     }
 
+    /// Whether they are fetched while the provider works.
+    pub(super) fn are_fetched(&self) -> bool {
+        self.renewed.is_some()
+    }
+
+    /// The token that takes the place of a session, where credentials of the machine give one.
+    pub(super) fn session(&self) -> Option<Value> {
+        let (_, values) = self.renewed.as_ref()?;
+        values.lock().unwrap_or_else(PoisonError::into_inner).get(SESSION).cloned()
+    }
+
     /// The object `cred` for writing at `owner`.
     ///
     /// # Errors
@@ -84,7 +98,8 @@ impl Credentials {
     pub(super) fn object(&self, owner: Option<&Name>) -> Result<Value> {
         let mut object = self.plain.clone();
         if let Some((_, values)) = &self.renewed {
-            object.extend(values.lock().unwrap_or_else(PoisonError::into_inner).clone());
+            let values = values.lock().unwrap_or_else(PoisonError::into_inner);
+            object.extend(values.iter().filter(|(name, _)| *name != SESSION).map(|(name, value)| (name.clone(), value.clone())));
         }
         for (credential, map) in &self.per_name {
             let entry = owner.and_then(|owner| map.iter().find(|(name, _)| owner.is_within(name)));

@@ -24,6 +24,11 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
+    /// Whether a base URL holds a credential.
+    pub(super) fn need_credentials(plan: &Plan) -> bool {
+        plan.hosts.values().chain([&plan.base_url]).any(|template| template.mentions("cred"))
+    }
+
     /// Works the base URLs out. The settings `base_url` and `url_<host>` (`DV_<ID>_BASE_URL`, `DV_<ID>_URL_<HOST>`) override.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    provider::description::Ambient,
     record::RecordType,
 };
 
@@ -170,6 +171,7 @@ impl<'a> Loader<'a> {
             rewrites_set: document.merge.is_some(),
             one_write_per_zone: document.one_write_per_zone,
             proof: document.proof,
+            ambient: self.ambient()?,
             credentials: self.credentials()?,
         })
     }
@@ -249,6 +251,16 @@ impl<'a> Loader<'a> {
             });
         }
         Ok(all)
+    }
+
+    /// Credentials of the machine are for built-in manifests: one of the user's would say itself where they are sent.
+    fn ambient(&self) -> Result<Option<Ambient>> {
+        match &self.document.ambient {
+            Some(ambient) if !self.is_builtin => {
+                Err(self.error(&ambient.span(), "`ambient` is for built-in manifests: it hands out credentials of this machine"))
+            }
+            ambient => Ok(ambient.as_ref().map(|ambient| *ambient.get_ref())),
+        }
     }
 
     fn types(&self) -> Result<Vec<(RecordType, Value)>> {

@@ -9,7 +9,7 @@ use serde::{
 use serde_json::Value;
 use toml::Spanned;
 
-use crate::provider::description::Proof;
+use crate::provider::description::{Ambient, Proof};
 
 /// A string that is a template or a jq expression, with its place.
 pub(super) type Text = Spanned<String>;
@@ -43,6 +43,7 @@ pub(super) struct Document {
     pub(super) one_write_per_zone: bool,
     #[serde(default)]
     pub(super) proof: Proof,
+    pub(super) ambient: Option<Spanned<Ambient>>,
     #[serde(default)]
     pub(super) credentials: BTreeMap<Text, Credential>,
     #[serde(default)]

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     provider::{
         Capabilities,
-        description::{CredentialHelp, Description, Proof},
+        description::{Ambient, CredentialHelp, Description, Proof},
     },
     record::RecordType,
 };
@@ -41,6 +41,8 @@ pub(super) struct Outline {
     pub(super) rewrites_set: bool,
     pub(super) one_write_per_zone: bool,
     pub(super) proof: Proof,
+    /// Whose credentials of the machine take their place where none of them is set.
+    pub(super) ambient: Option<Ambient>,
     pub(super) credentials: Vec<Credential>,
 }
 
@@ -81,6 +83,7 @@ impl Outline {
             docs: self.docs.clone(),
             origin: if self.is_builtin { "built-in manifest".to_owned() } else { self.origin.clone() },
             credentials: credentials.collect(),
+            ambient: self.ambient,
             proof: Some(self.proof),
             capabilities: self.capabilities(),
         }

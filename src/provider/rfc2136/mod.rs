@@ -68,6 +68,7 @@ pub(super) fn describe() -> Description {
         title: "DNS UPDATE (RFC 2136): BIND, Knot, PowerDNS and others".to_owned(),
         docs: Some("https://www.rfc-editor.org/rfc/rfc2136".to_owned()),
         origin: "built-in".to_owned(),
+        ambient: None,
         proof: Some(Proof::RealServer),
         credentials: vec![
             setting(

@@ -55,12 +55,7 @@ fn key(pem: &str) -> Result<RsaKeyPair, String> {
 ///
 /// # Errors
 /// As [`sign`].
-pub(in crate::provider::manifest) fn jwt(
-    claims: &Value,
-    algorithm: &str,
-    pem: &str,
-    key_id: Option<&str>,
-) -> Result<String, String> {
+pub(in crate::provider) fn jwt(claims: &Value, algorithm: &str, pem: &str, key_id: Option<&str>) -> Result<String, String> {
     let scheme = match algorithm {
         "RS256" => Scheme::Pkcs1Sha256,
         "PS256" => Scheme::PssSha256,

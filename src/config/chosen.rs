@@ -21,7 +21,10 @@ use crate::{
     order::{
         Generation, OrderId,
         acme::AcmeOptions,
-        aliyun::{CasOptions, Signature, applying::Applicant},
+        aliyun::{
+            CasOptions, Signature,
+            applying::{Applicant, Application},
+        },
     },
     propagation::{self, ResolverAddress, Vantage},
     provider::file::FilePublishers,
@@ -128,6 +131,8 @@ pub struct Chosen {
     pub interval: Duration,
     /// `--renew-before`.
     pub renew_before: Duration,
+    /// `--renew`: whether `watch` applies for certificates.
+    pub renew: bool,
     /// `--listen` and its companions.
     pub listen: Option<Listen>,
     /// `--splay`: the longest random wait before a run.
@@ -175,6 +180,7 @@ impl Chosen {
             lease: place::lease(layers)?,
             interval: layers.one("interval", |text| at_least(text, LEAST_INTERVAL))?.unwrap_or(INTERVAL),
             renew_before: layers.one("renew-before", parse::duration)?.unwrap_or(RENEW_BEFORE),
+            renew: layers.flag("renew")?,
             listen: listen::listen(layers)?,
             splay: layers.one("splay", parse::duration)?,
             store: place::store(layers)?,
@@ -230,6 +236,17 @@ impl Chosen {
         // What cannot run is found before anything is published, not after the certificate is there.
         options.hooks.iter().chain(options.notices.hooks()).try_for_each(Hook::check)?;
         Ok(options)
+    }
+
+    /// An application at CAS as the options say, still without names.
+    pub fn application(&self) -> Application {
+        Application {
+            names: Vec::new(),
+            csr: None,
+            key_algorithm: None,
+            applicant: self.applicant.clone(),
+            contacts: self.contact_ids.clone(),
+        }
     }
 
     /// Whom to tell, and how long that may take.

@@ -88,6 +88,8 @@ pub struct SandboxOptions {
     pub issue_delay: Duration,
     /// The account's limit in calls per second; `None`: no limit.
     pub calls_per_second: Option<u32>,
+    /// How many days ago the certificates began that its CA issues.
+    pub certificate_age: u16,
 }
 
 impl Default for SandboxOptions {
@@ -108,6 +110,7 @@ impl Default for SandboxOptions {
             validation_interval: Duration::from_secs(1),
             issue_delay: Duration::from_millis(300),
             calls_per_second: None,
+            certificate_age: 1,
         }
     }
 }
@@ -183,7 +186,7 @@ impl Sandbox {
             resolver,
             calls: counter::Counter::default(),
             provider_calls: counter::Counter::default(),
-            ca: CertificateAuthority::new()?,
+            ca: CertificateAuthority::new(options.certificate_age)?,
             leaks: Mutex::default(),
             skew: 0.into(),
             wake,

@@ -228,7 +228,7 @@ impl State {
                 self.update(order, now, |view| view.waits = Some(t!("to be tried again in %{seconds} s", seconds)));
             }
             // The page shows every certificate with its days.
-            Event::RenewalDue { .. } => {}
+            Event::Renewal { .. } | Event::RenewalDue { .. } => {}
             Event::Done { order, outcome } => {
                 let (word, said) = ending(outcome);
                 self.end(order, now, word, |view| view.fate = Fate::Well(said));

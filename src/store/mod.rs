@@ -313,7 +313,7 @@ impl Store {
 }
 
 /// The name of this machine.
-fn machine() -> String {
+pub fn machine() -> String {
     let name = rustix::system::uname();
     name.nodename().to_string_lossy().into_owned()
 }

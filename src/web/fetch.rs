@@ -30,12 +30,19 @@ pub enum Verdict {
     Broken(String),
     /// Another status than 200.
     Status(u16),
-    /// A redirect, which CAs do not follow.
+    /// A redirect that the CA does not follow.
     Redirect {
         /// The status.
         status: u16,
         /// Where it leads.
         to: String,
+    },
+    /// A redirect that the CA follows, to where the file is not.
+    Behind {
+        /// The URL at which it ended.
+        url: String,
+        /// What is there.
+        verdict: Box<Verdict>,
     },
     /// Status 200 with another body.
     OtherContent(String),
@@ -49,7 +56,7 @@ impl Verdict {
             Self::NoAnswer(_) => "no-answer",
             Self::Broken(_) => "broken",
             Self::Status(_) => "status",
-            Self::Redirect { .. } => "redirect",
+            Self::Redirect { .. } | Self::Behind { .. } => "redirect",
             Self::OtherContent(_) => "other-content",
         }
     }
@@ -64,9 +71,28 @@ impl Verdict {
             Self::Status(status @ (401 | 403)) => t!("answers %{status}: it does not let the CA read the file", status),
             Self::Status(status) => format!("answers {status}"),
             Self::Redirect { status, to } => t!("answers %{status} and leads to %{to}, which the CA does not follow", status, to),
+            Self::Behind { url, verdict } => t!("leads to %{url}, which %{what}", url, what = verdict.sentence()),
             Self::OtherContent(what) => t!("shows something else: %{what}", what),
         }
     }
+
+    /// Whether nothing was there to be asked.
+    pub(super) fn is_silent(&self) -> bool {
+        match self {
+            Self::NoAnswer(_) => true,
+            Self::Behind { verdict, .. } => verdict.is_silent(),
+            _ => false,
+        }
+    }
+}
+
+/// Whose certificates a server over https may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// Those that the system trusts, for the name that is asked for.
+    System,
+    /// Any: ACME CAs do not look at the certificate behind a redirect, since the host may be about to get its first.
+    Any,
 }
 
 /// What is asked for, and where.
@@ -82,14 +108,14 @@ pub(super) struct Url<'a> {
 ///
 /// # Errors
 /// `ErrorKind::Config` where no client can be made here.
-pub(super) async fn ask(url: Url<'_>, content: &str, timeout: Duration) -> Result<Verdict> {
+pub(super) async fn ask(url: Url<'_>, content: &str, timeout: Duration, trust: Trust) -> Result<Verdict> {
     // By itself first: whether something listens decides whether https counts.
     match tokio::time::timeout(timeout, TcpStream::connect(url.address)).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => return Ok(Verdict::NoAnswer(error.to_string())),
         Err(_) => return Ok(Verdict::NoAnswer(t!("no connection within %{timeout} s", timeout = timeout.as_secs()))),
     }
-    let client = client(url, timeout)?;
+    let client = client(url, timeout, trust)?;
     let Url { host, scheme, address, path } = url;
     let target = format!("{}://{host}:{}{path}", scheme.as_str(), address.port());
     let mut request = client.get(target);
@@ -104,9 +130,10 @@ pub(super) async fn ask(url: Url<'_>, content: &str, timeout: Duration) -> Resul
     }
 }
 
-/// A client for one server: no redirects, no proxy, no compression, the system's trust.
-fn client(url: Url<'_>, timeout: Duration) -> Result<reqwest::Client> {
+/// A client for one server: no redirects, no proxy, no compression.
+fn client(url: Url<'_>, timeout: Duration, trust: Trust) -> Result<reqwest::Client> {
     reqwest::Client::builder()
+        .tls_danger_accept_invalid_certs(trust == Trust::Any)
         .user_agent(concat!("dv-verify/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()

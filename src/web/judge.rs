@@ -68,12 +68,13 @@ fn by_address<'a>(sights: &[&'a Sight]) -> Vec<Standing<'a>> {
 fn standing<'a>(sights: &[&'a Sight]) -> Option<Standing<'a>> {
     let of = |scheme| sights.iter().filter(move |sight| sight.scheme == scheme).copied();
     for scheme in [Scheme::Https, Scheme::Http] {
-        let mut answers = of(scheme).filter(|sight| !matches!(sight.verdict, Verdict::NoAnswer(_))).peekable();
+        let mut answers = of(scheme).filter(|sight| !sight.verdict.is_silent()).peekable();
         if answers.peek().is_none() {
             continue;
         }
         return Some(answers.find(|sight| sight.verdict != Verdict::Visible).map_or(Standing::Good, Standing::Wrong));
     }
+    // What only leads to where nobody answers is no wrong answer either.
     of(Scheme::Http).chain(of(Scheme::Https)).next().map(Standing::Silent)
 }
 

@@ -24,7 +24,7 @@ mod translations;
 mod trial;
 mod units;
 mod watch;
-mod watcher;
+pub(crate) mod watcher;
 
 #[allow(clippy::print_stdout, reason = "what was left out is said")]
 #[path = "../../src/test_postgres.rs"]

@@ -23,7 +23,7 @@ pub(super) fn pause(failures: u32, jitter: f64) -> Duration {
     spread(FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE), jitter)
 }
 
-fn spread(pause: Duration, jitter: f64) -> Duration {
+pub(super) fn spread(pause: Duration, jitter: f64) -> Duration {
     pause.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)
 }
 

@@ -244,7 +244,7 @@ impl Session {
         if let Target::Postgres(url) = &target {
             url.password().iter().for_each(|password| self.redactor.learn(password));
         }
-        let store = Store::open_at(&target, self.chosen.lease).await?;
+        let store = Store::open_at(&target, self.chosen.lease).await?.of_account(&self.chosen.cas.account);
         if let Some(notice) = store.notice() {
             self.printer.warning(notice, None);
         }
@@ -288,7 +288,7 @@ impl Session {
     }
 }
 
-/// The account's budget of calls, in the store that the machines share. One store serves one account (docs/fleet.md).
+/// The account's budget of calls, in the store that the machines share.
 struct SharedBudget {
     store: Store,
     name: String,

@@ -34,7 +34,7 @@ use crate::{
 const OF_ONE_RUN: [&str; 5] = ["order", "name", "dry-run", "no-wait", "splay"];
 
 /// What cannot change while the program runs.
-const FIXED: [&str; 6] = ["store", "store-file", "lease", "listen", "listen-token-file", "listen-host"];
+const FIXED: [&str; 7] = ["account", "store", "store-file", "lease", "listen", "listen-token-file", "listen-host"];
 
 /// Watches.
 pub(super) async fn run(session: &Session) -> Result<Exit> {

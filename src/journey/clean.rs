@@ -19,7 +19,7 @@ pub struct Cleaned {
 }
 
 /// Withdraws entries without holders, and entries whose orders are final or gone and that no run holds. With `all`, also what was kept
-/// (`--keep-record`, `record add`), and what orders of another origin hold. A record that is needed by an order that still waits stays.
+/// (`--keep-record`, `record add`), what orders of another origin hold, and what other accounts wrote. A record that is needed by an order that still waits stays.
 ///
 /// # Errors
 /// Where the journal cannot be read; what concerns one entry is in its [`Cleaned::outcome`].
@@ -29,10 +29,12 @@ pub async fn clean(surroundings: &Surroundings, all: bool, dry_run: bool) -> Res
     }
     let mut cleaned = Vec::new();
     for entry in surroundings.store.entries().await? {
-        let mut kept = None;
+        let is_foreign = !all && !surroundings.store.is_of_this_account(&entry);
+        let mut kept = is_foreign
+            .then(|| format!("{} wrote it; a `clean` of that account, or `clean --all`, takes it away", title(&entry.account)));
         // Locks on the orders, so that no run takes one up while its record is removed.
         let mut locks = Vec::new();
-        for holder in &entry.holders {
+        for holder in entry.holders.iter().filter(|_| !is_foreign) {
             match still_needed(surroundings, holder, all, &mut locks).await? {
                 None => {}
                 reason => {
@@ -54,6 +56,11 @@ pub async fn clean(surroundings: &Surroundings, all: bool, dry_run: bool) -> Res
         cleaned.push(Cleaned { entry, kept, outcome });
     }
     Ok(cleaned)
+}
+
+/// An account, for people.
+fn title(account: &str) -> String {
+    if account.is_empty() { "the account without a name".to_owned() } else { format!("account `{account}`") }
 }
 
 /// Why `holder` still needs its record; `None` where it does not.

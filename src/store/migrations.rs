@@ -13,6 +13,7 @@ pub(super) fn all() -> Migrator {
         ("journal", include_str!("migrations/0001_journal.sql")),
         ("fleet", include_str!("migrations/0002_fleet.sql")),
         ("applications", include_str!("migrations/0003_applications.sql")),
+        ("accounts", include_str!("migrations/0004_accounts.sql")),
     ];
     let migrations = steps
         .into_iter()

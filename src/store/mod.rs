@@ -131,6 +131,8 @@ pub struct EntryId(pub i64);
 pub struct Entry {
     /// Its number.
     pub id: EntryId,
+    /// The account whose run began it; empty for the one without a name.
+    pub account: String,
     /// The provider instance that wrote it.
     pub provider: String,
     /// The zone at the provider.
@@ -177,6 +179,8 @@ pub struct Store {
     place: Arc<Place>,
     locks: Locks,
     notice: Option<Arc<str>>,
+    /// The account whose orders this run takes care of; empty for the one without a name.
+    account: Arc<str>,
 }
 
 /// How runs keep out of one another's way.
@@ -204,7 +208,7 @@ impl Store {
         let pool = postgres::open(url, &place).await?;
         let run = format!("{} process {} run {:08x}", machine(), std::process::id(), rand::random::<u32>());
         let locks = Locks::Leases(Leases::new(pool.clone(), place.clone(), run, lease));
-        Ok(Self { database: Database::Postgres(pool), place: Arc::new(place), locks, notice: None })
+        Ok(Self { database: Database::Postgres(pool), place: Arc::new(place), locks, notice: None, account: "".into() })
     }
 
     /// Opens or creates the SQLite store at `path`, its folder with mode 0700 and the file with 0600, and writes to it, so that a place
@@ -221,7 +225,15 @@ impl Store {
             place: Arc::new(Place::File(opened.path)),
             locks: Locks::Files(Arc::new(opened.locks)),
             notice: opened.notice.map(Into::into),
+            account: "".into(),
         })
+    }
+
+    /// The same store, for the orders of the account of this name.
+    #[must_use]
+    pub fn of_account(mut self, account: &str) -> Self {
+        self.account = account.into();
+        self
     }
 
     /// What a person should know about how the store was opened.

@@ -1,5 +1,6 @@
 //! The binary from outside, against the sandbox.
 
+mod accounts;
 mod bad_input;
 pub(crate) mod context;
 #[cfg(feature = "failpoints")]

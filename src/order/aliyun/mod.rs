@@ -63,6 +63,8 @@ impl Signature {
 /// How CAS is reached.
 #[derive(Clone, Debug)]
 pub struct CasOptions {
+    /// The user's own name for the account (`--account`), where several share a store; empty: none.
+    pub account: String,
     /// The generations to use; empty: `auto`.
     pub generations: Vec<Generation>,
     /// `--endpoint`: scheme, host and port; `None`: by `region`.
@@ -82,6 +84,7 @@ pub struct CasOptions {
 impl Default for CasOptions {
     fn default() -> Self {
         Self {
+            account: String::new(),
             generations: Vec::new(),
             endpoint: None,
             region: None,
@@ -164,7 +167,8 @@ impl Cas {
         };
         Ok(Self {
             client,
-            origin: host,
+            // Orders of two accounts at one host are not read with one another's credentials, and have budgets of their own.
+            origin: if options.account.is_empty() { host } else { format!("{}@{host}", options.account) },
             generations: options.generations,
             extras: Extras { lang: options.lang, source_ip: options.source_ip },
             keys: None,

@@ -69,8 +69,11 @@ fn answer(world: &World, received: &Received, call: &Call) -> Result<Fields, Fai
     lock(&world.gate).admit(call, &signed, &world.options, clock(world), now)?;
     let mut orders = lock(&world.orders);
     orders.advance(now, &world.ca);
+    orders.seen_by = Some(Some(signed.access_key_id).filter(|id| *id != world.options.access_key_id));
     let mut desk = Desk { world, orders: &mut orders, now };
-    change(&mut desk, call).unwrap_or_else(|| read(&orders, call, now))
+    let reply = change(&mut desk, call).unwrap_or_else(|| read(&orders, call, now));
+    orders.seen_by = None;
+    reply
 }
 
 /// The calls that change something; `None` for all others.

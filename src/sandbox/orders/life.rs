@@ -98,7 +98,7 @@ impl OrderBook {
         ca: &CertificateAuthority,
     ) -> (String, Vec<Name>) {
         let order = NewOrder { generation, domains: application.domains.clone() };
-        let traits = OrderTraits { submitted: false, ..OrderTraits::default() };
+        let traits = OrderTraits { submitted: false, account: self.seen_by.clone().flatten(), ..OrderTraits::default() };
         let (id, _) = self.add(order, traits, challenge_at, &root_of, ca);
         if let Some(index) = self.by_id.get(&id) {
             self.orders[*index].product = product;

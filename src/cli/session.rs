@@ -239,7 +239,11 @@ impl Session {
         outcome
     }
 
-    async fn open_store(&self) -> Result<Store> {
+    /// Opens the store, and says what is to be known of it.
+    ///
+    /// # Errors
+    /// As [`Store::open_at`], and where no place for it is known.
+    pub(super) async fn open_store(&self) -> Result<Store> {
         let target = self.chosen.store()?;
         if let Target::Postgres(url) = &target {
             url.password().iter().for_each(|password| self.redactor.learn(password));

@@ -260,7 +260,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     list('\n', Group::Delivery, "hook-shell", "LINE", "The same for a line of shell; repeatable"),
     list('\n', Group::Delivery, "on-issued", "PROGRAM", "Tell somebody of a new certificate; repeatable").details(
-        "A notice: where it fails, that is a warning, and it is not tried again. What it finds in its environment, and scripts for chats and mail, are \
+        "A notice: where it fails, that is a warning. What it finds in its environment, and scripts for chats and mail, are \
          in docs/notify.md.",
     ),
     list('\n', Group::Delivery, "on-failure", "PROGRAM", "Tell somebody of a failure; repeatable").details(

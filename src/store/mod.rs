@@ -13,6 +13,7 @@ pub use self::{
     applications::ApplicationMemory,
     lock::{Lock, LockKey},
     notes::Note,
+    notices::{Telling, Told},
     target::{PostgresUrl, Target},
     work::{Backlog, Moment, Settled, Work},
 };
@@ -40,6 +41,7 @@ mod leases;
 mod lock;
 mod migrations;
 mod notes;
+mod notices;
 mod orders;
 mod postgres;
 mod server_fault;

@@ -25,6 +25,9 @@ const BUSY_PATIENCE: Duration = Duration::from_secs(15);
 /// Marks our files (`PRAGMA application_id`): the letters `dvvy`.
 const APPLICATION: u32 = 0x6476_7679;
 
+/// What the stores of development builds had that did not mark them.
+const OLDER_TABLES: [&[&str]; 2] = [&["entry", "holder", "orders", "delay"], &["entries", "holders", "orders", "delays"]];
+
 /// Where the mark is in the header of the file (<https://www.sqlite.org/fileformat.html>, section 1.3).
 const APPLICATION_OFFSET: u64 = 68;
 
@@ -133,8 +136,11 @@ async fn claim(connection: &mut SqliteConnection) -> Result<bool, Unusable> {
     if mark == i64::from(APPLICATION) {
         return Ok(false);
     }
-    let tables: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master").fetch_one(&mut *connection).await?;
-    if mark != 0 || tables > 0 {
+    let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_master").fetch_all(&mut *connection).await?;
+    if mark == 0 && OLDER_TABLES.iter().any(|older| older.iter().all(|table| tables.iter().any(|name| name == table))) {
+        return Err(Unusable::Development);
+    }
+    if mark != 0 || !tables.is_empty() {
         return Err(Unusable::Foreign);
     }
     let statement = sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION}"));

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod bad_input;
+mod bad_store;
 pub(crate) mod context;
 #[cfg(feature = "failpoints")]
 mod crash;
@@ -13,6 +14,7 @@ mod fleet;
 mod fleet_watch;
 mod journeys;
 mod life;
+mod live_systemd;
 mod notify;
 mod overlap;
 mod own_provider;

@@ -28,11 +28,12 @@ fn spread(pause: Duration, jitter: f64) -> Duration {
 }
 
 /// How many more orders a machine takes up. Machines share what there is evenly; `carried` are those that it has, `at_once` is how many it
-/// has at most.
+/// has at most. What is overdue has waited for machines that are full, or cannot work: it goes round among the others, beyond their share.
 pub(super) fn share(backlog: &Backlog, carried: usize, at_once: usize) -> usize {
-    let fair = (backlog.claimed + backlog.due).div_ceil(backlog.watchers.max(1));
-    let fair = usize::try_from(fair).unwrap_or(usize::MAX).min(at_once);
-    fair.saturating_sub(carried).min(usize::try_from(backlog.due).unwrap_or(usize::MAX))
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let part = |number: u64| size(number.div_ceil(backlog.watchers.max(1)));
+    let more = part(backlog.claimed + backlog.due).saturating_sub(carried).max(part(backlog.overdue));
+    more.min(at_once.saturating_sub(carried)).min(size(backlog.due))
 }
 
 /// How long to wait from one listing to the next. A list of many pages uses up calls that orders need, so it gets a twentieth of the time.
@@ -100,6 +101,16 @@ impl Breaker {
         }
     }
 
+    /// How many orders may be taken up of those that `at_once` leaves room for: none while calls are turned away, one where the next call tries
+    /// whether things are well again. The others would meet the breaker, and rest, though another machine may be better off.
+    pub(super) fn room(&self, now: Duration, carried: usize, at_once: usize) -> usize {
+        match self.open_until {
+            None => at_once,
+            Some(until) if now < until || self.is_trying => 0,
+            Some(_) => at_once.min(carried + 1),
+        }
+    }
+
     /// Takes note of how a call went. True where the breaker opened because of it.
     pub(super) fn note(&mut self, went_well: bool, now: Duration) -> bool {
         if went_well {
@@ -152,6 +163,11 @@ mod tests {
         assert_eq!(share(&backlog(100, 0, 4), 25, 200), 0);
         assert_eq!(share(&backlog(0, 1000, 2), 150, 200), 50);
         assert_eq!(share(&backlog(0, 3, 4), 0, 200), 1);
+        // Three hang here, the other machine has one and room for no other: the next does not wait until they are done.
+        assert_eq!(share(&Backlog { overdue: 0, ..backlog(4, 1, 2) }, 3, 200), 0);
+        assert_eq!(share(&Backlog { overdue: 1, ..backlog(4, 1, 2) }, 3, 200), 1);
+        assert_eq!(share(&Backlog { overdue: 1, ..backlog(4, 1, 2) }, 3, 3), 0, "but not beyond what it has room for");
+        assert_eq!(share(&Backlog { overdue: 9, ..backlog(400, 9, 2) }, 200, 400), 5, "each takes a part");
         // The other machine has one and takes no more; this one ends with all of the rest.
         let (mut due, mut done) = (100, 0);
         for _ in 0..20 {
@@ -193,12 +209,15 @@ mod tests {
             assert!(!breaker.note(false, SECOND * second));
             assert_eq!(breaker.admit(SECOND * second), Ok(()));
         }
+        assert_eq!(breaker.room(SECOND * 4, 7, 200), 200);
         assert!(breaker.note(false, SECOND * 10));
+        assert_eq!((breaker.room(SECOND * 69, 7, 200), breaker.room(SECOND * 70, 7, 200)), (0, 8));
         assert_eq!(breaker.admit(SECOND * 30), Err(SECOND * 40));
         // A call from before that ends late does not make the rest longer.
         assert!(!breaker.note(false, SECOND * 30));
         assert_eq!(breaker.admit(SECOND * 70), Ok(()));
         assert!(breaker.admit(SECOND * 71).is_err(), "one at a time");
+        assert_eq!(breaker.room(SECOND * 71, 7, 200), 0);
         assert!(breaker.note(false, SECOND * 75));
         assert_eq!(breaker.admit(SECOND * 75), Err(SECOND * 120), "twice as long");
         assert_eq!(breaker.admit(SECOND * 195), Ok(()));

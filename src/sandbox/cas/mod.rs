@@ -9,7 +9,13 @@ use axum::{
 use jiff::{SignedDuration, Timestamp};
 
 use self::{applying::Desk, call::Call, failure::Failure, reply::Fields};
-use super::{World, faults::Answer, lock, orders::OrderBook, web::Received};
+use super::{
+    World,
+    faults::Answer,
+    lock,
+    orders::{OrderBook, Viewer},
+    web::Received,
+};
 
 mod api2018;
 mod applying;
@@ -69,10 +75,10 @@ fn answer(world: &World, received: &Received, call: &Call) -> Result<Fields, Fai
     lock(&world.gate).admit(call, &signed, &world.options, clock(world), now)?;
     let mut orders = lock(&world.orders);
     orders.advance(now, &world.ca);
-    orders.seen_by = Some(Some(signed.access_key_id).filter(|id| *id != world.options.access_key_id));
+    orders.seen_by = Viewer::Account(Some(signed.access_key_id).filter(|id| *id != world.options.access_key_id));
     let mut desk = Desk { world, orders: &mut orders, now };
     let reply = change(&mut desk, call).unwrap_or_else(|| read(&orders, call, now));
-    orders.seen_by = None;
+    orders.seen_by = Viewer::Sandbox;
     reply
 }
 

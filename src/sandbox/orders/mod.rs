@@ -126,6 +126,16 @@ pub(super) struct Wanted {
     pub(super) files: bool,
 }
 
+/// Who looks at the orders.
+#[derive(Default)]
+pub(super) enum Viewer {
+    /// The sandbox itself: it sees all.
+    #[default]
+    Sandbox,
+    /// A call of the first account (`None`), or of another one: it sees its own.
+    Account(Option<String>),
+}
+
 /// All orders.
 #[derive(Default)]
 pub(super) struct OrderBook {
@@ -140,8 +150,8 @@ pub(super) struct OrderBook {
     cancelling: Vec<usize>,
     /// What was bought.
     pub(super) packages: Packages,
-    /// The account that a call is made with (`None`: the first one), whose orders alone are seen while it is answered; `None`: all are.
-    pub(super) seen_by: Option<Option<String>>,
+    /// Whose orders are seen.
+    pub(super) seen_by: Viewer,
 }
 
 impl Order {
@@ -253,7 +263,10 @@ impl OrderBook {
     }
 
     fn is_seen(&self, order: &Order) -> bool {
-        self.seen_by.as_ref().is_none_or(|account| *account == order.traits.account)
+        match &self.seen_by {
+            Viewer::Sandbox => true,
+            Viewer::Account(account) => *account == order.traits.account,
+        }
     }
 
     /// The orders of an API, oldest first.

@@ -6,33 +6,29 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::{BoxFuture, join_all, try_join_all};
+use futures_util::future::{BoxFuture, try_join_all};
 use tokio::time::Instant;
 
 use super::{
     Options, Stop, Surroundings,
     event::{Event, Outcome},
     machine::{self, Action, State, Terms},
-    notices,
-    publish::{self, Planned},
-    sight, withdraw,
+    notices, publish, sight,
 };
 use crate::{
     delivery::Delivered,
     error::{Error, ErrorKind, Result, Retry},
     failpoint,
-    order::{Challenge, Generation, Order, OrderId, OrderState},
-    record::{Record, RecordType},
-    store::{Entry, Holder, Lock, LockKey, OrderMemory},
+    order::{Generation, Order, OrderId, OrderState},
+    record::Record,
+    store::{Holder, Lock, LockKey, OrderMemory},
 };
 
 mod ending;
+mod publishing;
 
 /// The least time that one look at an order gets.
 const LEAST_READ: Duration = Duration::from_secs(1);
-
-/// How long a write that is under way may go on after the user asked to stop: then its outcome is known, and it can be withdrawn.
-const FINISH_WRITING: Duration = Duration::from_secs(5);
 
 /// What all orders of one run share.
 pub(super) struct Run<'a> {
@@ -252,128 +248,6 @@ impl<'a> Driver<'a> {
         Ok(Outcome::WouldWrite(try_join_all(previews).await?))
     }
 
-    async fn publish(&mut self, challenges: Vec<Challenge>) -> Result<machine::Event> {
-        let Some(order) = self.order.clone() else {
-            return Err(Error::new(ErrorKind::Unexpected, "challenges without an order"));
-        };
-        // A later run must know the order before the first record is out.
-        self.remember(|_| ()).await?;
-        let plans = challenges.iter().map(|challenge| publish::plan(self.run.surroundings, self.run.options, &order, challenge));
-        let too_late = self.time_is_up().max(Instant::now() + LEAST_READ);
-        let planned = tokio::select! {
-            biased;
-            () = self.run.stop.stop.cancelled() => return Ok(self.stopped()),
-            planned = try_join_all(plans) => planned,
-            () = tokio::time::sleep_until(too_late) => Err(Error::provider("the provider did not answer in time")),
-        };
-        let mut planned = match planned {
-            Ok(planned) => planned,
-            Err(error) => return Ok(machine::Event::PublishFailed(error)),
-        };
-        // Two challenges may ask for the same record (apex and wildcard).
-        let mut seen = HashSet::new();
-        planned.retain(|planned| seen.insert(planned.record.clone()));
-        for planned in &planned {
-            self.warn_about_provider(planned);
-        }
-        // A file has one content: what an earlier challenge put in its place goes first.
-        self.withdraw_stale(&planned, |record| record.record_type == RecordType::File).await;
-        match self.write(&planned).await {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(self.stopped()),
-            Err(error) => return Ok(machine::Event::PublishFailed(error)),
-        }
-        self.withdraw_stale(&planned, |_| true).await;
-        self.told = planned.iter().map(|planned| planned.record.clone()).collect();
-        self.watch = Some(self.watch_propagation(planned));
-        Ok(machine::Event::Published)
-    }
-
-    /// Writes all records; one failure ends it. A write under way is not cut off at once when the user asks to stop.
-    async fn write(&mut self, planned: &[Planned]) -> Result<()> {
-        let mut holders = vec![self.holder.clone()];
-        if self.run.options.keep_record {
-            holders.push(Holder::person());
-        }
-        let (surroundings, stop, id) = (self.run.surroundings, &self.run.stop.stop, self.id);
-        let order = Some((id, self.lock));
-        let writes = join_all(planned.iter().map(|planned| publish::publish(surroundings, planned, &holders, order)));
-        let stopped_late = async {
-            stop.cancelled().await;
-            tokio::time::sleep(FINISH_WRITING).await;
-        };
-        let too_late = self.time_is_up().max(Instant::now()) + FINISH_WRITING;
-        let written = tokio::select! {
-            written = writes => written,
-            () = stopped_late => return Err(Error::new(ErrorKind::Interrupted, "interrupted while writing")),
-            () = tokio::time::sleep_until(too_late) => return Err(Error::provider("the provider did not answer in time")),
-        };
-        let mut failure = None;
-        for (planned, written) in planned.iter().zip(written) {
-            match written {
-                Ok(true) => self.wrote_at.push((planned.record.clone(), Instant::now())),
-                Ok(false) => {}
-                Err(error) => failure = failure.or(Some(error)),
-            }
-        }
-        failure.map_or(Ok(()), Err)
-    }
-
-    /// Withdraws what an earlier challenge of this order asked for, and this one does not.
-    async fn withdraw_stale(&self, planned: &[Planned], concerns: fn(&Record) -> bool) {
-        let surroundings = self.run.surroundings;
-        let entries = surroundings.store.entries_of(&self.holder).await.unwrap_or_default();
-        let entries = entries.iter().filter(|entry| concerns(&entry.record));
-        for entry in entries.filter(|entry| !planned.iter().any(|planned| is_of(entry, planned))) {
-            if let Err(error) = withdraw::withdraw(surroundings, entry, std::slice::from_ref(&self.holder), Some(self.id)).await {
-                self.warn(&error.to_string(), error.hint());
-            }
-        }
-    }
-
-    fn warn_about_provider(&self, planned: &Planned) {
-        let capabilities = planned.routed.provider.capabilities();
-        let instance = &planned.routed.instance;
-        let fresh = self.run.warned.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(instance.clone());
-        if !fresh {
-            return;
-        }
-        if capabilities.experimental {
-            self.warn(&format!("provider `{instance}` is experimental: nobody has shown that it works"), None);
-        }
-        if !capabilities.removal {
-            self.warn(&format!("provider `{instance}` cannot remove records: this one will stay"), None);
-        }
-        if !capabilities.several_values {
-            self.warn(&format!("provider `{instance}` holds one value per name: another value there is replaced"), None);
-        }
-    }
-
-    /// A future that ends once all records are visible and the source was told, or one cannot be seen in time.
-    fn watch_propagation(&self, planned: Vec<Planned>) -> BoxFuture<'a, machine::Event> {
-        let run = self.run;
-        let id = self.id;
-        let wrote_at = self.wrote_at.clone();
-        let order = self.order.clone();
-        Box::pin(async move {
-            let waits = planned.iter().map(|planned| {
-                let wrote = wrote_at.iter().find(|(record, _)| *record == planned.record).map(|(_, at)| *at);
-                sight::see(run, id, order.as_ref(), planned, wrote)
-            });
-            failpoint::reach("visible.before");
-            if let Err(error) = try_join_all(waits).await {
-                return machine::Event::NotVisible(error);
-            }
-            failpoint::reach("visible.after");
-            if let Some(order) = order
-                && let Err(error) = run.surroundings.source.in_place(&order).await
-            {
-                return machine::Event::NotVisible(error);
-            }
-            machine::Event::Visible
-        })
-    }
-
     fn stopped(&self) -> machine::Event {
         stopped(self.run.stop)
     }
@@ -435,8 +309,4 @@ impl<'a> Driver<'a> {
 /// What a wish to stop means, now that it is there.
 fn stopped(stop: &Stop) -> machine::Event {
     if stop.keeps_records.load(Ordering::SeqCst) { machine::Event::Drained } else { machine::Event::Stopped }
-}
-
-fn is_of(entry: &Entry, planned: &Planned) -> bool {
-    entry.record == planned.record && entry.provider == planned.routed.instance && entry.zone.name == planned.zone.name
 }

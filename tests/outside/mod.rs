@@ -21,6 +21,7 @@ mod own_provider;
 mod providers;
 mod proxy;
 mod secrets;
+mod translations;
 mod trial;
 mod units;
 mod watch;

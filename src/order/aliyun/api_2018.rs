@@ -2,12 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{
-    client::{Call, Client},
-    listed::Listed,
-    reply::Fields,
-    words,
-};
+use super::{call::Call, client::Client, listed::Listed, reply::Fields, words};
 use crate::{
     error::Result,
     order::{Challenge, ChallengeKind, Generation, Order, OrderId, OrderState, OrderSummary},

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::fitting::word_for_review;
 use self::fitting::{applicant, choose, fits_product, list, same_names};
-use super::{Cas, api_2018, client::Call, failure, instance, order_2020, words};
+use super::{Cas, api_2018, call::Call, failure, instance, order_2020, words};
 use crate::{
     error::{Error, ErrorKind, Result},
     name::Name,

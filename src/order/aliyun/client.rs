@@ -3,16 +3,11 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use backon::{BackoffBuilder as _, ExponentialBuilder, Retryable as _};
-use governor::{
-    DefaultDirectRateLimiter, Quota, RateLimiter,
-    clock::{Clock as _, DefaultClock},
-};
 use jiff::Timestamp;
 use reqwest::{
     Method, Request,
@@ -22,77 +17,18 @@ use url::Url;
 
 use super::{
     Signature,
+    call::{Call, Site},
     credentials::{CredentialChain, Credentials},
     failure::{self, Sent},
+    pace::Paces,
     reply::{Fields, parse},
     signing::{self, Parameters, percent_encode},
 };
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     http::Http,
-    order::{Budget, OrderId},
     secret::{Redactor, Secret},
 };
-
-/// One operation and its parameters.
-pub(super) struct Call {
-    /// The operation.
-    pub(super) action: &'static str,
-    /// The version of the API.
-    pub(super) version: &'static str,
-    /// The order that the call is about, for errors.
-    pub(super) order: Option<OrderId>,
-    parameters: Parameters,
-}
-
-impl Call {
-    /// A call without parameters.
-    pub(super) fn new(action: &'static str, version: &'static str) -> Self {
-        Self { action, version, order: None, parameters: Parameters::new() }
-    }
-
-    /// Names the order that the call is about; sends nothing by itself.
-    pub(super) fn about(mut self, order: &OrderId) -> Self {
-        self.order = Some(order.clone());
-        self
-    }
-
-    /// Adds a parameter.
-    pub(super) fn with(mut self, name: &str, value: impl fmt::Display) -> Self {
-        self.parameters.insert(name.to_owned(), value.to_string());
-        self
-    }
-
-    /// Adds a parameter where there is a value.
-    pub(super) fn with_optional(self, name: &str, value: Option<&str>) -> Self {
-        match value {
-            Some(value) => self.with(name, value),
-            None => self,
-        }
-    }
-}
-
-/// Where calls go, for messages.
-#[derive(Debug)]
-pub(super) struct Site {
-    /// Host, and port where it is not the usual one.
-    pub(super) host: String,
-    /// The region that led there, where the user named one.
-    pub(super) region: Option<String>,
-    /// Whether the user named the endpoint, so that the region does not count.
-    pub(super) is_explicit: bool,
-    /// Whether this is the China site (as opposed to the international one).
-    pub(super) is_china: bool,
-}
-
-impl fmt::Display for Site {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.region {
-            Some(region) => write!(f, "{} (region {region})", self.host),
-            None => f.write_str(&self.host),
-        }
-    }
-}
 
 /// What makes one attempt unlike any other.
 pub(super) struct Stamp {
@@ -327,70 +263,6 @@ fn pause_before_next(retry: Retry, usual: Duration) -> Duration {
     }
 }
 
-/// The account's limits. The vendor states them for each operation: ten calls a second for those of orders, a hundred for certificates.
-pub(super) struct Paces {
-    orders: Pace,
-    certificates: Pace,
-}
-
-impl Paces {
-    /// A pace of this many calls per second, and ten times as many for certificates.
-    pub(super) fn per_second(calls: NonZeroU32) -> Self {
-        Self { orders: Pace::per_second(calls), certificates: Pace::per_second(calls.saturating_mul(TEN)) }
-    }
-
-    /// Shares the budget of calls about orders with other machines. Calls for certificates are few, and their limit is far away.
-    pub(super) fn share(&mut self, budget: Arc<dyn Budget>) {
-        self.orders.share(budget);
-    }
-
-    fn of(&self, action: &str) -> &Pace {
-        if action == super::instance::CERTIFICATE { &self.certificates } else { &self.orders }
-    }
-}
-
-const TEN: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
-
-/// Lets calls through one by one, evenly spaced, in the order in which they came.
-pub(super) struct Pace {
-    limiter: DefaultDirectRateLimiter,
-    queue: tokio::sync::Mutex<()>,
-    /// What is shared with other machines, where there are any.
-    shared: Option<Arc<dyn Budget>>,
-}
-
-impl Pace {
-    /// A pace of this many calls per second, less 2 %: the server counts arrivals, and those jitter.
-    pub(super) fn per_second(calls: NonZeroU32) -> Self {
-        let period = Duration::from_millis(1020) / calls.get();
-        // The period is zero only for billions of calls per second, where no pace is meant.
-        let quota = Quota::with_period(period).unwrap_or_else(|| Quota::per_second(calls));
-        Self {
-            limiter: RateLimiter::direct(quota.allow_burst(NonZeroU32::MIN)),
-            queue: tokio::sync::Mutex::new(()),
-            shared: None,
-        }
-    }
-
-    /// Shares the budget with other machines.
-    fn share(&mut self, budget: Arc<dyn Budget>) {
-        self.shared = Some(budget);
-    }
-
-    async fn turn(&self) -> Result<()> {
-        // Tokio's mutex is fair, so callers get their turn first come, first served, and only one of them sleeps on the limiter.
-        let _turn = self.queue.lock().await;
-        while let Err(early) = self.limiter.check() {
-            tokio::time::sleep(early.wait_time_from(DefaultClock::default().now())).await;
-        }
-        // Also one at a time, so that a machine with many orders stands in the common queue once, like the others.
-        match &self.shared {
-            Some(shared) => shared.turn().await,
-            None => Ok(()),
-        }
-    }
-}
-
 const METHOD: Method = Method::POST;
 
 /// How often one call is sent at most.
@@ -421,15 +293,5 @@ mod tests {
         let (one, other) = (stamp(), stamp());
         assert_ne!(one.nonce, other.nonce);
         assert_eq!(one.nonce.len(), 32);
-    }
-
-    #[test]
-    fn the_pace_lets_one_call_through_per_period() {
-        let pace = Pace::per_second(NonZeroU32::new(10).unwrap());
-        assert!(pace.limiter.check().is_ok());
-        let early = pace.limiter.check().unwrap_err();
-        let wait = early.wait_time_from(DefaultClock::default().now());
-        assert!(wait > Duration::from_millis(50) && wait <= Duration::from_millis(102), "{wait:?}");
-        Pace::per_second(NonZeroU32::MAX);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Cas, client::Call, instance, order_2020};
+use super::{Cas, call::Call, instance, order_2020};
 use crate::{
     error::{Error, Result},
     order::{Generation, OrderId},

@@ -6,7 +6,7 @@ use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 
 use super::{
     advice,
-    client::{Call, Site},
+    call::{Call, Site},
     diagnosis::{Diagnosis, diagnose},
     reply::Fields,
 };

@@ -2,13 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{
-    client::{Call, Client},
-    listed::Listed,
-    order_2020::VERSION,
-    reply::Fields,
-    words,
-};
+use super::{call::Call, client::Client, listed::Listed, order_2020::VERSION, reply::Fields, words};
 use crate::{
     error::Result,
     name::Name,

@@ -9,10 +9,15 @@ use std::{
 };
 
 use jiff::Timestamp;
+use url::Url;
 
 use self::scripted::Server;
 use super::{client::Stamp, *};
-use crate::environment::Environment;
+use crate::{
+    environment::Environment,
+    error::{ErrorKind, Retry},
+    order::OrderState,
+};
 
 mod calls;
 mod scripted;

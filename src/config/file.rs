@@ -156,9 +156,10 @@ impl ConfigFile {
                 let bare = key.strip_suffix("_file").filter(|bare| known().any(|known| known == *bare));
                 if bare.is_none() && !key.starts_with("url_") && !known().any(|known| known == key) {
                     let error = at(place, format!("provider `{}` takes no key `{key}`", description.id));
-                    let hint = nearest(key, known()).map_or_else(
+                    let (stem, ending) = key.strip_suffix("_file").map_or((key.as_str(), ""), |stem| (stem, "_file"));
+                    let hint = nearest(stem, known()).map_or_else(
                         || format!("`dv-verify providers show {}` lists what it takes", description.id),
-                        |near| format!("did you mean `{near}`?"),
+                        |near| format!("did you mean `{near}{ending}`?"),
                     );
                     return Err(error.with_hint(hint));
                 }

@@ -248,6 +248,14 @@ impl Store {
         matches!(self.locks, Locks::Leases(_))
     }
 
+    /// How long a lock of a machine lasts that gives no sign of life; `None` where locks end with their process.
+    pub fn lease(&self) -> Option<Duration> {
+        match &self.locks {
+            Locks::Files(_) => None,
+            Locks::Leases(leases) => u64::try_from(leases.runs_for()).ok().map(Duration::from_millis),
+        }
+    }
+
     /// Gives back every lock and ends the connections. Without it other machines wait until the leases of this one have run out.
     pub async fn close(&self) {
         if let Locks::Leases(leases) = &self.locks {

@@ -63,7 +63,9 @@ fn an_account_with_many_orders_does_not_keep_another_waiting() {
     let second = watch(&context, &database, true);
     // All three are under way at once, though nothing of the first account moves.
     context.until_records(7);
-    few.iter().for_each(|order| context.change(order, OrderChange::Issue));
+    for order in &few {
+        context.change(order, OrderChange::Issue);
+    }
     until(|| count("work WHERE origin LIKE 'other@%' AND done IS NOT NULL") == "3");
     for number in 0..3 {
         assert!(context.home().join(format!("other/f{number}.example.net/live/cert.pem")).is_file());
@@ -73,7 +75,9 @@ fn an_account_with_many_orders_does_not_keep_another_waiting() {
     assert_eq!(count("work WHERE claimed_until > 0"), "4", "and has its four places");
     assert_eq!(count("budgets WHERE name LIKE 'calls of %'"), "2", "each has a budget of its own");
 
-    many.iter().for_each(|order| context.change(order, OrderChange::Issue));
+    for order in &many {
+        context.change(order, OrderChange::Issue);
+    }
     until(|| count("work WHERE done IS NULL") == "0");
     for said in [first.end(), second.end()] {
         assert!(!said.contains(OTHER_SECRET), "{said}");

@@ -4,6 +4,7 @@
 //! service reaches the sandbox on loopback; the units that systemd sees are those below and no others.
 
 use std::{
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -33,6 +34,8 @@ for place in /proc/sys /etc; do
     allowed mount --bind $place $place
     allowed mount -o remount,bind,ro $place
 done
+# The service sees the credentials that process 1 mounts for it.
+allowed mount --make-rshared /
 mkdir /run/bin
 cp -r "$1/units" "$1/etc" /run
 touch /run/bin/dv-verify
@@ -175,7 +178,7 @@ fn units(context: &Context, folder: &Path) {
     for (name, value) in command.get_envs() {
         let (name, value) = (name.to_str().unwrap(), value.and_then(|value| value.to_str()).unwrap_or_default());
         if ["DV_ENDPOINT", "DV_CLOUDFLARE_BASE_URL", "DV_AUTHORITY", "DV_RESOLVER"].contains(&name) {
-            drop_in += &format!("Environment=\"{name}={value}\"\n");
+            writeln!(drop_in, "Environment=\"{name}={value}\"").unwrap();
         }
     }
     fs::write(units.join("dv-verify-watch.service.d/sandbox.conf"), drop_in).unwrap();

@@ -14,7 +14,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dv_verify::{
-    order::Generation,
+    order::{Generation, OrderId},
     sandbox::{Answer, Fault, OrderChange, Service},
 };
 use hmac::{Hmac, KeyInit, Mac};
@@ -135,10 +135,7 @@ fn runs_from_cron_tell_a_failure_once_until_it_changes() {
     // And so is the same again, once it went well in between.
     context.sandbox.clear_faults();
     assert_eq!(run(API_TOKEN, "cloudflare"), (0, 2));
-    let order = context.order(Generation::Instance, &["b.example.com"]);
-    context.change(&order, OrderChange::Reject);
-    let arguments = ["--provider", "cloudflare", "--order", order.as_str(), "--on-failure", told.to_str().unwrap()];
-    context.run(&arguments).expect(6);
+    refused(&context, &["--on-failure", told.to_str().unwrap()]).expect(6);
     assert_eq!(seen(&context, "failure").len(), 3, "another order");
 }
 
@@ -376,21 +373,23 @@ fn every_script_of_the_page_tells_its_service() {
         let context = Context::new();
         let path = program(context.home(), title, &script(title));
         let (url, requests) = service("200 OK", well);
-        let order = context.order(Generation::Api2018, &["www.example.com"]);
-        context.change(&order, OrderChange::Reject);
-        let run = |url: &str| {
+        let orders = ["www.example.com", "b.example.com"].map(|name| context.order(Generation::Api2018, &[name]));
+        for order in &orders {
+            context.change(order, OrderChange::Reject);
+        }
+        let run = |url: &str, order: &OrderId| {
             let arguments = ["--provider", "cloudflare", "--order", order.as_str(), "--on-failure", path.to_str().unwrap()];
             let mut command = context.command(&arguments);
             command.env("PATH", "/usr/bin:/bin").env("NOTIFY_CONF", settings(&context, title, url));
             Ran::of(command.output().unwrap()).expect(6)
         };
-        let ran = run(&url);
+        let ran = run(&url, &orders[0]);
         assert!(!ran.stderr.contains("warning:"), "{title}: {}", ran.stderr);
         let text = text_of(title, &requests.recv_timeout(Duration::from_secs(30)).expect("a request"));
-        assert!(text.starts_with("dv-verify: failed") && text.contains(order.as_str()) && text.contains("to do: "), "{text}");
+        assert!(text.starts_with("dv-verify: failed") && text.contains(orders[0].as_str()) && text.contains("to do: "), "{text}");
         // What the service refuses is a warning with its words.
         let (url, _requests) = service(refusing, refusal);
-        assert_eq!(run(&url).says(shown).says("warning:").code, 6);
+        assert_eq!(run(&url, &orders[1]).says(shown).says("warning:").code, 6);
 
         // Texts with a meaning in JSON, markup, shells and templates arrive as they are.
         let (url, requests) = service("200 OK", well);

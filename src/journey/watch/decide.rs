@@ -14,7 +14,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause between two attempts at an order.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// How long an order that another run holds is left to it.
+/// How long an order that another run holds is left to it where its lock ends with that run.
 const LEFT_TO_ANOTHER: Duration = Duration::from_secs(30);
 
 /// How long an order is left alone after `failures` failures in a row. `jitter`, from 0 to 1, spreads orders that failed together over a
@@ -41,16 +41,18 @@ pub(super) fn listing_pause(interval: Duration, took: Duration) -> Duration {
     interval.max(took.saturating_mul(20).min(LONGEST_PAUSE))
 }
 
-/// What becomes of an order after an attempt. `failures` are those before it.
-pub(super) fn settled(outcome: &Result<Outcome>, failures: u32, jitter: f64) -> Settled {
+/// What becomes of an order after an attempt. `failures` are those before it; `lease` is how long a machine that is lost keeps its locks: it may
+/// have had the order a moment ago, and its lock outlasts its claim by so much at most.
+pub(super) fn settled(outcome: &Result<Outcome>, failures: u32, lease: Option<Duration>, jitter: f64) -> Settled {
+    let left_to_another = lease.unwrap_or(LEFT_TO_ANOTHER);
     match outcome {
-        Ok(Outcome::HeldByAnotherRun) => Settled::Later(LEFT_TO_ANOTHER),
+        Ok(Outcome::HeldByAnotherRun) => Settled::Later(left_to_another),
         Ok(Outcome::LeftWaiting) => Settled::Later(Duration::ZERO),
         Ok(_) => Settled::Done,
         Err(error) => match (error.kind(), error.retry()) {
             (ErrorKind::Refused | ErrorKind::UnknownOrder, _) => Settled::Done,
             (ErrorKind::Interrupted, _) => Settled::Later(Duration::ZERO),
-            (ErrorKind::Held, _) => Settled::Later(LEFT_TO_ANOTHER),
+            (ErrorKind::Held, _) => Settled::Later(left_to_another),
             // The CA is at it, and nothing failed: go on.
             (ErrorKind::StillWaiting, _) => Settled::Later(FIRST_PAUSE),
             // All orders are asked to wait: that is no failure of this one, and its own pause does not grow. A service that asks for
@@ -187,19 +189,20 @@ mod tests {
 
     #[test]
     fn failures_are_tried_again_and_ends_are_ends() {
-        let failed = |kind| settled(&Err(Error::new(kind, "x")), 1, 0.0);
+        let failed = |kind| settled(&Err(Error::new(kind, "x")), 1, None, 0.0);
         let counted = |after| Settled::Failed { after, error: "x".into(), counts: true };
         assert_eq!(failed(ErrorKind::Provider), counted(SECOND * 10));
         assert_eq!(failed(ErrorKind::Store), counted(SECOND * 10));
         let asked = Error::new(ErrorKind::Provider, "x").with_retry(Retry::After(SECOND * 300));
         let turned_away = Settled::Failed { after: SECOND * 300, error: "x".into(), counts: false };
-        assert_eq!(settled(&Err(asked), 9, 0.0), turned_away);
-        assert_eq!(settled(&Ok(Outcome::LeftWaiting), 7, 0.0), Settled::Later(Duration::ZERO));
+        assert_eq!(settled(&Err(asked), 9, None, 0.0), turned_away);
+        assert_eq!(settled(&Ok(Outcome::LeftWaiting), 7, None, 0.0), Settled::Later(Duration::ZERO));
         assert_eq!(failed(ErrorKind::Refused), Settled::Done);
         assert_eq!(failed(ErrorKind::Interrupted), Settled::Later(Duration::ZERO));
         assert_eq!(failed(ErrorKind::Held), Settled::Later(SECOND * 30));
-        assert_eq!(settled(&Ok(Outcome::NothingToDo), 7, 0.0), Settled::Done);
-        assert_eq!(settled(&Ok(Outcome::HeldByAnotherRun), 7, 0.0), Settled::Later(SECOND * 30));
+        assert_eq!(settled(&Ok(Outcome::NothingToDo), 7, None, 0.0), Settled::Done);
+        assert_eq!(settled(&Ok(Outcome::HeldByAnotherRun), 7, None, 0.0), Settled::Later(SECOND * 30));
+        assert_eq!(settled(&Ok(Outcome::HeldByAnotherRun), 7, Some(SECOND), 0.0), Settled::Later(SECOND));
     }
 
     #[test]

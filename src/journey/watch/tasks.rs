@@ -181,7 +181,7 @@ async fn attempt(run: &Run<'_>, work: &Work, stop: &Stop) -> (Result<Outcome>, S
             Err(error) => Err(error),
         },
     };
-    let settled = decide::settled(&outcome, work.failures, rand::random());
+    let settled = decide::settled(&outcome, work.failures, surroundings.store.lease(), rand::random());
     settle(surroundings, work, &settled, stop).await;
     (outcome, settled)
 }

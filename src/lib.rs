@@ -9,6 +9,7 @@ pub mod failpoint;
 pub mod hook;
 pub mod http;
 pub mod journey;
+pub mod language;
 pub mod name;
 mod nearest;
 pub mod order;

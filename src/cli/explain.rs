@@ -6,6 +6,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     http::Http,
     journey,
+    language::{say, t},
     name::Name,
     order::{OrderId, OrderSource, OrderState},
     propagation::{ExplainContext, Explanation, Propagation, Severity},
@@ -38,7 +39,7 @@ pub(super) async fn run(session: &Session, subject: &str, value: Option<String>)
     };
     tokio::select! {
         biased;
-        _ = tokio::signal::ctrl_c() => Err(Error::new(ErrorKind::Interrupted, "interrupted while looking")),
+        _ = tokio::signal::ctrl_c() => Err(Error::new(ErrorKind::Interrupted, t!("interrupted while looking"))),
         is_blocked = explaining => Ok(if is_blocked? { Exit::failure(ErrorKind::NotVisible) } else { Exit::DONE }),
     }
 }
@@ -50,16 +51,18 @@ impl Explainer<'_> {
         let order = self.session.cas(&self.http)?.read(id).await?;
         let note = order.note.as_deref().filter(|note| !note.is_empty()).map(|note| format!(" ({})", printable(note)));
         let said = match &order.state {
-            OrderState::NotSubmitted => "is paid for, but not applied for: apply for the certificate first".to_owned(),
-            OrderState::Preparing => "waits for the CA to say what it wants to see: this takes seconds to minutes".to_owned(),
-            OrderState::Checking(challenges) => format!("waits for {} record(s) of yours", challenges.len()),
-            OrderState::Reviewing => "is with the CA: nothing is left to do for you".to_owned(),
-            OrderState::Issued(_) => "is issued: `dv-verify --order` fetches it".to_owned(),
-            OrderState::Failed { reason } => format!("was refused: {}", printable(reason)),
-            OrderState::Unknown(word) => format!("is in the state `{}`, which this version does not know", printable(word)),
+            OrderState::NotSubmitted => t!("is paid for, but not applied for: apply for the certificate first").to_owned(),
+            OrderState::Preparing => t!("waits for the CA to say what it wants to see: this takes seconds to minutes").to_owned(),
+            OrderState::Checking(challenges) => t!("waits for %{challenges} record(s) of yours", challenges = challenges.len()),
+            OrderState::Reviewing => t!("is with the CA: nothing is left to do for you").to_owned(),
+            OrderState::Issued(_) => t!("is issued: `dv-verify --order` fetches it").to_owned(),
+            OrderState::Failed { reason } => t!("was refused: %{reason}", reason = printable(reason)),
+            OrderState::Unknown(word) => {
+                t!("is in the state `%{state}`, which this version does not know", state = printable(word))
+            }
         };
         if !printer.is_json() {
-            printer.result(&format!("order {id} {said}{}", note.unwrap_or_default()));
+            printer.result(&t!("order %{id} %{said}%{note}", id, said, note = note.unwrap_or_default()));
         }
         let mut is_blocked = matches!(order.state, OrderState::Failed { .. });
         if let OrderState::Checking(challenges) = &order.state {
@@ -109,17 +112,17 @@ fn show(printer: &Printer, explanation: &Explanation) {
         printer.result(&format!("  {}", printable(step)));
     }
     if explanation.findings.is_empty() {
-        printer.result("  nothing stands in the way");
+        printer.result(t!("  nothing stands in the way"));
     }
     for finding in &explanation.findings {
         let word = finding.severity.as_str();
-        printer.result(&format!("  {word}: {}", printable(&finding.what)));
+        printer.result(&t!("  %{word}: %{what}", word = say(word), what = printable(&finding.what)));
         if let Some(todo) = &finding.do_next {
-            printer.result(&format!("      do: {}", printable(todo)));
+            printer.result(&t!("      do: %{todo}", todo = printable(todo)));
         }
     }
     if explanation.findings.iter().all(|finding| finding.severity == Severity::Note) && !explanation.is_blocked() {
         let good = palette.good;
-        printer.note(&format!("{good}nothing blocks the CA, as far as can be seen from here{good:#}"));
+        printer.note(&format!("{good}{}{good:#}", t!("nothing blocks the CA, as far as can be seen from here")));
     }
 }

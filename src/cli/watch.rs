@@ -25,6 +25,7 @@ use crate::{
         event::{Event, Observer, Silent},
         watch::{self, Pulse, Setup},
     },
+    language::t,
     order::aliyun::Cas,
     status::Board,
     store::Store,
@@ -59,7 +60,8 @@ fn observer(session: &Session, router: &Router, board: Option<&Board>) -> Result
 
 async fn watch(session: &Session, rooms: &mut Rooms) -> Result<Exit> {
     let supervisor = Supervisor::of_process();
-    let failed = |error: std::io::Error| Error::new(ErrorKind::Unexpected, "signals cannot be listened for").with_source(error);
+    let failed =
+        |error: std::io::Error| Error::new(ErrorKind::Unexpected, t!("signals cannot be listened for")).with_source(error);
     let mut hangups = signal(SignalKind::hangup()).map_err(failed)?;
     let stop = Stop::default();
     let signals = Signals::listen(stop.clone(), session.printer().clone(), true)?;
@@ -85,7 +87,7 @@ async fn watch(session: &Session, rooms: &mut Rooms) -> Result<Exit> {
     };
     supervisor.ready();
     let interval = show_duration(session.chosen().interval);
-    session.printer().note(&format!("watching: looks for orders that wait for validation every {interval}"));
+    session.printer().note(&t!("watching: looks for orders that wait for validation every %{interval}", interval));
     tokio::select! {
         biased;
         ended = watching => ended?,
@@ -97,9 +99,9 @@ async fn watch(session: &Session, rooms: &mut Rooms) -> Result<Exit> {
 /// Tells the status page whether the watch does its work. `said` is what was told last.
 fn tell_readiness(board: &Board, pulse: &Pulse, said: &mut Option<String>) {
     let obstacle = match &pulse.obstacle {
-        _ if pulse.draining => Some(Error::new(ErrorKind::Interrupted, "the watch is about to end")),
+        _ if pulse.draining => Some(Error::new(ErrorKind::Interrupted, t!("the watch is about to end"))),
         Some(why) => Some(Error::new(ErrorKind::Unexpected, why.to_string())),
-        None if !pulse.has_listed => Some(Error::new(ErrorKind::StillWaiting, "orders were not looked for yet")),
+        None if !pulse.has_listed => Some(Error::new(ErrorKind::StillWaiting, t!("orders were not looked for yet"))),
         None => None,
     };
     let text = obstacle.as_ref().map(Error::to_string);
@@ -116,11 +118,11 @@ async fn reload(session: &Session, setups: &Sender<Arc<Setup>>, board: Option<&B
         Ok(setup) => {
             // Nobody receives it only where the watch is about to end.
             let _ = setups.send(Arc::new(setup));
-            session.printer().note("the configuration was read again, and is in force");
+            session.printer().note(t!("the configuration was read again, and is in force"));
         }
         Err(error) => told.event(&Event::Warning {
             order: None,
-            message: &format!("the new configuration is wrong, and the one before stays in force: {error}"),
+            message: &t!("the new configuration is wrong, and the one before stays in force: %{error}", error),
             hint: error.hint(),
         }),
     }
@@ -132,7 +134,7 @@ async fn read_again(session: &Session, board: Option<&Board>, before: (&Store, &
     for name in FIXED {
         let texts = |session: &Session| session.layers().get(name).map(|given| given.texts.clone());
         if texts(&again) != texts(session) {
-            return Err(Error::config(format!("`{name}` cannot change while the program runs")).with_hint("restart it"));
+            return Err(Error::config(t!("`%{name}` cannot change while the program runs", name)).with_hint(t!("restart it")));
         }
     }
     let rooms = again.rooms(|router| observer(&again, router, board), Some(before)).await?;
@@ -144,8 +146,8 @@ fn check(session: &Session) -> Result<()> {
     for name in OF_ONE_RUN {
         let is_off = |texts: &[String]| texts.is_empty() || texts.last().is_some_and(|text| text == "false");
         if let Some(given) = session.layers().get(name).filter(|given| !is_off(&given.texts)) {
-            return Err(Error::usage(format!("`--{name}` ({}) does not go with `watch`", given.origin))
-                .with_hint("leave it out: a watch carries every order through"));
+            return Err(Error::usage(t!("`--%{name}` (%{origin}) does not go with `watch`", name, origin = given.origin))
+                .with_hint(t!("leave it out: a watch carries every order through")));
         }
     }
     Ok(())
@@ -156,8 +158,8 @@ async fn setup(session: &Session, rooms: &Rooms) -> Result<Setup> {
     let chosen: &Chosen = session.chosen();
     let options = chosen.journey(rooms.router.registry().hidden_variables(session.environment()))?;
     if !rooms.router.has_any() {
-        return Err(Error::config("no provider is set, so no record could be written")
-            .with_hint("say who writes the records with `--provider PROVIDER`, or with `[[route]]` in the config"));
+        return Err(Error::config(t!("no provider is set, so no record could be written"))
+            .with_hint(t!("say who writes the records with `--provider PROVIDER`, or with `[[route]]` in the config")));
     }
     for name in rooms.router.reachable() {
         rooms.router.open(name)?;

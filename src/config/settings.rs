@@ -260,7 +260,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     list('\n', Group::Delivery, "hook-shell", "LINE", "The same for a line of shell; repeatable"),
     list('\n', Group::Delivery, "on-issued", "PROGRAM", "Tell somebody of a new certificate; repeatable").details(
-        "A notice: where it fails, that is a warning. What it finds in its environment, and scripts for chats and mail, are \
+        "A notice: where it fails, that is a warning, and it is not tried again. What it finds in its environment, and scripts for chats and mail, are \
          in docs/notify.md.",
     ),
     list('\n', Group::Delivery, "on-failure", "PROGRAM", "Tell somebody of a failure; repeatable").details(
@@ -290,7 +290,6 @@ pub const SETTINGS: &[Setting] = &[
     value(Group::Source, "region", "REGION", "The region of the orders").default("cn-hangzhou"),
     value(Group::Source, "endpoint", "URL", "The CAS host, for all generations").default("by region"),
     value(Group::Source, "signature", "VERSION", "The signature of requests").default("v3, for 2018 v1").choices(&["v1", "v3"]),
-    value(Group::Source, "lang", "LANG", "The language of messages of the 2018 API").choices(&["zh", "en"]),
     value(Group::Source, "source-ip", "ADDR", "The parameter SourceIp of the 2018 API"),
     value(Group::Source, "rate", "N", "Calls per second, over all orders").default("10"),
     value(Group::Acme, "ca", "CA", "The ACME CA: a name, or the URL of its directory").details(
@@ -330,6 +329,9 @@ pub const SETTINGS: &[Setting] = &[
     value(Group::Common, "output", "FORMAT", "For people, or one JSON object per line")
         .default("human")
         .choices(&["human", "json"]),
+    value(Group::Common, "lang", "LANGUAGE", "The language of the program, and of CAS's messages")
+        .default("the locale's")
+        .choices(&["zh", "en"]),
     flag(Group::Common, "detailed-exit-code", "Exit with 10 instead of 0 where something new was issued"),
     count(Group::Common, "verbose", "Say more; twice: say everything").short('v'),
     flag(Group::Common, "quiet", "Say nothing but errors, one line each, and what was asked for").short('q'),

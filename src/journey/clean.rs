@@ -3,6 +3,7 @@
 use super::{Surroundings, event::Event, withdraw};
 use crate::{
     error::{ErrorKind, Result},
+    language::t,
     order::{OrderId, OrderState},
     store::{Entry, Holder, LockKey},
 };
@@ -30,8 +31,12 @@ pub async fn clean(surroundings: &Surroundings, all: bool, dry_run: bool) -> Res
     let mut cleaned = Vec::new();
     for entry in surroundings.store.entries().await? {
         let is_foreign = !all && !surroundings.store.is_of_this_account(&entry);
-        let mut kept = is_foreign
-            .then(|| format!("{} wrote it; a `clean` of that account, or `clean --all`, takes it away", title(&entry.account)));
+        let mut kept = is_foreign.then(|| match entry.account.as_str() {
+            "" => {
+                t!("the account without a name wrote it; a `clean` of that account, or `clean --all`, takes it away").to_owned()
+            }
+            account => t!("account `%{account}` wrote it; a `clean` of that account, or `clean --all`, takes it away", account),
+        });
         // Locks on the orders, so that no run takes one up while its record is removed.
         let mut locks = Vec::new();
         for holder in entry.holders.iter().filter(|_| !is_foreign) {
@@ -58,11 +63,6 @@ pub async fn clean(surroundings: &Surroundings, all: bool, dry_run: bool) -> Res
     Ok(cleaned)
 }
 
-/// An account, for people.
-fn title(account: &str) -> String {
-    if account.is_empty() { "the account without a name".to_owned() } else { format!("account `{account}`") }
-}
-
 /// Why `holder` still needs its record; `None` where it does not.
 async fn still_needed(
     surroundings: &Surroundings,
@@ -71,13 +71,13 @@ async fn still_needed(
     locks: &mut Vec<crate::store::Lock>,
 ) -> Result<Option<String>> {
     if holder.is_person() {
-        return Ok((!all).then(|| "it was kept on request; `clean --all` or `record remove` takes it away".to_owned()));
+        return Ok((!all).then(|| t!("it was kept on request; `clean --all` or `record remove` takes it away").to_owned()));
     }
     if *holder == Holder::late_write() {
         return Ok(None);
     }
     let Some(lock) = surroundings.store.try_lock(&LockKey::Order(holder.clone())).await? else {
-        return Ok(Some(format!("a run works on {holder}")));
+        return Ok(Some(t!("a run works on %{holder}", holder)));
     };
     locks.push(lock);
     if holder.is_trial() {
@@ -86,7 +86,7 @@ async fn still_needed(
     }
     let origin = surroundings.source.origin();
     let Some(id) = holder.as_str().strip_prefix(origin).and_then(|rest| rest.strip_prefix('/')) else {
-        return Ok((!all).then(|| format!("{holder} is an order of another source; `clean --all` takes it away")));
+        return Ok((!all).then(|| t!("%{holder} is an order of another source; `clean --all` takes it away", holder)));
     };
     let id = OrderId::parse(id)?;
     if surroundings.store.recall(origin, &id).await?.is_some_and(|memory| memory.finished) {
@@ -95,9 +95,9 @@ async fn still_needed(
     Ok(match surroundings.source.read(&id).await {
         Ok(order) => match order.state {
             OrderState::Issued(_) | OrderState::Failed { .. } | OrderState::NotSubmitted => None,
-            state => Some(format!("order {id} is {}", state.word())),
+            state => Some(t!("order %{id} is %{state}", id, state = state.word())),
         },
         Err(error) if error.kind() == ErrorKind::UnknownOrder => None,
-        Err(error) => Some(format!("the state of order {id} cannot be read: {error}")),
+        Err(error) => Some(t!("the state of order %{id} cannot be read: %{error}", id, error)),
     })
 }

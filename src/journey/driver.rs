@@ -19,6 +19,7 @@ use crate::{
     delivery::Delivered,
     error::{Error, ErrorKind, Result, Retry},
     failpoint,
+    language::t,
     order::{Generation, Order, OrderId, OrderState},
     record::Record,
     store::{Holder, Lock, LockKey, OrderMemory},
@@ -59,8 +60,8 @@ pub(super) async fn tell(run: &Run<'_>, id: &OrderId, outcome: &Result<Outcome>)
 async fn drive_alone(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome> {
     let Some(lock) = hold(run.surroundings, id).await? else {
         if named {
-            return Err(Error::new(ErrorKind::Held, format!("another run of this program works on order `{id}`"))
-                .with_hint("wait for it to end; two runs on one order would only disturb each other"));
+            return Err(Error::new(ErrorKind::Held, t!("another run of this program works on order `%{id}`", id))
+                .with_hint(t!("wait for it to end; two runs on one order would only disturb each other")));
         }
         return Ok(Outcome::HeldByAnotherRun);
     };
@@ -180,7 +181,7 @@ impl<'a> Driver<'a> {
                 Err(error) => machine::Event::ReadFailed(error),
             }),
             () = tokio::time::sleep_until(deadline) => Ok(machine::Event::ReadFailed(
-                Error::new(ErrorKind::OrderSource, format!("`{}` did not answer in time", source.origin())).with_retry(Retry::Later),
+                Error::new(ErrorKind::OrderSource, t!("`%{origin}` did not answer in time", origin = source.origin())).with_retry(Retry::Later),
             )),
         }
     }
@@ -198,8 +199,8 @@ impl<'a> Driver<'a> {
             run.surroundings.observer.event(&Event::Order { order: self.id, domains: &order.domains, state: word, note });
             if let OrderState::Unknown(word) = &order.state {
                 self.warn(
-                    &format!("the state `{word}` is not known to this version; waiting on"),
-                    Some("a newer version may know it; the console shows what the order waits for"),
+                    &t!("the state `%{word}` is not known to this version; waiting on", word),
+                    Some(t!("a newer version may know it; the console shows what the order waits for")),
                 );
             }
             self.last_word = word.to_owned();
@@ -218,7 +219,7 @@ impl<'a> Driver<'a> {
             && !self.run.surroundings.source.looks_by_itself()
             && let Some(said) = sight::now(self.run.surroundings, &self.told).await
         {
-            *reason = format!("{reason}; {said}");
+            *reason = t!("%{reason}; %{said}", reason, said);
         }
         machine::Event::Read(order)
     }

@@ -14,6 +14,7 @@ use crate::{
     environment::Environment,
     error::{Error, ErrorKind, Result},
     hook::Hook,
+    language::t,
     name::Name,
     order::OrderId,
     store::{Store, Telling, Told},
@@ -102,8 +103,8 @@ impl Notices {
         let variables = match decided.unwrap_or(Telling::Tell) {
             Telling::Tell => failure_variables(order, names, &message, error),
             Telling::TellOfMore => {
-                let more = Error::new(error.kind(), format!("more orders failed, such as: {message}"))
-                    .with_hint("the log, the status page or `dv-verify orders` tells which");
+                let more = Error::new(error.kind(), t!("more orders failed, such as: %{message}", message))
+                    .with_hint(t!("the log, the status page or `dv-verify orders` tells which"));
                 failure_variables(None, &[], more.message(), &more)
             }
             Telling::Keep => return Vec::new(),
@@ -135,11 +136,13 @@ impl Notices {
             };
             let outcome = tokio::select! {
                 outcome = hook.run(variables, about.environment, about.hidden, about.timeout) => outcome,
-                () = stopped => Err(Error::new(ErrorKind::Interrupted, "a notice was broken off, since the run was to end")),
+                () = stopped => Err(Error::new(ErrorKind::Interrupted, t!("a notice was broken off, since the run was to end"))),
             };
             failures.extend(outcome.err().map(|error| match error.hint() {
                 Some(_) => error,
-                None => error.with_hint("the order is not concerned; call the program by hand with DV_EVENT and DV_MESSAGE set"),
+                None => {
+                    error.with_hint(t!("the order is not concerned; call the program by hand with DV_EVENT and DV_MESSAGE set"))
+                }
             }));
         }
         failures
@@ -183,7 +186,7 @@ pub(super) async fn tell(run: &Run<'_>, id: &OrderId, outcome: &Result<Outcome>)
     };
     for error in failures {
         // Of no order: this one has ended, and nothing of it comes after its end.
-        let message = format!("notice about order `{id}`: {error}");
+        let message = t!("notice about order `%{id}`: %{error}", id, error);
         surroundings.observer.event(&Event::Warning { order: None, message: &message, hint: error.hint() });
     }
 }
@@ -212,7 +215,7 @@ fn issued_variables(order: &OrderId, delivered: &Delivered) -> Vec<(&'static str
     let mut all = delivery::variables(delivered, order);
     all.retain(|(name, _)| *name != "DV_PRIVKEY");
     all.push(("DV_EVENT", "issued".to_owned()));
-    all.push(("DV_MESSAGE", one_line(&format!("new certificate for {names} until {until}"))));
+    all.push(("DV_MESSAGE", one_line(&t!("new certificate for %{names} until %{until}", names, until))));
     all
 }
 

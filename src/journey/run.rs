@@ -16,6 +16,7 @@ use super::{
 use crate::{
     delivery,
     error::Result,
+    language::t,
     name::Name,
     order::{Listing, OrderId, OrderSummary},
     store::{Entry, Holder, OrderMemory},
@@ -102,7 +103,7 @@ async fn select(surroundings: &Surroundings, options: &Options) -> Result<Vec<Or
 pub(super) async fn waiting(surroundings: &Surroundings) -> Result<(Vec<OrderSummary>, Vec<OrderMemory>)> {
     let Listing { orders, unanswered } = surroundings.source.list().await?;
     for (generation, error) in &unanswered {
-        let message = format!("orders of `--api {generation}` could not be listed: {error}");
+        let message = t!("orders of `--api %{generation}` could not be listed: %{error}", generation, error);
         surroundings.observer.event(&Event::Warning { order: None, message: &message, hint: error.hint() });
     }
     let unfinished = surroundings.store.unfinished(surroundings.source.origin()).await?;

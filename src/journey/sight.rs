@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{Surroundings, driver::Run, event::Event, files, publish::Planned};
 use crate::{
     error::Result,
+    language::t,
     order::{Order, OrderId},
     propagation::{Expectation, ResolverReport, Round, Verdict},
     record::{Record, RecordType},
@@ -66,26 +67,26 @@ pub(super) async fn now(surroundings: &Surroundings, records: &[Record]) -> Opti
     let mut said = Vec::new();
     for (record, look) in records.iter().zip(looks) {
         let text = match look {
-            Ok(round) if round.visible => "every name server shows it".to_owned(),
+            Ok(round) if round.visible => t!("every name server shows it").to_owned(),
             Ok(round) => {
                 let mut missing = round.observations.iter().filter(|observation| observation.verdict != Verdict::Visible);
                 let first = missing.next().map(|observation| {
-                    format!(
-                        "{} ({}) says: {}",
-                        observation.authority.server,
-                        observation.authority.address,
-                        observation.verdict.sentence()
+                    t!(
+                        "%{server} (%{address}) says: %{sentence}",
+                        server = observation.authority.server,
+                        address = observation.authority.address,
+                        sentence = observation.verdict.sentence()
                     )
                 });
                 let more = missing.count();
-                let more = if more > 0 { format!(", and {more} more do not show it") } else { String::new() };
-                first.map_or_else(|| "no name server answers".to_owned(), |first| format!("{first}{more}"))
+                let more = if more > 0 { t!(", and %{more} more do not show it", more) } else { String::new() };
+                first.map_or_else(|| t!("no name server answers").to_owned(), |first| format!("{first}{more}"))
             }
-            Err(error) => format!("its name servers cannot be asked: {error}"),
+            Err(error) => t!("its name servers cannot be asked: %{error}", error),
         };
-        said.push(format!("of the value `{}` at {}, {text}", record.value, record.name));
+        said.push(t!("of the value `%{value}` at %{name}, %{text}", value = record.value, name = record.name, text));
     }
-    if said.is_empty() { None } else { Some(format!("at this moment, {}", said.join("; "))) }
+    if said.is_empty() { None } else { Some(t!("at this moment, %{said}", said = said.join(t!("; ")))) }
 }
 
 /// Asks the recursive resolvers and tells what they say, beside the journey: nothing waits for them.

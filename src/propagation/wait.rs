@@ -168,7 +168,7 @@ fn settle(looking: &mut Looking, post: &mut Post, plan: &Plan, index: usize, ask
     if visible {
         post.place.sees(sent, !post.woken);
     } else {
-        post.place.lacks();
+        post.place.lacks(!failed);
     }
     post.woken = std::mem::take(&mut post.wake_again) && !visible;
     if visible {

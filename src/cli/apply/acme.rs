@@ -14,6 +14,7 @@ use crate::{
     failpoint,
     http::Http,
     journey::event::Silent,
+    language::t,
     name::Name,
     order::{
         OrderId,
@@ -47,8 +48,8 @@ fn rows(session: &Session, arguments: &super::Arguments) -> Result<Vec<Certifica
 /// A certificate of the command line, the list or the config, with what the options say where it says nothing itself.
 fn want(options: &AcmeOptions, certificate: Certificate) -> Result<Wanted> {
     let ca = certificate.ca.as_deref().or(options.ca.as_deref()).ok_or_else(|| {
-        Error::config(format!("no CA is named for the certificate of `{}`", first(&certificate.names)))
-            .with_hint("say which: `--ca letsencrypt`, or `ca = \"letsencrypt\"` in the config")
+        Error::config(t!("no CA is named for the certificate of `%{names}`", names = first(&certificate.names)))
+            .with_hint(t!("say which: `--ca letsencrypt`, or `ca = \"letsencrypt\"` in the config"))
     })?;
     let key_type = match certificate.key_type.as_deref() {
         Some("p384") => acme::KeyType::P384,
@@ -59,8 +60,8 @@ fn want(options: &AcmeOptions, certificate: Certificate) -> Result<Wanted> {
     let names = match &request {
         Some(request) if !certificate.names.is_empty() && !same(&request.names, &certificate.names) => {
             let all = request.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            return Err(Error::usage(format!("the certificate request is for other names: {all}"))
-                .with_hint("leave the names out: those of the request count"));
+            return Err(Error::usage(t!("the certificate request is for other names: %{all}", all))
+                .with_hint(t!("leave the names out: those of the request count")));
         }
         Some(request) => request.names.clone(),
         None => without_repetitions(certificate.names),
@@ -153,15 +154,15 @@ async fn is_due(session: &Session, acme: &Acme, wanted: &Wanted, before: Option<
     let window = window(session, acme, wanted).await;
     match renewal::due(now, before.not_before, before.not_after, window.as_ref(), share(&wanted.id)) {
         Due::Now(why) => {
-            session.printer().note(&format!("{}: to be renewed, {why}", first(&wanted.names)));
+            session.printer().note(&t!("%{names}: to be renewed, %{why}", names = first(&wanted.names), why));
             Ok(true)
         }
         Due::NotBefore(moment) => {
-            session.printer().note(&format!(
-                "{}: the certificate is good until {}, and will be renewed from {} on; `--force` renews it now",
-                first(&wanted.names),
-                before.not_after.strftime("%F"),
-                moment.strftime("%F %H:%M UTC")
+            session.printer().note(&t!(
+                "%{names}: the certificate is good until %{until}, and will be renewed from %{due} on; `--force` renews it now",
+                names = first(&wanted.names),
+                until = before.not_after.strftime("%F"),
+                due = moment.strftime("%F %H:%M UTC")
             ));
             Ok(false)
         }
@@ -200,24 +201,29 @@ fn external_account(session: &Session) -> Result<Option<(String, Secret)>> {
     let Some(key) = key else {
         return match &options.eab_key_id {
             None => Ok(None),
-            Some(id) => Err(Error::new(ErrorKind::Credentials, format!("the key `{id}` of the external account is missing"))
-                .with_hint("put it into a file and name that with `--eab-key-file`, or set DV_EAB_KEY")),
+            Some(id) => Err(Error::new(ErrorKind::Credentials, t!("the key `%{id}` of the external account is missing", id))
+                .with_hint(t!("put it into a file and name that with `--eab-key-file`, or set DV_EAB_KEY"))),
         };
     };
     session.redactor().learn(&key);
     let id = options.eab_key_id.clone().ok_or_else(|| {
-        Error::config("there is a key of an external account, but not its id").with_hint("give the id with `--eab-key-id`")
+        Error::config(t!("there is a key of an external account, but not its id"))
+            .with_hint(t!("give the id with `--eab-key-id`"))
     })?;
     Ok(Some((id, key)))
 }
 
 fn private_file(path: &Path) -> Result<Secret> {
     let shown = path.display();
-    let failed = |error: std::io::Error| Error::config(format!("`{shown}` cannot be read: {error}"));
+    let failed = |error: std::io::Error| Error::config(t!("`%{shown}` cannot be read: %{error}", shown, error));
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).map_err(failed)?.permissions());
     if mode & 0o077 != 0 {
-        return Err(Error::config(format!("`{shown}` holds a key, and others can read it (mode {:04o})", mode & 0o7777))
-            .with_hint(format!("`chmod 600 {shown}`")));
+        return Err(Error::config(t!(
+            "`%{shown}` holds a key, and others can read it (mode %{mode})",
+            shown,
+            mode = format_args!("{:04o}", mode & 0o7777)
+        ))
+        .with_hint(format!("`chmod 600 {shown}`")));
     }
     Ok(Secret::new(std::fs::read_to_string(path).map_err(failed)?.trim()))
 }
@@ -225,20 +231,20 @@ fn private_file(path: &Path) -> Result<Secret> {
 /// A file with the names of one certificate on each line, separated by blanks or commas; `#` begins a comment.
 fn read_list(path: &Path) -> Result<Vec<Certificate>> {
     let shown = path.display();
-    let text =
-        std::fs::read_to_string(path).map_err(|error| Error::config(format!("the list `{shown}` cannot be read: {error}")))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::config(t!("the list `%{shown}` cannot be read: %{error}", shown, error)))?;
     let mut all = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default();
         let names = line.split([' ', '\t', ',']).filter(|word| !word.is_empty()).map(Name::parse).collect::<Result<Vec<_>>>();
-        let names = names.map_err(|error| error.context(format!("the list `{shown}` line {}", number + 1)))?;
+        let names = names.map_err(|error| error.context(t!("the list `%{shown}` line %{number}", shown, number = number + 1)))?;
         if !names.is_empty() {
             all.push(Certificate { names, ..Certificate::default() });
         }
     }
     if all.is_empty() {
-        return Err(Error::config(format!("the list `{shown}` names no certificate"))
-            .with_hint("write the names of one certificate on each line"));
+        return Err(Error::config(t!("the list `%{shown}` names no certificate", shown))
+            .with_hint(t!("write the names of one certificate on each line")));
     }
     Ok(all)
 }

@@ -12,6 +12,7 @@ use super::super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     journey::{self, Applied, event::Silent},
+    language::t,
     name::Name,
     order::{
         Bundle, OrderId,
@@ -45,15 +46,17 @@ pub(super) struct Arguments {
 /// Applies for a certificate at CAS, and takes the order to its end.
 pub(super) async fn run(session: &Session, arguments: &super::Arguments) -> Result<Exit> {
     if arguments.list.is_some() {
-        return Err(Error::usage("`--list` is for ACME CAs").with_hint("call `dv-verify apply` once for each order at CAS"));
+        return Err(
+            Error::usage(t!("`--list` is for ACME CAs")).with_hint(t!("call `dv-verify apply` once for each order at CAS"))
+        );
     }
     let (names, csr) = what(&arguments.names, arguments.csr.as_deref())?;
     for name in &names {
         if let Some(word) = word_for_review(name) {
-            let text = format!("`{name}` holds the word `{word}`, for which CAs let people look at an application");
+            let text = t!("`%{name}` holds the word `%{word}`, for which CAs let people look at an application", name, word);
             session.printer().warning(
                 &text,
-                Some("it may stay in review for a day or longer with a correct record: run again later, it resumes"),
+                Some(t!("it may stay in review for a day or longer with a correct record: run again later, it resumes")),
             );
         }
     }
@@ -97,8 +100,8 @@ pub(in crate::cli) async fn take(session: &Session, wishes: Vec<Wish>) -> Result
         let placeholders = vec![OrderId::parse("to-come")?; wishes.len()];
         session.chosen().journey_of(hidden.clone(), placeholders)?;
         if !rooms.router.has_any() {
-            return Err(Error::config("no provider is set, so nothing was applied for")
-                .with_hint("say who writes the records with `--provider PROVIDER` (`dv-verify providers list`)"));
+            return Err(Error::config(t!("no provider is set, so nothing was applied for"))
+                .with_hint(t!("say who writes the records with `--provider PROVIDER` (`dv-verify providers list`)")));
         }
         let keys = KeyFolder::new(session.chosen().key_folder()?);
         let mut orders = Vec::new();
@@ -130,7 +133,7 @@ async fn show_ways(session: &Session, rooms: &Rooms, wishes: &[Wish]) -> Result<
         let way = rooms.cas.way(&wish.application, &wish.choice).await?;
         let names = list(&wish.application.names);
         let shown = serde_json::to_value(&way).unwrap_or_default();
-        session.printer().result(&format!("{names}: would be applied for, {}", describe(&shown)));
+        session.printer().result(&t!("%{names}: would be applied for, %{shown}", names, shown = describe(&shown)));
     }
     Ok(Exit::DONE)
 }
@@ -139,10 +142,10 @@ async fn show_ways(session: &Session, rooms: &Rooms, wishes: &[Wish]) -> Result<
 fn describe(way: &serde_json::Value) -> String {
     let text = |key: &str| way.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     match text("way").as_str() {
-        "already" => format!("order {} is under way for them already", text("id")),
-        "package" => format!("out of the package {}", text("product")),
-        "renewal" => format!("in the place of order {}", text("id")),
-        _ => format!("with instance {}", text("id")),
+        "already" => t!("order %{value} is under way for them already", value = text("id")),
+        "package" => t!("out of the package %{value}", value = text("product")),
+        "renewal" => t!("in the place of order %{value}", value = text("id")),
+        _ => t!("with instance %{value}", value = text("id")),
     }
 }
 
@@ -161,11 +164,11 @@ async fn apply(session: &Session, rooms: &Rooms, wish: Wish, keys: &KeyFolder) -
     let applied = journey::apply(store, cas, wish.application, &wish.choice, has, prepare).await;
     match applied.map_err(|error| error.context(names.clone()))? {
         Applied::New(id) => {
-            session.printer().note(&format!("{names}: applied for, order {id}"));
+            session.printer().note(&t!("%{names}: applied for, order %{id}", names, id));
             Ok(id)
         }
         Applied::Found(id) => {
-            session.printer().note(&format!("{names}: order {id} is under way already"));
+            session.printer().note(&t!("%{names}: order %{id} is under way already", names, id));
             Ok(id)
         }
     }
@@ -190,15 +193,15 @@ fn what(names: &[Name], csr: Option<&Path>) -> Result<(Vec<Name>, Option<String>
     let differs = !unique.is_empty()
         && (unique.iter().any(|name| !request.names.contains(name)) || request.names.iter().any(|name| !unique.contains(name)));
     if differs {
-        return Err(Error::usage(format!(
-            "the certificate request `{}` is for other names: {}",
-            path.display(),
-            list(&request.names)
+        return Err(Error::usage(t!(
+            "the certificate request `%{path}` is for other names: %{names}",
+            path = path.display(),
+            names = list(&request.names)
         ))
-        .with_hint("leave the names out: those of the request count"));
+        .with_hint(t!("leave the names out: those of the request count")));
     }
     let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::new(ErrorKind::Config, format!("`{}` cannot be read: {error}", path.display())))?;
+        .map_err(|error| Error::new(ErrorKind::Config, t!("`%{path}` cannot be read: %{error}", path = path.display(), error)))?;
     Ok((request.names, Some(text)))
 }
 
@@ -209,10 +212,11 @@ fn is_good(session: &Session, names: &[Name]) -> Result<bool> {
     let Some(there) = current.iter().find(|there| same(&there.names)) else { return Ok(false) };
     let due = renewal::due(crate::failpoint::now(), there.not_before, there.not_after, None, 0.0);
     if let Due::NotBefore(moment) = due {
-        session.printer().note(&format!(
-            "{}: the certificate is good until {}, and due for renewal from {moment} on; `--force` applies now",
-            list(names),
-            there.not_after
+        session.printer().note(&t!(
+            "%{names}: the certificate is good until %{not_after}, and due for renewal from %{moment} on; `--force` applies now",
+            names = list(names),
+            not_after = there.not_after,
+            moment
         ));
         return Ok(true);
     }

@@ -3,6 +3,7 @@
 use super::super::{apply, exit::Exit, session::Session};
 use crate::{
     error::{Error, Result},
+    language::t,
     order::acme::Wanted,
 };
 
@@ -15,14 +16,14 @@ pub(super) fn kept(session: &Session) -> Result<Vec<Wanted>> {
 pub(super) async fn run(session: &Session, arguments: &super::Arguments) -> Result<Exit> {
     let mut wanted = kept(session)?;
     if let Some(unknown) = arguments.names.iter().find(|name| !wanted.iter().any(|wanted| wanted.names.contains(name))) {
-        return Err(Error::usage(format!("there is no certificate for `{unknown}` to renew"))
-            .with_hint("`dv-verify apply` applies for the first one"));
+        return Err(Error::usage(t!("there is no certificate for `%{unknown}` to renew", unknown))
+            .with_hint(t!("`dv-verify apply` applies for the first one")));
     }
     if !arguments.names.is_empty() {
         wanted.retain(|wanted| wanted.names.iter().any(|name| arguments.names.contains(name)));
     }
     if wanted.is_empty() {
-        session.printer().note("there is no certificate to renew; `dv-verify apply` applies for the first one");
+        session.printer().note(t!("there is no certificate to renew; `dv-verify apply` applies for the first one"));
         return Ok(Exit::DONE);
     }
     apply::acme::take(session, wanted, arguments.force).await

@@ -13,6 +13,7 @@ use crate::{
     error::Result,
     failpoint,
     http::Http,
+    language::t,
     name::Name,
     order::{
         Generation, OrderId,
@@ -53,7 +54,7 @@ pub(super) async fn run(session: &Session, arguments: &super::Arguments) -> Resu
     let account = cas.account().await?;
     let printer = session.printer();
     for (generation, error) in &account.unanswered {
-        printer.warning(&format!("orders of `--api {generation}` could not be listed: {error}"), error.hint());
+        printer.warning(&t!("orders of `--api %{generation}` could not be listed: %{error}", generation, error), error.hint());
     }
     let out = session.chosen().out()?;
     let current = delivery::current(&out);
@@ -67,22 +68,20 @@ pub(super) async fn run(session: &Session, arguments: &super::Arguments) -> Resu
     let (due, others): (Vec<Renewal>, Vec<Renewal>) = due.into_iter().partition(wanted);
     if arguments.names.is_empty() && !arguments.force {
         for renewal in &others {
-            printer.note(&format!(
-                "{}: order {} expires on {}, and its certificate is not on this machine; `dv-verify renew {}` renews it",
-                list(&renewal.names),
-                renewal.order,
-                renewal.expires.strftime("%Y-%m-%d"),
-                renewal.names.first().map(ToString::to_string).unwrap_or_default()
-            ));
+            printer.note(&t!("%{names}: order %{order} expires on %{day}, and its certificate is not on this machine; `dv-verify renew %{renewal}` renews it", names = list(&renewal.names), order = renewal.order, day = renewal.expires.strftime("%Y-%m-%d"), renewal = renewal.names.first().map(ToString::to_string).unwrap_or_default()));
         }
     }
     if due.is_empty() {
-        printer.note("no certificate is due for renewal");
+        printer.note(t!("no certificate is due for renewal"));
         return Ok(Exit::DONE);
     }
     let mut wishes = Vec::new();
     for renewal in &due {
-        printer.note(&format!("{}: to be renewed, it expires on {}", list(&renewal.names), renewal.expires.strftime("%Y-%m-%d")));
+        printer.note(&t!(
+            "%{names}: to be renewed, it expires on %{day}",
+            names = list(&renewal.names),
+            day = renewal.expires.strftime("%Y-%m-%d")
+        ));
         wishes.push(wish(session, &cas, renewal, &current, arguments.cas.generate_key).await?);
     }
     take(session, wishes).await

@@ -16,6 +16,7 @@ use crate::{
         Routed, Routing,
         event::{Event, Observer},
     },
+    language::t,
     name::Name,
     order::{Listing, Order, OrderId, OrderSource},
     provider::{Access, Capabilities, DnsProvider, Found, Handle, Zone},
@@ -66,9 +67,9 @@ impl Gate {
         if let Err(wait) = self.breakers.with(&self.about, Breaker::admit) {
             return Err(Error::new(
                 self.kind,
-                format!("{} has failed again and again, and is left alone for a while", self.about),
+                t!("%{about} has failed again and again, and is left alone for a while", about = self.about),
             )
-            .with_hint("the warnings before tell why it failed; SIGHUP tries at once")
+            .with_hint(t!("the warnings before tell why it failed; SIGHUP tries at once"))
             .with_retry(Retry::After(wait)));
         }
         let outcome = work.await;
@@ -76,7 +77,8 @@ impl Gate {
         if self.breakers.with(&self.about, |breaker, now| breaker.note(went_well, now))
             && let Err(error) = &outcome
         {
-            let message = format!("{} has failed again and again, and is left alone for a while: {error}", self.about);
+            let message =
+                t!("%{about} has failed again and again, and is left alone for a while: %{error}", about = self.about, error);
             self.observer.event(&Event::Warning { order: None, message: &message, hint: error.hint() });
         }
         outcome
@@ -84,7 +86,7 @@ impl Gate {
 }
 
 fn about_source(source: &dyn OrderSource) -> String {
-    format!("order source `{}`", source.origin())
+    t!("order source `%{origin}`", origin = source.origin())
 }
 
 /// An order source behind a breaker.

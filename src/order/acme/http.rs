@@ -18,6 +18,7 @@ use super::{directory::Ca, failure};
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     http::{Http, Reply},
+    language::t,
 };
 
 /// What a directory says about itself (RFC 8555 section 7.1.1).
@@ -128,8 +129,12 @@ fn meta_of(ca: &Ca, reply: &Reply) -> Result<Meta> {
     }
     let read: Result<Directory, _> = serde_json::from_slice(&reply.body);
     read.map(|directory| directory.meta.unwrap_or_default()).map_err(|_| {
-        Error::config(format!("`{}` is not an ACME directory: it answers {}", ca.directory, reply.excerpt()))
-            .with_hint("name the CA, or give the URL of its directory, which its documentation tells")
+        Error::config(t!(
+            "`%{directory}` is not an ACME directory: it answers %{excerpt}",
+            directory = ca.directory,
+            excerpt = reply.excerpt()
+        ))
+        .with_hint(t!("name the CA, or give the URL of its directory, which its documentation tells"))
     })
 }
 
@@ -147,7 +152,7 @@ fn refusal(ca: &Ca, what: &str, reply: &Reply) -> Option<Error> {
     Some(match (status, pause) {
         (429 | 500.., Some(pause)) => error.with_retry(Retry::After(pause)),
         (429 | 500.., None) => error.with_retry(Retry::Later),
-        _ => error.with_hint(format!("is `{}` the URL of an ACME directory?", ca.directory)),
+        _ => error.with_hint(t!("is `%{directory}` the URL of an ACME directory?", directory = ca.directory)),
     })
 }
 
@@ -158,14 +163,15 @@ fn with_clock(error: Error) -> Error {
         && (text.contains("expired") || text.contains("not valid yet") || text.contains("notvalidyet"))
     {
         let now = crate::failpoint::now();
-        return error.with_retry(Retry::Never).with_hint(format!(
-            "this machine's clock says {now}: if that is wrong, set it; else the CA's certificate is at fault"
+        return error.with_retry(Retry::Never).with_hint(t!(
+            "this machine's clock says %{now}: if that is wrong, set it; else the CA's certificate is at fault",
+            now
         ));
     }
     if text.contains("certificate") {
         return error
             .with_retry(Retry::Never)
-            .with_hint("for a CA of your own, name the certificate that its server's chains to with `--ca-file`");
+            .with_hint(t!("for a CA of your own, name the certificate that its server's chains to with `--ca-file`"));
     }
     error
 }

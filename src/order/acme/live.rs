@@ -14,6 +14,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     failpoint,
+    language::t,
     name::Name,
     order::{Bundle, Challenge, ChallengeKind, OrderState},
     record::RecordType,
@@ -164,7 +165,10 @@ impl Live {
             }
             let identifier = authorization.identifier().to_string();
             let Some(challenge) = authorization.challenge(ChallengeType::Dns01) else {
-                return Err(Error::new(ErrorKind::OrderSource, format!("{ca} does not offer dns-01 for `{identifier}`")));
+                return Err(Error::new(
+                    ErrorKind::OrderSource,
+                    t!("%{ca} does not offer dns-01 for `%{identifier}`", ca, identifier),
+                ));
             };
             let domain = Name::parse(&identifier)?;
             found.push(Challenge {
@@ -217,9 +221,9 @@ impl Live {
             folder.forget(&wanted.id)?;
             return Err(Error::new(
                 ErrorKind::OrderSource,
-                format!("the key of the certificate that {} issued is gone", self.ca),
+                t!("the key of the certificate that %{ca} issued is gone", ca = self.ca),
             )
-            .with_hint("run the same command again: it applies anew"));
+            .with_hint(t!("run the same command again: it applies anew")));
         }
         let fetched = patiently!(self.order.certificate().await.map_err(|error| of_library(&self.ca, error)))?;
         let Some(certificate) = fetched else { return Ok(OrderState::Reviewing) };
@@ -230,7 +234,7 @@ impl Live {
     async fn why_invalid(&mut self) -> String {
         let mut reasons: Vec<String> = self.order.state().error.iter().map(failure::said).collect();
         reasons.extend(self.lost_authorizations(false).await);
-        if reasons.is_empty() { "the order is invalid, and the CA does not say why".to_owned() } else { reasons.join("; ") }
+        if reasons.is_empty() { t!("the order is invalid, and the CA does not say why").to_owned() } else { reasons.join("; ") }
     }
 
     /// The authorizations that came to nothing, each with what the CA saw. `anew`: those that were read before are read again.
@@ -245,18 +249,21 @@ impl Live {
             let word = match authorization.status {
                 AuthorizationStatus::Pending | AuthorizationStatus::Valid => continue,
                 AuthorizationStatus::Invalid => "failed",
-                AuthorizationStatus::Revoked => "was revoked",
-                AuthorizationStatus::Expired => "has expired",
-                AuthorizationStatus::Deactivated => "was deactivated",
+                AuthorizationStatus::Revoked => t!("was revoked"),
+                AuthorizationStatus::Expired => t!("has expired"),
+                AuthorizationStatus::Deactivated => t!("was deactivated"),
             };
             let seen = authorization.challenges.iter().filter_map(|challenge| challenge.error.as_ref()).map(|problem| {
-                let hint =
-                    if failure::code(problem) == "caa" { "; CAA records must name this CA, or there must be none" } else { "" };
+                let hint = if failure::code(problem) == "caa" {
+                    t!("; CAA records must name this CA, or there must be none")
+                } else {
+                    ""
+                };
                 format!("{} ({}){hint}", failure::said(problem), failure::code(problem))
             });
             let seen = seen.collect::<Vec<_>>().join(", ");
             let seen = if seen.is_empty() { String::new() } else { format!(": {seen}") };
-            reasons.push(format!("the authorization of `{name}` {word}{seen}"));
+            reasons.push(t!("the authorization of `%{name}` %{word}%{seen}", name, word, seen));
         }
         reasons
     }
@@ -274,11 +281,11 @@ async fn create(account: &Account, http: &AcmeHttp, wanted: &Wanted) -> Result<i
         let mut names: Vec<&str> = profiles.keys().map(String::as_str).collect();
         names.sort_unstable();
         let hint = if names.is_empty() {
-            "this CA has none; leave `--profile` out".to_owned()
+            t!("this CA has none; leave `--profile` out").to_owned()
         } else {
-            format!("it has {}", names.join(", "))
+            t!("it has %{names}", names = names.join(", "))
         };
-        return Err(Error::config(format!("{ca} has no profile `{profile}`")).with_hint(hint));
+        return Err(Error::config(t!("%{ca} has no profile `%{profile}`", ca, profile)).with_hint(hint));
     }
     let mut order = NewOrder::new(&identifiers);
     if let Some(profile) = &wanted.profile {

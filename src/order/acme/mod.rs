@@ -23,6 +23,7 @@ use super::{Challenge, ChallengeKind, Generation, Listing, Order, OrderId, Order
 use crate::{
     error::{Error, ErrorKind, Result},
     http::Http,
+    language::t,
     name::Name,
     record::RecordType,
 };
@@ -96,7 +97,7 @@ pub struct Wanted {
 /// # Errors
 /// `ErrorKind::Usage` where there are no names.
 pub fn order_id(ca: &Ca, names: &[Name]) -> Result<OrderId> {
-    let Some(first) = names.first() else { return Err(Error::usage("a certificate needs a name")) };
+    let Some(first) = names.first() else { return Err(Error::usage(t!("a certificate needs a name"))) };
     let mut sorted: Vec<&str> = names.iter().map(Name::as_str).collect();
     sorted.sort_unstable();
     let mut text = ca.directory.to_string();
@@ -165,8 +166,8 @@ impl Acme {
 
     fn at(&self, id: &OrderId) -> Result<(&AtCa, &Wanted)> {
         let unknown = || {
-            Error::new(ErrorKind::UnknownOrder, format!("order `{id}` is not one of this run"))
-                .with_hint("`dv-verify apply` with the same names goes on with it")
+            Error::new(ErrorKind::UnknownOrder, t!("order `%{id}` is not one of this run", id))
+                .with_hint(t!("`dv-verify apply` with the same names goes on with it"))
         };
         let wanted = self.wanted.get(id).ok_or_else(unknown)?;
         Ok((self.cas.get(&wanted.ca).ok_or_else(unknown)?, wanted))
@@ -261,7 +262,7 @@ fn unsaid_challenge(name: &Name) -> Challenge {
         root_domain: None,
         kind: ChallengeKind::Record(RecordType::Txt),
         name: format!("_acme-challenge.{}", name.base()),
-        value: format!("(what the CA says for {name})"),
+        value: t!("(what the CA says for %{name})", name),
     }
 }
 

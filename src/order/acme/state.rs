@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::{KeyType, directory::Ca};
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     name::Name,
     order::OrderId,
     secret::Secret,
@@ -160,8 +161,8 @@ impl Folder {
 }
 
 fn failed(path: &Path, error: io::Error) -> Error {
-    Error::new(ErrorKind::Store, format!("`{}` in the state folder: {error}", path.display()))
-        .with_hint("give this user the right to read and write there; `--store FILE` chooses another state folder")
+    Error::new(ErrorKind::Store, t!("`%{path}` in the state folder: %{error}", path = path.display(), error))
+        .with_hint(t!("give this user the right to read and write there; `--store FILE` chooses another state folder"))
         .with_source(error)
 }
 
@@ -172,8 +173,8 @@ fn make(folder: &Path) -> Result<()> {
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     match fs::read_to_string(path) {
         Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| {
-            Error::new(ErrorKind::Store, format!("`{}` is damaged: {error}", path.display()))
-                .with_hint("move that file away; without it this begins anew")
+            Error::new(ErrorKind::Store, t!("`%{path}` is damaged: %{error}", path = path.display(), error))
+                .with_hint(t!("move that file away; without it this begins anew"))
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(path, error)),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::shared::Shared;
-use crate::{name::Name, record::Record};
+use crate::{language::message, name::Name, record::Record};
 
 mod at_name;
 mod at_zone;
@@ -46,9 +46,9 @@ impl Severity {
     /// `note`, `risk` or `blocks`.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Note => "note",
-            Self::Risk => "risk",
-            Self::Blocks => "blocks",
+            Self::Note => message!("note"),
+            Self::Risk => message!("risk"),
+            Self::Blocks => message!("blocks"),
         }
     }
 }

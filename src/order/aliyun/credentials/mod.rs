@@ -21,6 +21,7 @@ use crate::{
     environment::Environment,
     error::{Error, ErrorKind, Result, Retry},
     http::Http,
+    language::t,
     secret::{Redactor, Secret},
 };
 
@@ -138,7 +139,7 @@ impl CredentialChain {
         let mut reasons = Vec::new();
         for link in 0..LINKS {
             match self.link(link) {
-                Ok((Source::Fixed(keys), origin)) => return Ok(format!("{}, from {origin}", keys.id)),
+                Ok((Source::Fixed(keys), origin)) => return Ok(t!("%{id}, from %{origin}", id = keys.id, origin)),
                 Ok((_, origin)) => return Ok(origin),
                 Err(reason) => reasons.push(reason),
             }
@@ -209,8 +210,8 @@ impl fmt::Debug for CredentialChain {
 }
 
 fn nothing_found(reasons: &[String]) -> Error {
-    Error::new(ErrorKind::Credentials, format!("no Alibaba Cloud credentials: {}", reasons.join("; "))).with_hint(
-        "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET (or the same names with _FILE), or run `aliyun configure`",
+    Error::new(ErrorKind::Credentials, t!("no Alibaba Cloud credentials: %{reasons}", reasons = reasons.join("; "))).with_hint(
+        t!("set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET (or the same names with _FILE), or run `aliyun configure`"),
     )
 }
 
@@ -224,14 +225,14 @@ fn path(environment: &Environment, variable: &str, below_home: &str) -> Result<P
     match (environment.get(variable), environment.home()) {
         (Some(path), _) => Ok(PathBuf::from(path)),
         (None, Some(home)) => Ok(home.join(below_home)),
-        (None, None) => Err(format!("`~/{below_home}` cannot be looked up, as HOME is not set")),
+        (None, None) => Err(t!("`~/%{below_home}` cannot be looked up, as HOME is not set", below_home)),
     }
 }
 
 fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => format!("`{}` does not exist", path.display()),
-        _ => format!("`{}` cannot be read: {error}", path.display()),
+        std::io::ErrorKind::NotFound => t!("`%{path}` does not exist", path = path.display()),
+        _ => t!("`%{path}` cannot be read: %{error}", path = path.display(), error),
     })
 }
 

@@ -38,7 +38,7 @@ use crate::{
 const OF_ONE_RUN: [&str; 5] = ["order", "name", "dry-run", "no-wait", "splay"];
 
 /// What cannot change while the program runs.
-const FIXED: [&str; 7] = ["store", "store-file", "lease", "listen", "listen-token-file", "listen-host", "renew"];
+const FIXED: [&str; 8] = ["account", "store", "store-file", "lease", "listen", "listen-token-file", "listen-host", "renew"];
 
 /// Watches.
 pub(super) async fn run(session: &Session) -> Result<Exit> {

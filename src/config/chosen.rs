@@ -374,6 +374,7 @@ fn cas(layers: &Layers) -> Result<CasOptions> {
     let text = |text: &str| Ok(text.to_owned());
     let defaults = CasOptions::default();
     Ok(CasOptions {
+        account: layers.one("account", account)?.unwrap_or_default(),
         generations: layers.one("api", generations)?.unwrap_or_default(),
         endpoint: layers.one("endpoint", parse::endpoint)?,
         region: layers.one("region", region)?,
@@ -382,6 +383,16 @@ fn cas(layers: &Layers) -> Result<CasOptions> {
         source_ip: layers.one("source-ip", source_ip)?,
         calls_per_second: layers.one("rate", |text| number(text, 1))?.unwrap_or(defaults.calls_per_second),
     })
+}
+
+/// The name of an account becomes part of the names of orders and locks.
+fn account(text: &str) -> Result<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() || text.len() > 64 || !text.chars().all(fits) {
+        return Err(Error::config(t!("`%{text}` is not a name for an account", text))
+            .with_hint(t!("use up to 64 letters, digits, `-`, `_` and `.`: it is a name of your own, not a key")));
+    }
+    Ok(text.to_owned())
 }
 
 /// A region becomes part of a host name.

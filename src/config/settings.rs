@@ -286,6 +286,10 @@ pub const SETTINGS: &[Setting] = &[
     list(',', Group::Status, "listen-host", "NAME", "A name by which readers come; repeatable").details(
         "Beside `localhost` and addresses. Requests that come by other names are refused, since a web page elsewhere may have sent them.",
     ),
+    value(Group::Source, "account", "NAME", "Which account the orders are of, where several share a store").details(
+        "A name of your choice: letters, digits, `-`, `_` and `.`. Orders, records and the budget of calls of accounts with different names are kept apart. The \
+         credentials say which account it really is (docs/fleet.md).",
+    ),
     value(Group::Source, "api", "API", "The generation of the API").default("auto").choices(&["auto", "2018", "order", "instance"]),
     value(Group::Source, "region", "REGION", "The region of the orders").default("cn-hangzhou"),
     value(Group::Source, "endpoint", "URL", "The CAS host, for all generations").default("by region"),

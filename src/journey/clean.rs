@@ -22,8 +22,8 @@ pub struct Cleaned {
 }
 
 /// Withdraws entries without holders, and entries whose orders are final or gone and that no run holds. With `all`, also what was kept
-/// (`--keep-record`, `record add`), and what orders of another origin hold. A record that is needed by an order that still waits stays: its source,
-/// that of `surroundings` or one of `others`, is asked.
+/// (`--keep-record`, `record add`), what orders of another origin hold, and what other accounts wrote. A record that is needed by an order that still
+/// waits stays: its source, that of `surroundings` or one of `others`, is asked.
 ///
 /// # Errors
 /// Where the journal cannot be read; what concerns one entry is in its [`Cleaned::outcome`].
@@ -39,10 +39,16 @@ pub async fn clean(
     }
     let mut cleaned = Vec::new();
     for entry in surroundings.store.entries().await? {
-        let mut kept = None;
+        let is_foreign = !all && !surroundings.store.is_of_this_account(&entry);
+        let mut kept = is_foreign.then(|| match entry.account.as_str() {
+            "" => {
+                t!("the account without a name wrote it; a `clean` of that account, or `clean --all`, takes it away").to_owned()
+            }
+            account => t!("account `%{account}` wrote it; a `clean` of that account, or `clean --all`, takes it away", account),
+        });
         // Locks on the orders, so that no run takes one up while its record is removed.
         let mut locks = Vec::new();
-        for holder in &entry.holders {
+        for holder in entry.holders.iter().filter(|_| !is_foreign) {
             match still_needed(surroundings, &sources, holder, all, &mut locks).await? {
                 None => {}
                 reason => {

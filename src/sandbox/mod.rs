@@ -8,7 +8,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -70,6 +70,8 @@ pub struct SandboxOptions {
     pub access_key_id: String,
     /// The AccessKeySecret that its CAS accepts.
     pub access_key_secret: String,
+    /// Other accounts of the same CAS: AccessKeyIds with their AccessKeySecrets. Each sees its own orders, and has a limit of its own.
+    pub other_accounts: BTreeMap<String, String>,
     /// The STS token that its CAS asks for; `None`: none, and a call that carries one is refused.
     pub security_token: Option<String>,
     /// The API token that its DNS provider accepts, in Cloudflare's API and in PowerDNS's.
@@ -101,6 +103,7 @@ impl Default for SandboxOptions {
             negative_ttl: Duration::from_mins(1),
             access_key_id: "LTAI5tSandboxAccessKeyId".to_owned(),
             access_key_secret: "SandboxAccessKeySecret00000000".to_owned(),
+            other_accounts: BTreeMap::new(),
             security_token: None,
             api_token: "sandbox-api-token-0000000000000000000000".to_owned(),
             tsig_key: known_name("dv-sandbox"),
@@ -177,7 +180,7 @@ impl Sandbox {
         serve_authorities(private, &authorities, false, &mut tasks);
         let validator = Validator::new(&validator_addresses, options.lag, options.validation_interval, options.issue_delay)?;
         let world = Arc::new(World {
-            gate: Mutex::new(cas::gate::Gate::new(options.calls_per_second, Instant::now())),
+            gate: Mutex::new(cas::gate::Gate::new(options.calls_per_second)),
             zones,
             orders: Mutex::new(OrderBook::default()),
             deployments: Mutex::default(),

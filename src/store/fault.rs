@@ -34,6 +34,8 @@ impl fmt::Display for Place {
 pub(super) enum Unusable {
     /// It was made by another version, with migrations that this one does not know.
     OtherVersion,
+    /// It was made by a build from before the first release, with other tables.
+    Development,
     /// It is a database of another program.
     Foreign,
     /// It is damaged, or no database at all.
@@ -57,6 +59,13 @@ impl Unusable {
         match self {
             Self::OtherVersion => Error::new(ErrorKind::Store, t!("the store `%{place}` was made by a newer version", place))
                 .with_hint(t!("use that version, or another store (`--store`); nothing in it was changed")),
+            Self::Development => Error::new(
+                ErrorKind::Store,
+                t!("the store `%{place}` was made by an older development build, with other tables", place),
+            )
+            .with_hint(t!(
+                "let that build end what it began (its `clean` removes its records), then take the store away; or use another one (`--store`); nothing in it was changed"
+            )),
             Self::Foreign => not_ours(place, t!("it is a database of another program")),
             Self::Damaged(why) => Error::new(ErrorKind::Store, t!("the store `%{place}` is damaged: %{why}", place, why))
                 .with_hint(t!("run again: the damaged file is then kept aside, and a new one is begun")),

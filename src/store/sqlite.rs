@@ -25,6 +25,9 @@ const BUSY_PATIENCE: Duration = Duration::from_secs(15);
 /// Marks our files (`PRAGMA application_id`): the letters `dvvy`.
 const APPLICATION: u32 = 0x6476_7679;
 
+/// What the stores of development builds had that did not mark them.
+const OLDER_TABLES: [&[&str]; 2] = [&["entry", "holder", "orders", "delay"], &["entries", "holders", "orders", "delays"]];
+
 /// Where the mark is in the header of the file (<https://www.sqlite.org/fileformat.html>, section 1.3).
 const APPLICATION_OFFSET: u64 = 68;
 
@@ -86,7 +89,24 @@ pub(super) async fn open(path: &Path) -> Result<Opened> {
     Ok(Opened { pool, path, locks, notice })
 }
 
+/// Looks whether a file without our mark in its header is ours, before it is opened for writing: that alone would change a database of another
+/// program. What cannot be read is for the opening to say.
+async fn look(path: &Path) -> Result<(), Unusable> {
+    if is_marked(path) || fs::metadata(path).map_or(true, |data| data.len() == 0) {
+        return Ok(());
+    }
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_PATIENCE);
+    let Ok(mut connection) = SqliteConnection::connect_with(&options).await else { return Ok(()) };
+    let verdict = whose(&mut connection).await;
+    let _ = connection.close().await;
+    match verdict {
+        Err(unusable @ (Unusable::Foreign | Unusable::Development)) => Err(unusable),
+        _ => Ok(()),
+    }
+}
+
 async fn connect(path: &Path) -> Result<SqlitePool, Unusable> {
+    look(path).await?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
@@ -131,16 +151,27 @@ async fn prepare(pool: &SqlitePool, path: &Path) -> Result<(), Unusable> {
 
 /// Marks a new file as ours, and refuses one of another program. True for a new one.
 async fn claim(connection: &mut SqliteConnection) -> Result<bool, Unusable> {
+    if !whose(connection).await? {
+        return Ok(false);
+    }
+    let statement = sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION}"));
+    sqlx::query(statement).execute(connection).await?;
+    Ok(true)
+}
+
+/// Refuses a file that is not ours. True for one with nothing in it.
+async fn whose(connection: &mut SqliteConnection) -> Result<bool, Unusable> {
     let mark: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
     if mark == i64::from(APPLICATION) {
         return Ok(false);
     }
-    let tables: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master").fetch_one(&mut *connection).await?;
-    if mark != 0 || tables > 0 {
+    let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_master").fetch_all(&mut *connection).await?;
+    if mark == 0 && OLDER_TABLES.iter().any(|older| older.iter().all(|table| tables.iter().any(|name| name == table))) {
+        return Err(Unusable::Development);
+    }
+    if mark != 0 || !tables.is_empty() {
         return Err(Unusable::Foreign);
     }
-    let statement = sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION}"));
-    sqlx::query(statement).execute(connection).await?;
     Ok(true)
 }
 

@@ -1,6 +1,8 @@
 //! The binary from outside, against the sandbox.
 
+mod accounts;
 mod bad_input;
+mod bad_store;
 pub(crate) mod context;
 #[cfg(feature = "failpoints")]
 mod crash;
@@ -14,6 +16,7 @@ mod fleet_watch;
 mod journeys;
 mod language;
 mod life;
+mod live_systemd;
 mod notify;
 mod overlap;
 mod own_provider;

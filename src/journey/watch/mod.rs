@@ -227,6 +227,7 @@ impl Watch {
                 0 => AT_ONCE,
                 parallel => parallel,
             };
+            let at_once = self.breakers.room(&*self.installed.setup.surroundings.source, self.carried.len(), at_once);
             let own = std::mem::take(&mut self.claims_unsure).then(|| self.carried.clone());
             let hurry = std::mem::take(&mut self.hurry);
             let presence = self.presence.take();

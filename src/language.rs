@@ -92,7 +92,7 @@ pub fn say(text: &str) -> &str {
 }
 
 /// The template in the language of the process, with each `%{name}` replaced by its value.
-pub fn fill(template: &'static str, names: &[&str], values: &[&dyn Display]) -> String {
+pub fn fill(template: &str, names: &[&str], values: &[&dyn Display]) -> String {
     let values: Vec<String> = values.iter().map(ToString::to_string).collect();
     rust_i18n::replace_patterns(say(template), names, &values)
 }

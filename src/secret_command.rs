@@ -69,7 +69,7 @@ pub(crate) fn run(line: &str, environment: &Environment, origin: &str) -> Result
         Err(Failure::Wait(error)) => failed(t!("cannot be waited for: %{error}", error)),
         Err(Failure::TooMuch) => failed(t!("wrote more than %{LONGEST} bytes and was killed", LONGEST)),
         Ok(Ended::TimedOut) => failed(t!("did not end within %{value} s and was killed", value = TIMEOUT.as_secs())),
-        Ok(Ended::Exited(status)) if !status.success() => failed(format!("failed ({status})")),
+        Ok(Ended::Exited(status)) if !status.success() => failed(t!("failed (%{status})", status)),
         Ok(Ended::Exited(_)) => match std::str::from_utf8(&output).map(|text| text.trim_end_matches(['\n', '\r'])) {
             Ok("") => failed(t!("wrote nothing").to_owned()),
             Ok(text) => Ok(Secret::new(text)),

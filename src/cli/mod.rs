@@ -35,6 +35,7 @@ mod signals;
 mod supervisor;
 mod table;
 mod test;
+mod upkeep;
 mod upload;
 mod verify;
 mod watch;

@@ -244,16 +244,16 @@ impl Session {
         outcome
     }
 
-    /// The store alone; whoever opens it closes it.
+    /// Opens the store, and says what is to be known of it; whoever opens it closes it.
     ///
     /// # Errors
-    /// `ErrorKind::Store`, and `ErrorKind::Config` where no folder for it is known.
+    /// As [`Store::open_at`], and where no place for it is known.
     pub(super) async fn open_store(&self) -> Result<Store> {
         let target = self.chosen.store()?;
         if let Target::Postgres(url) = &target {
             url.password().iter().for_each(|password| self.redactor.learn(password));
         }
-        let store = Store::open_at(&target, self.chosen.lease).await?;
+        let store = Store::open_at(&target, self.chosen.lease).await?.of_account(&self.chosen.cas.account);
         if let Some(notice) = store.notice() {
             self.printer.warning(notice, None);
         }
@@ -297,7 +297,7 @@ impl Session {
     }
 }
 
-/// The account's budget of calls, in the store that the machines share. One store serves one account (docs/fleet.md).
+/// The account's budget of calls, in the store that the machines share.
 struct SharedBudget {
     store: Store,
     name: String,

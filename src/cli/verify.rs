@@ -38,8 +38,18 @@ pub(super) async fn tell_failure(session: &Session, outcome: &Result<Exit>) {
     {
         let (notices, timeout) = session.chosen().notices();
         let hidden = registry.hidden_variables(session.environment());
-        for failure in notices.tell_of_run(error, session.environment(), &hidden, timeout).await {
+        // What cannot be remembered is told again by the next run.
+        let store = if notices.is_told_of_failures() && error.kind() != ErrorKind::Store {
+            session.open_store().await.ok()
+        } else {
+            None
+        };
+        let memory = store.as_ref().map(|store| (store, session.chosen().cas.account.as_str()));
+        for failure in notices.tell_of_run(error, memory, session.environment(), &hidden, timeout).await {
             session.printer().warning(&failure.to_string(), failure.hint());
+        }
+        if let Some(store) = store {
+            store.close().await;
         }
     }
 }
@@ -90,6 +100,10 @@ pub(super) async fn take(
         seen.board.set_ready(None);
     }
     let summary = journey::run(&rooms.surroundings, &options, &stop).await?;
+    if options.notices.is_told_of_failures() && !options.dry_run {
+        // The run as a whole went well: when that fails the next time, it is news.
+        rooms.surroundings.store.forget_telling(&session.chosen().cas.account, None).await?;
+    }
     report::finish(session.printer(), &summary, &rooms.cas.calls());
     if options.dry_run {
         show_plan(session, &summary);

@@ -21,7 +21,10 @@ use crate::{
     order::{
         Generation, OrderId,
         acme::AcmeOptions,
-        aliyun::{CasOptions, Signature, applying::Applicant},
+        aliyun::{
+            CasOptions, Signature,
+            applying::{Applicant, Application},
+        },
     },
     propagation::{self, ResolverAddress, Vantage},
     provider::file::FilePublishers,
@@ -128,6 +131,8 @@ pub struct Chosen {
     pub interval: Duration,
     /// `--renew-before`.
     pub renew_before: Duration,
+    /// `--renew`: whether `watch` applies for certificates.
+    pub renew: bool,
     /// `--listen` and its companions.
     pub listen: Option<Listen>,
     /// `--splay`: the longest random wait before a run.
@@ -175,6 +180,7 @@ impl Chosen {
             lease: place::lease(layers)?,
             interval: layers.one("interval", |text| at_least(text, LEAST_INTERVAL))?.unwrap_or(INTERVAL),
             renew_before: layers.one("renew-before", parse::duration)?.unwrap_or(RENEW_BEFORE),
+            renew: layers.flag("renew")?,
             listen: listen::listen(layers)?,
             splay: layers.one("splay", parse::duration)?,
             store: place::store(layers)?,
@@ -230,6 +236,17 @@ impl Chosen {
         // What cannot run is found before anything is published, not after the certificate is there.
         options.hooks.iter().chain(options.notices.hooks()).try_for_each(Hook::check)?;
         Ok(options)
+    }
+
+    /// An application at CAS as the options say, still without names.
+    pub fn application(&self) -> Application {
+        Application {
+            names: Vec::new(),
+            csr: None,
+            key_algorithm: None,
+            applicant: self.applicant.clone(),
+            contacts: self.contact_ids.clone(),
+        }
     }
 
     /// Whom to tell, and how long that may take.
@@ -357,6 +374,7 @@ fn cas(layers: &Layers) -> Result<CasOptions> {
     let text = |text: &str| Ok(text.to_owned());
     let defaults = CasOptions::default();
     Ok(CasOptions {
+        account: layers.one("account", account)?.unwrap_or_default(),
         generations: layers.one("api", generations)?.unwrap_or_default(),
         endpoint: layers.one("endpoint", parse::endpoint)?,
         region: layers.one("region", region)?,
@@ -365,6 +383,16 @@ fn cas(layers: &Layers) -> Result<CasOptions> {
         source_ip: layers.one("source-ip", source_ip)?,
         calls_per_second: layers.one("rate", |text| number(text, 1))?.unwrap_or(defaults.calls_per_second),
     })
+}
+
+/// The name of an account becomes part of the names of orders and locks.
+fn account(text: &str) -> Result<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() || text.len() > 64 || !text.chars().all(fits) {
+        return Err(Error::config(t!("`%{text}` is not a name for an account", text))
+            .with_hint(t!("use up to 64 letters, digits, `-`, `_` and `.`: it is a name of your own, not a key")));
+    }
+    Ok(text.to_owned())
 }
 
 /// A region becomes part of a host name.

@@ -169,9 +169,10 @@ impl ConfigFile {
                 let bare = key.strip_suffix("_file").filter(|bare| known().any(|known| known == *bare));
                 if bare.is_none() && !key.starts_with("url_") && !known().any(|known| known == key) {
                     let error = at(place, t!("provider `%{id}` takes no key `%{key}`", id = description.id, key));
-                    let hint = nearest(key, known()).map_or_else(
+                    let (stem, ending) = key.strip_suffix("_file").map_or((key.as_str(), ""), |stem| (stem, "_file"));
+                    let hint = nearest(stem, known()).map_or_else(
                         || t!("`dv-verify providers show %{id}` lists what it takes", id = description.id),
-                        |near| t!("did you mean `%{near}`?", near),
+                        |near| t!("did you mean `%{near}`?", near = format!("{near}{ending}")),
                     );
                     return Err(error.with_hint(hint));
                 }

@@ -1,10 +1,12 @@
 //! `clean`: withdraws what no live order needs.
 
+use std::sync::Arc;
+
 use super::{Surroundings, event::Event, withdraw};
 use crate::{
     error::{ErrorKind, Result},
     language::t,
-    order::{OrderId, OrderState},
+    order::{OrderId, OrderSource, OrderState},
     store::{Entry, Holder, LockKey},
 };
 
@@ -20,21 +22,34 @@ pub struct Cleaned {
 }
 
 /// Withdraws entries without holders, and entries whose orders are final or gone and that no run holds. With `all`, also what was kept
-/// (`--keep-record`, `record add`), and what orders of another origin hold. A record that is needed by an order that still waits stays.
+/// (`--keep-record`, `record add`), what orders of another origin hold, and what other accounts wrote. A record that is needed by an order that still
+/// waits stays: its source, that of `surroundings` or one of `others`, is asked.
 ///
 /// # Errors
 /// Where the journal cannot be read; what concerns one entry is in its [`Cleaned::outcome`].
-pub async fn clean(surroundings: &Surroundings, all: bool, dry_run: bool) -> Result<Vec<Cleaned>> {
+pub async fn clean(
+    surroundings: &Surroundings,
+    others: &[Arc<dyn OrderSource>],
+    all: bool,
+    dry_run: bool,
+) -> Result<Vec<Cleaned>> {
+    let sources: Vec<&dyn OrderSource> = [&surroundings.source].into_iter().chain(others).map(AsRef::as_ref).collect();
     if !dry_run {
         withdraw::recover(surroundings).await?;
     }
     let mut cleaned = Vec::new();
     for entry in surroundings.store.entries().await? {
-        let mut kept = None;
+        let is_foreign = !all && !surroundings.store.is_of_this_account(&entry);
+        let mut kept = is_foreign.then(|| match entry.account.as_str() {
+            "" => {
+                t!("the account without a name wrote it; a `clean` of that account, or `clean --all`, takes it away").to_owned()
+            }
+            account => t!("account `%{account}` wrote it; a `clean` of that account, or `clean --all`, takes it away", account),
+        });
         // Locks on the orders, so that no run takes one up while its record is removed.
         let mut locks = Vec::new();
-        for holder in &entry.holders {
-            match still_needed(surroundings, holder, all, &mut locks).await? {
+        for holder in entry.holders.iter().filter(|_| !is_foreign) {
+            match still_needed(surroundings, &sources, holder, all, &mut locks).await? {
                 None => {}
                 reason => {
                     kept = reason;
@@ -60,6 +75,7 @@ pub async fn clean(surroundings: &Surroundings, all: bool, dry_run: bool) -> Res
 /// Why `holder` still needs its record; `None` where it does not.
 async fn still_needed(
     surroundings: &Surroundings,
+    sources: &[&dyn OrderSource],
     holder: &Holder,
     all: bool,
     locks: &mut Vec<crate::store::Lock>,
@@ -78,15 +94,18 @@ async fn still_needed(
         // Nobody holds it any more: it was killed.
         return Ok(None);
     }
-    let origin = surroundings.source.origin();
-    let Some(id) = holder.as_str().strip_prefix(origin).and_then(|rest| rest.strip_prefix('/')) else {
+    let found = sources.iter().find_map(|source| {
+        let id = holder.as_str().strip_prefix(source.origin())?.strip_prefix('/')?;
+        Some((*source, id.to_owned()))
+    });
+    let Some((source, id)) = found else {
         return Ok((!all).then(|| t!("%{holder} is an order of another source; `clean --all` takes it away", holder)));
     };
-    let id = OrderId::parse(id)?;
-    if surroundings.store.recall(origin, &id).await?.is_some_and(|memory| memory.finished) {
+    let id = OrderId::parse(&id)?;
+    if surroundings.store.recall(source.origin(), &id).await?.is_some_and(|memory| memory.finished) {
         return Ok(None);
     }
-    Ok(match surroundings.source.read(&id).await {
+    Ok(match source.read(&id).await {
         Ok(order) => match order.state {
             OrderState::Issued(_) | OrderState::Failed { .. } | OrderState::NotSubmitted => None,
             state => Some(t!("order %{id} is %{state}", id, state = state.word())),

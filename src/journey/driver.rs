@@ -82,6 +82,7 @@ pub(super) async fn drive_holding(run: &Run<'_>, id: &OrderId, named: bool, lock
     let terms = Terms {
         named,
         no_wait: run.options.no_wait,
+        dry_run: run.options.dry_run,
         patience: run.options.patience.clone(),
         looks_by_itself: surroundings.source.looks_by_itself(),
         first_interval: surroundings.source.first_interval(),
@@ -145,7 +146,7 @@ impl Driver<'_> {
             let event = match action {
                 Action::Read => self.read().await?,
                 Action::Publish(challenges) => self.publish(challenges).await?,
-                Action::Wait { until, reason } => self.wait(until, reason).await,
+                Action::Wait { until, reason, failure } => self.wait(until, reason, failure).await,
                 Action::Deliver(bundle) => self.deliver(bundle).await?,
                 Action::WithdrawAndEnd(ending) => return self.withdraw_and_end(ending).await,
                 Action::End(ending) => return self.end(ending).await,
@@ -217,7 +218,7 @@ impl Driver<'_> {
         let machine::Event::Read(mut order) = event else { return event };
         if let OrderState::Failed { reason } = &mut order.state
             && !self.run.surroundings.source.looks_by_itself()
-            && let Some(said) = sight::now(self.run.surroundings, &self.told).await
+            && let Some(said) = sight::now(self.run, &self.told, self.order.as_ref()).await
         {
             *reason = t!("%{reason}; %{said}", reason, said);
         }
@@ -253,8 +254,13 @@ impl Driver<'_> {
         stopped(self.run.stop)
     }
 
-    async fn wait(&mut self, until: Duration, reason: &'static str) -> machine::Event {
+    async fn wait(&mut self, until: Duration, reason: &'static str, failure: Option<String>) -> machine::Event {
         let waited = self.began.elapsed();
+        let told = failure.map(|why| {
+            let pause = until.saturating_sub(waited);
+            format!("{reason}; its last answer: {why}; asked again in {} s", pause.as_secs_f64().ceil())
+        });
+        let reason = told.as_deref().unwrap_or(reason);
         self.run.surroundings.observer.event(&Event::Waiting { order: self.id, reason, waited });
         let due = tokio::time::sleep_until(self.began + until);
         let wish = self.run.stop;

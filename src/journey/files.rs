@@ -13,7 +13,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     language::t,
     name::Name,
-    order::{Challenge, ChallengeKind, Order, OrderId, OrderState},
+    order::{Challenge, ChallengeKind, Generation, Order, OrderId, OrderState},
     provider::file::is_plain_path,
     record::Record,
     web,
@@ -108,6 +108,10 @@ fn counterpart(host: &Name) -> Option<Name> {
 /// The hosts at which the CA looks for the file: with and without `www` where both are in the certificate and share the challenge.
 fn hosts(file: &Name, order: Option<&Order>) -> Vec<web::Host> {
     let mut hosts = vec![web::Host { name: file.clone(), is_required: true }];
+    if habit(order) == web::Habit::Http01 {
+        // Each name has a challenge of its own.
+        return hosts;
+    }
     let (Some(other), Some(order)) = (counterpart(file), order) else { return hosts };
     let has_its_own = |challenge: &Challenge| {
         challenge.kind == ChallengeKind::File && wanted(challenge, order, None).is_ok_and(|wanted| wanted.name == other)
@@ -122,6 +126,23 @@ fn hosts(file: &Name, order: Option<&Order>) -> Vec<web::Host> {
     hosts
 }
 
+/// How the CA of this order looks for files.
+fn habit(order: Option<&Order>) -> web::Habit {
+    match order.map(|order| order.generation) {
+        Some(Generation::Acme) => web::Habit::Http01,
+        _ => web::Habit::HttpsFirst,
+    }
+}
+
+/// What the web servers show at this moment, in a few words.
+pub(super) async fn now(options: &web::Options, file: &Record, order: Option<&Order>) -> String {
+    match web::look(options, habit(order), file, &hosts(&file.name, order)).await {
+        Ok(look) if look.visible => "every web server shows it".to_owned(),
+        Ok(look) => look.explanation.unwrap_or_else(|| "no web server shows it".to_owned()),
+        Err(error) => format!("its web servers cannot be asked: {error}"),
+    }
+}
+
 /// Waits until the CA will see the file, and tells what is seen.
 pub(super) async fn see(run: &Run<'_>, id: &OrderId, planned: &Planned, order: Option<&Order>) -> Result<()> {
     let whole = run.options.patience.propagation.unwrap_or(LEAST_PROPAGATION);
@@ -130,7 +151,7 @@ pub(super) async fn see(run: &Run<'_>, id: &OrderId, planned: &Planned, order: O
     let mut tell = |look: &web::Look| run.surroundings.observer.event(&Event::File { order: id, look });
     let hosts = hosts(&planned.record.name, order);
     let patience = web::Patience { whole, wrong };
-    match web::wait(&run.options.web, &planned.record, &hosts, patience, &mut tell).await {
+    match web::wait(&run.options.web, habit(order), &planned.record, &hosts, patience, &mut tell).await {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotVisible => {
             Err(error.context(t!("published by %{instance}", instance = planned.routed.instance)))
@@ -142,7 +163,6 @@ pub(super) async fn see(run: &Run<'_>, id: &OrderId, planned: &Planned, order: O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::order::Generation;
 
     fn name(text: &str) -> Name {
         Name::parse(text).unwrap()
@@ -217,6 +237,12 @@ mod tests {
         assert_eq!(of(&["example.com", "www.example.com"], &[place]), [bare.clone(), (www.clone(), true)]);
         assert_eq!(of(&[], &[place]), [bare.clone(), (www, false)]);
         let both = [place, "www.example.com/.well-known/pki-validation/fileauth.txt"];
-        assert_eq!(of(&["example.com", "www.example.com"], &both), [bare], "the other name has a challenge of its own");
+        assert_eq!(
+            of(&["example.com", "www.example.com"], &both),
+            std::slice::from_ref(&bare),
+            "the other has its own challenge"
+        );
+        let acme = Order { generation: Generation::Acme, ..order(&["example.com", "www.example.com"], &[place]) };
+        assert_eq!(hosts(&name("example.com"), Some(&acme)).len(), 1, "at ACME CAs the other may be valid already");
     }
 }

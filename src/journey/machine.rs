@@ -50,6 +50,8 @@ pub(crate) enum Action {
         until: Duration,
         /// For what, in words.
         reason: &'static str,
+        /// Where the order could not be read: why.
+        failure: Option<String>,
     },
     /// Write the pair to disk.
     Deliver(Bundle),
@@ -75,6 +77,8 @@ pub(crate) struct Terms {
     pub(crate) named: bool,
     /// `--no-wait`: the run leaves once the records are visible.
     pub(crate) no_wait: bool,
+    /// `--dry-run`: somebody sits there and wants to know; a source that fails is not waited for.
+    pub(crate) dry_run: bool,
     /// How long to wait for what.
     pub(crate) patience: Patience,
     /// Whether the source looks at DNS by itself; else it is told once every record is visible, and looks only then.
@@ -103,6 +107,8 @@ pub(crate) struct State {
     reason: &'static str,
     /// Why the last look at the order failed, where it did.
     last_failure: Option<String>,
+    /// How many looks failed, one after the other.
+    failures: u32,
     /// How long the source asked to be left alone.
     pub(crate) pause: Option<Duration>,
 }
@@ -114,6 +120,12 @@ const FOR_CA: &str = message!("for the CA to see the record and issue");
 const FOR_REVIEW: &str = message!("for the CA's review");
 const FOR_SOURCE: &str = message!("for the order source to answer");
 const FOR_KNOWN_WORD: &str = message!("for a state that this version knows");
+
+/// How often `--dry-run` asks a source that fails.
+const DRY_TRIES: u32 = 3;
+
+/// The longest wait for which `--dry-run` lets itself be put off.
+const DRY_WAIT: Duration = Duration::from_secs(10);
 
 impl State {
     /// The beginning. `was_pending` and `baseline` are what an earlier run knew.
@@ -128,6 +140,7 @@ impl State {
             looks: 0,
             reason: FOR_CHALLENGE,
             last_failure: None,
+            failures: 0,
             pause: None,
         }
     }
@@ -141,6 +154,12 @@ impl State {
                 Action::End(Ending::Badly(error))
             }
             Event::ReadFailed(error) => {
+                self.failures += 1;
+                if self.terms.dry_run
+                    && (self.failures >= DRY_TRIES || matches!(error.retry(), Retry::After(asked) if asked > DRY_WAIT))
+                {
+                    return Action::End(Ending::Badly(error));
+                }
                 self.last_failure = Some(error.to_string());
                 self.wait(if self.terms.no_wait { self.for_visibility() } else { FOR_SOURCE }, Some(&error), now)
             }
@@ -169,6 +188,7 @@ impl State {
 
     fn when_read(&mut self, order: Order, now: Duration) -> Action {
         self.last_failure = None;
+        self.failures = 0;
         let pending = matches!(order.state, OrderState::Preparing | OrderState::Checking(_) | OrderState::Reviewing);
         if pending && !self.was_pending {
             self.was_pending = true;
@@ -256,7 +276,8 @@ impl State {
         }
         let delay = delay.max(asked);
         self.looks = self.looks.saturating_add(1);
-        Action::Wait { until: (now + delay).min(deadline), reason }
+        let failure = if reason == FOR_SOURCE { self.last_failure.clone() } else { None };
+        Action::Wait { until: (now + delay).min(deadline), reason, failure }
     }
 
     /// When to look again: a source that is told when to look has nothing new before.

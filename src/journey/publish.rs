@@ -12,7 +12,7 @@ use crate::{
     propagation::Verdict,
     provider::{Capabilities, Found, Handle, Zone},
     record::{Record, RecordType},
-    store::{Holder, Intent, Lock, LockKey, Note},
+    store::{Holder, Intent, Lock, LockKey},
 };
 
 /// How long a write waits for another run that writes at the same name.
@@ -184,12 +184,7 @@ pub(super) async fn publish(
     let intent = Intent { provider: routed.instance.clone(), zone: zone.clone(), record: record.clone(), was_there };
     failpoint::reach("publish.before-intent");
     if !was_there {
-        surroundings.store.note(&Note {
-            provider: intent.provider.clone(),
-            zone: intent.zone.clone(),
-            record: intent.record.clone(),
-            is_kept: holders.iter().any(Holder::is_person),
-        })?;
+        surroundings.store.note(&intent, holders.iter().any(Holder::is_person))?;
     }
     let mut entry = None;
     for holder in holders {

@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 use super::Capabilities;
 
+use crate::language::t;
+
 /// One credential or setting that a provider takes, for `providers show` and for errors.
 #[derive(Clone, Debug)]
 pub struct CredentialHelp {
@@ -59,12 +61,16 @@ impl Ambient {
     pub fn describe(self) -> &'static str {
         match self {
             Self::Aws => {
-                "those of the machine: a profile of ~/.aws, web identity (EKS, OIDC), a container's role (ECS, EKS), an EC2 instance's role"
+                t!(
+                    "those of the machine: a profile of ~/.aws, web identity (EKS, OIDC), a container's role (ECS, EKS), an EC2 instance's role"
+                )
             }
             Self::Google => {
-                "application default credentials: GOOGLE_APPLICATION_CREDENTIALS, those of `gcloud auth application-default login`, the service account of a machine at Google"
+                t!(
+                    "application default credentials: GOOGLE_APPLICATION_CREDENTIALS, those of `gcloud auth application-default login`, the service account of a machine at Google"
+                )
             }
-            Self::Azure => "workload identity (AKS, OIDC), the managed identity of an application or a machine at Azure",
+            Self::Azure => t!("workload identity (AKS, OIDC), the managed identity of an application or a machine at Azure"),
         }
     }
 }

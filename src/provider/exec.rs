@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    language::t,
     record::Record,
 };
 
@@ -28,7 +29,7 @@ pub(super) fn describe() -> Description {
     };
     Description {
         id: "exec".to_owned(),
-        title: "A program of your own, in the protocol of lego's exec".to_owned(),
+        title: t!("A program of your own, in the protocol of lego's exec").to_owned(),
         docs: Some("https://go-acme.github.io/lego/dns/exec/".to_owned()),
         origin: "built-in".to_owned(),
         ambient: None,
@@ -37,11 +38,16 @@ pub(super) fn describe() -> Description {
             setting(
                 "path",
                 false,
-                "the program; it is called with `present` or `cleanup`, the name with its final dot, and the value",
+                t!("the program; it is called with `present` or `cleanup`, the name with its final dot, and the value"),
                 &["EXEC_PATH"],
             ),
-            setting("timeout", true, "how long it may take, such as `90s` or `5m` (default 2m)", &[]),
-            setting("pass", true, "names of credential variables that it gets all the same, by comma; it gets no others", &[]),
+            setting("timeout", true, t!("how long it may take, such as `90s` or `5m` (default 2m)"), &[]),
+            setting(
+                "pass",
+                true,
+                t!("names of credential variables that it gets all the same, by comma; it gets no others"),
+                &[],
+            ),
         ],
         capabilities: Capabilities::default(),
     }
@@ -54,8 +60,11 @@ pub(super) fn describe() -> Description {
 /// lego's RAW mode.
 pub(super) fn open(settings: &Settings, context: &Context, registry: &Registry) -> Result<Arc<dyn DnsProvider>> {
     if let Some(mode) = settings.find("mode", &["EXEC_MODE".to_owned()])?.filter(|mode| !mode.value.is_empty()) {
-        return Err(Error::config(format!("{}: only the default mode works; RAW needs an ACME challenge", mode.origin))
-            .with_hint("unset it, and let the program take the name and the value"));
+        return Err(Error::config(t!(
+            "%{origin}: only the default mode works; RAW needs an ACME challenge",
+            origin = mode.origin
+        ))
+        .with_hint(t!("unset it, and let the program take the name and the value")));
     }
     let setting = settings.require("path", &["EXEC_PATH".to_owned()])?;
     let path = setting.value.expose().to_owned();
@@ -73,12 +82,12 @@ pub(super) fn open(settings: &Settings, context: &Context, registry: &Registry) 
 
 fn can_run(path: &str) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt;
-    let metadata = std::fs::metadata(path).map_err(|error| format!("cannot be run: {error}"))?;
+    let metadata = std::fs::metadata(path).map_err(|error| t!("cannot be run: %{error}", error))?;
     if !metadata.is_file() {
-        return Err("is not a file".to_owned());
+        return Err(t!("is not a file").to_owned());
     }
     if metadata.permissions().mode() & 0o111 == 0 {
-        return Err("is not executable (chmod +x)".to_owned());
+        return Err(t!("is not executable (chmod +x)").to_owned());
     }
     Ok(())
 }

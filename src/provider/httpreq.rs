@@ -19,6 +19,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     http::{Http, Reply, require_safe},
+    language::t,
     record::Record,
     secret::{Redactor, Secret},
 };
@@ -41,15 +42,15 @@ pub(super) fn describe() -> Description {
     };
     Description {
         id: "httpreq".to_owned(),
-        title: "Webhook in the protocol of lego's httpreq".to_owned(),
+        title: t!("Webhook in the protocol of lego's httpreq").to_owned(),
         docs: Some("https://go-acme.github.io/lego/dns/httpreq/".to_owned()),
         origin: "built-in".to_owned(),
         ambient: None,
         proof: None,
         credentials: vec![
-            setting("endpoint", false, false, "URL under which `/present` and `/cleanup` are"),
-            setting("username", false, true, "for Basic authentication, together with the password"),
-            setting("password", true, true, "for Basic authentication, together with the user name"),
+            setting("endpoint", false, false, t!("URL under which `/present` and `/cleanup` are")),
+            setting("username", false, true, t!("for Basic authentication, together with the password")),
+            setting("password", true, true, t!("for Basic authentication, together with the user name")),
         ],
         capabilities: Capabilities::default(),
     }
@@ -62,12 +63,15 @@ pub(super) fn describe() -> Description {
 /// RAW mode.
 pub(super) fn open(settings: &Settings, context: &Context, _registry: &Registry) -> Result<Arc<dyn DnsProvider>> {
     if let Some(mode) = settings.find("mode", &familiar("mode"))?.filter(|mode| !mode.value.is_empty()) {
-        return Err(Error::config(format!("{}: only the default mode works; RAW needs an ACME challenge", mode.origin))
-            .with_hint("unset it, and let the webhook take `fqdn` and `value`"));
+        return Err(Error::config(t!(
+            "%{origin}: only the default mode works; RAW needs an ACME challenge",
+            origin = mode.origin
+        ))
+        .with_hint(t!("unset it, and let the webhook take `fqdn` and `value`")));
     }
     let endpoint = settings.require("endpoint", &familiar("endpoint"))?;
     let mut url = Url::parse(endpoint.value.expose().trim())
-        .map_err(|error| Error::config(format!("{} is no URL: {error}", endpoint.origin)))?;
+        .map_err(|error| Error::config(t!("%{origin} is no URL: %{error}", origin = endpoint.origin, error)))?;
     require_safe(&url, settings.allow_http, &endpoint.origin)?;
     url.set_query(None);
     url.set_fragment(None);
@@ -137,20 +141,25 @@ impl HttpReq {
 
     fn failure(&self, what: &str, reply: &Reply) -> Error {
         let host = self.url.host_str().unwrap_or_default();
-        let error = Error::provider(format!("{what}: `{host}` answers {}", self.redactor.redact(&reply.excerpt())))
-            .with_http_status(reply.status.as_u16());
+        let error = Error::provider(t!(
+            "%{what}: `%{host}` answers %{excerpt}",
+            what,
+            host,
+            excerpt = self.redactor.redact(&reply.excerpt())
+        ))
+        .with_http_status(reply.status.as_u16());
         match reply.status {
             StatusCode::UNAUTHORIZED => {
-                error.with_kind(ErrorKind::Credentials).with_hint("check `HTTPREQ_USERNAME` and `HTTPREQ_PASSWORD`")
+                error.with_kind(ErrorKind::Credentials).with_hint(t!("check `HTTPREQ_USERNAME` and `HTTPREQ_PASSWORD`"))
             }
             StatusCode::FORBIDDEN => {
-                error.with_kind(ErrorKind::Rights).with_hint("the webhook does not let this user write this name")
+                error.with_kind(ErrorKind::Rights).with_hint(t!("the webhook does not let this user write this name"))
             }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 error.with_retry(reply.retry_after().map_or(Retry::Later, Retry::After))
             }
             status if status.is_server_error() => error.with_retry(Retry::Later),
-            StatusCode::NOT_FOUND => error.with_hint("check `HTTPREQ_ENDPOINT`: `/present` and `/cleanup` are put behind it"),
+            StatusCode::NOT_FOUND => error.with_hint(t!("check `HTTPREQ_ENDPOINT`: `/present` and `/cleanup` are put behind it")),
             _ => error,
         }
     }

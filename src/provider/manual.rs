@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     error::Result,
+    language::t,
     record::{Record, RecordType},
 };
 
@@ -20,7 +21,7 @@ use crate::{
 pub(super) fn describe() -> Description {
     Description {
         id: "manual".to_owned(),
-        title: "By hand: shows the records and waits until they are visible".to_owned(),
+        title: t!("By hand: shows the records and waits until they are visible").to_owned(),
         docs: None,
         origin: "built-in".to_owned(),
         ambient: None,

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    language::t,
     nearest::nearest,
 };
 
@@ -61,7 +62,7 @@ impl Entry {
     fn describe(&self) -> Result<&Description> {
         let read = || match self.source {
             Source::BuiltIn(text) => manifest::describe_builtin(text),
-            Source::Rust(_) | Source::Manifest(_) => Err(Error::config(format!("`{}` has no description", self.id))),
+            Source::Rust(_) | Source::Manifest(_) => Err(Error::config(t!("`%{id}` has no description", id = self.id))),
         };
         self.description.get_or_init(read).as_ref().map_err(|error| Error::config(error.to_string()))
     }
@@ -174,7 +175,7 @@ impl Registry {
         settings.id.clone_from(&entry.id);
         match &entry.source {
             Source::Rust(open) => open(&settings, context, self),
-            Source::BuiltIn(text) => ambient::open(&Manifest::parse(text, "built-in manifest", true)?, settings, context),
+            Source::BuiltIn(text) => ambient::open(&Manifest::parse(text, t!("built-in manifest"), true)?, settings, context),
             Source::Manifest(manifest) => manifest.open(&settings, context),
         }
     }
@@ -192,12 +193,12 @@ impl Registry {
     }
 
     fn unknown(&self, id: &str) -> Error {
-        let error = Error::config(format!("there is no provider `{id}`"));
+        let error = Error::config(t!("there is no provider `%{id}`", id));
         let names = self.entries.keys().chain(self.aliases.keys()).map(String::as_str);
         match nearest(&id.to_ascii_lowercase(), names) {
-            Some(name) => error.with_hint(format!("did you mean `{name}`? `dv-verify providers list` shows all")),
+            Some(name) => error.with_hint(t!("did you mean `%{name}`? `dv-verify providers list` shows all", name)),
             None => error.with_hint(
-                "`dv-verify providers list` shows all; for others use a manifest of your own (a path that ends in `.toml`), `acme.sh:SCRIPT`, `lexicon:NAME`, `exec` or `httpreq`",
+                t!("`dv-verify providers list` shows all; for others use a manifest of your own (a path that ends in `.toml`), `acme.sh:SCRIPT`, `lexicon:NAME`, `exec` or `httpreq`"),
             ),
         }
     }
@@ -226,10 +227,13 @@ fn is_path(id: &str) -> bool {
 fn refuse_taken(id: &str, origin: &str, taken_by: Option<&Description>) -> Result<()> {
     match taken_by {
         None => Ok(()),
-        Some(description) => {
-            Err(Error::config(format!("{origin}: the id `{id}` belongs to a provider already ({})", description.origin))
-                .with_hint("choose another `id`: credentials are found by it"))
-        }
+        Some(description) => Err(Error::config(t!(
+            "%{origin}: the id `%{id}` belongs to a provider already (%{other})",
+            origin,
+            id,
+            other = description.origin
+        ))
+        .with_hint(t!("choose another `id`: credentials are found by it"))),
     }
 }
 

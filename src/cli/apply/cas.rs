@@ -10,6 +10,7 @@ use super::super::{
     verify,
 };
 use crate::{
+    delivery::{self, Current},
     error::{Error, ErrorKind, Result},
     journey::{self, Applied, event::Silent},
     language::t,
@@ -18,11 +19,12 @@ use crate::{
         Bundle, OrderId,
         acme::Request,
         aliyun::{
-            KeyFolder,
+            Cas, KeyFolder,
             applying::{Application, Choice, word_for_review},
         },
         renewal::{self, Due},
     },
+    store::Store,
 };
 
 /// What only CAS orders need.
@@ -66,19 +68,13 @@ pub(super) async fn run(session: &Session, arguments: &super::Arguments) -> Resu
         (None, Some(product)) => Choice::Product(product.clone()),
         (None, None) => Choice::Any,
     };
-    let chosen = session.chosen();
-    let application = Application {
-        names,
-        csr,
-        key_algorithm: own.key_algorithm.clone(),
-        applicant: chosen.applicant.clone(),
-        contacts: chosen.contact_ids.clone(),
-    };
-    if !arguments.force && is_good(session, &application.names)? {
+    let application = Application { names, csr, key_algorithm: own.key_algorithm.clone(), ..session.chosen().application() };
+    let current = delivery::current(&session.chosen().out()?);
+    if !arguments.force && is_good(session, &application.names, &current) {
         return Ok(Exit::DONE);
     }
     let wish = Wish { application, choice, generate_key: own.generate_key };
-    take(session, vec![wish]).await
+    take(session, vec![wish], &current).await
 }
 
 /// One certificate to apply for.
@@ -89,8 +85,9 @@ pub(in crate::cli) struct Wish {
     pub(in crate::cli) generate_key: bool,
 }
 
-/// Applies for each, then takes all orders through their journeys. What cannot be applied for is told, and the others go on.
-pub(in crate::cli) async fn take(session: &Session, wishes: Vec<Wish>) -> Result<Exit> {
+/// Applies for each, then takes all orders through their journeys. What cannot be applied for is told, and the others go on. `current` is what is
+/// on disk.
+pub(in crate::cli) async fn take(session: &Session, wishes: Vec<Wish>, current: &[Current]) -> Result<Exit> {
     let work = async |rooms: &mut Rooms| {
         let hidden = rooms.router.registry().hidden_variables(session.environment());
         if session.chosen().is_dry_run() {
@@ -108,8 +105,16 @@ pub(in crate::cli) async fn take(session: &Session, wishes: Vec<Wish>) -> Result
         let mut failures = Vec::new();
         let only = wishes.len() == 1;
         for wish in wishes {
-            match apply(session, rooms, wish, &keys).await {
-                Ok(id) => orders.push(id),
+            let names = list(&wish.application.names);
+            match apply(&rooms.surroundings.store, &rooms.cas, wish, &keys, current).await {
+                Ok(applied) => {
+                    let id = applied.order();
+                    session.printer().note(&match &applied {
+                        Applied::New(_) => format!("{names}: applied for, order {id}"),
+                        Applied::Found(_) => format!("{names}: order {id} is under way already"),
+                    });
+                    orders.push(id.clone());
+                }
                 Err(error) if only => return Err(error),
                 Err(error) => {
                     super::super::failure::show(session.printer(), &error, None);
@@ -150,7 +155,13 @@ fn describe(way: &serde_json::Value) -> String {
 }
 
 /// Applies for one certificate, or finds the order that is under way.
-async fn apply(session: &Session, rooms: &Rooms, wish: Wish, keys: &KeyFolder) -> Result<OrderId> {
+pub(in crate::cli) async fn apply(
+    store: &Store,
+    cas: &Cas,
+    wish: Wish,
+    keys: &KeyFolder,
+    current: &[Current],
+) -> Result<Applied> {
     let names = list(&wish.application.names);
     let prepare = |mut application: Application| {
         if wish.generate_key {
@@ -158,20 +169,9 @@ async fn apply(session: &Session, rooms: &Rooms, wish: Wish, keys: &KeyFolder) -
         }
         Ok(application)
     };
-    let current = crate::delivery::current(&session.chosen().out()?);
     let has = |bundle: &Bundle| current.iter().any(|there| leaf(&there.certificate) == leaf(&bundle.certificate));
-    let (store, cas) = (&rooms.surroundings.store, &rooms.cas);
     let applied = journey::apply(store, cas, wish.application, &wish.choice, has, prepare).await;
-    match applied.map_err(|error| error.context(names.clone()))? {
-        Applied::New(id) => {
-            session.printer().note(&t!("%{names}: applied for, order %{id}", names, id));
-            Ok(id)
-        }
-        Applied::Found(id) => {
-            session.printer().note(&t!("%{names}: order %{id} is under way already", names, id));
-            Ok(id)
-        }
-    }
+    applied.map_err(|error| error.context(names))
 }
 
 /// The first certificate of a PEM text, without what differs between two writings of it.
@@ -206,10 +206,9 @@ fn what(names: &[Name], csr: Option<&Path>) -> Result<(Vec<Name>, Option<String>
 }
 
 /// Whether the certificate for these names that is there is good for a while yet; says so.
-fn is_good(session: &Session, names: &[Name]) -> Result<bool> {
-    let current = crate::delivery::current(&session.chosen().out()?);
+fn is_good(session: &Session, names: &[Name], current: &[Current]) -> bool {
     let same = |of: &[Name]| of.len() == names.len() && of.iter().all(|name| names.contains(name));
-    let Some(there) = current.iter().find(|there| same(&there.names)) else { return Ok(false) };
+    let Some(there) = current.iter().find(|there| same(&there.names)) else { return false };
     let due = renewal::due(crate::failpoint::now(), there.not_before, there.not_after, None, 0.0);
     if let Due::NotBefore(moment) = due {
         session.printer().note(&t!(
@@ -218,9 +217,9 @@ fn is_good(session: &Session, names: &[Name]) -> Result<bool> {
             not_after = there.not_after,
             moment
         ));
-        return Ok(true);
+        return true;
     }
-    Ok(false)
+    false
 }
 
 fn list(names: &[Name]) -> String {

@@ -98,7 +98,7 @@ pub(super) fn show(printer: &Printer, registry: &Registry, id: &str) -> Result<(
         }
     }
     if let Some(ambient) = ambient {
-        printer.result(&format!("Where none of its credentials is set, it takes {}.", ambient.describe()));
+        printer.result(&t!("Where none of its credentials is set, it takes %{which}.", which = ambient.describe()));
     }
     printer.result("");
     for line in abilities(capabilities, *proof) {

@@ -8,7 +8,7 @@ use crate::{
         printer::{Printer, printable},
     },
     error::{Error, ErrorKind, Result},
-    language::t,
+    language::{Language, t},
     provider::manifest::{self, CaseOutcome, Difference, Manifest},
 };
 
@@ -32,7 +32,13 @@ pub(super) async fn run(printer: &Printer, path: &Path, examples: Option<&Path>)
         }
         None => (Manifest::parse(&read(&path)?, &origin, false)?, examples.unwrap_or(&beside)),
     };
-    let outcomes = manifest::replay(&manifest, &read(examples)?, &examples.display().to_string()).await?;
+    let examples_text = read(examples)?;
+    // What a case expects an error to say is written in English.
+    let language = Language::current();
+    Language::English.speak();
+    let outcomes = manifest::replay(&manifest, &examples_text, &examples.display().to_string()).await;
+    language.speak();
+    let outcomes = outcomes?;
     if outcomes.is_empty() {
         return Err(Error::config(t!("`%{examples}` has no cases", examples = examples.display()))
             .with_hint(t!("write at least one `[[case]]`")));

@@ -37,6 +37,11 @@ impl Breakers {
         Self(Arc::new(Shared { began: Instant::now(), breakers: Mutex::default() }))
     }
 
+    /// How many orders of a source a machine may have that carries `carried` and has room for `at_once`.
+    pub(super) fn room(&self, source: &dyn OrderSource, carried: usize, at_once: usize) -> usize {
+        self.with(&about_source(source), |breaker, now| breaker.room(now, carried, at_once))
+    }
+
     /// Forgets what went wrong: the configuration is another one.
     pub(super) fn reset(&self) {
         self.0.breakers.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -80,6 +85,10 @@ impl Gate {
     }
 }
 
+fn about_source(source: &dyn OrderSource) -> String {
+    t!("order source `%{origin}`", origin = source.origin())
+}
+
 /// An order source behind a breaker.
 pub(super) struct GuardedSource {
     source: Arc<dyn OrderSource>,
@@ -88,7 +97,7 @@ pub(super) struct GuardedSource {
 
 impl GuardedSource {
     pub(super) fn new(source: Arc<dyn OrderSource>, breakers: Breakers, observer: Arc<dyn Observer>) -> Self {
-        let about = t!("order source `%{origin}`", origin = source.origin());
+        let about = about_source(&*source);
         Self { source, gate: Gate { about, kind: crate::error::ErrorKind::OrderSource, breakers, observer } }
     }
 }

@@ -45,6 +45,9 @@ pub(super) struct Pending {
     pub(super) url: String,
     /// The profile that it was made with.
     pub(super) profile: Option<String>,
+    /// What it is for, so that it can be gone on with by whoever does not know; earlier versions did not keep it.
+    #[serde(default)]
+    pub(super) certificate: Option<Kept>,
 }
 
 /// A certificate that was issued, as it is to be renewed.
@@ -102,6 +105,16 @@ impl Folder {
 
     pub(super) fn pending(&self, id: &OrderId) -> Result<Option<Pending>> {
         read(&self.order(id).join("order.json"))
+    }
+
+    /// What the orders are for that are under way.
+    pub(super) fn under_way(&self) -> Result<Vec<Kept>> {
+        let folders = fs::read_dir(self.0.join("orders")).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = folders.map(|entry| entry.path().join("order.json")).collect();
+        paths.sort();
+        let read = |path: &PathBuf| read::<Pending>(path).transpose();
+        let pending = paths.iter().filter_map(read).collect::<Result<Vec<_>>>()?;
+        Ok(pending.into_iter().filter_map(|pending| pending.certificate).collect())
     }
 
     /// Whether something of an earlier run is left of this order.
@@ -207,13 +220,35 @@ mod tests {
 
     use super::*;
 
+    fn kept(id: &OrderId) -> Kept {
+        Kept {
+            id: id.clone(),
+            names: vec![Name::parse("example.com").unwrap()],
+            key_type: KeyType::P384,
+            profile: Some("shortlived".into()),
+            csr: None,
+        }
+    }
+
+    #[test]
+    fn an_order_of_an_earlier_version_is_read() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = Folder::of(home.path(), &Ca::parse("letsencrypt").unwrap());
+        let id = OrderId::parse("letsencrypt-example.com-0123").unwrap();
+        write_bytes(&folder.order(&id).join("order.json"), br#"{"url": "https://ca.example/order/1", "profile": null}"#).unwrap();
+        assert_eq!(folder.pending(&id).unwrap().unwrap().url, "https://ca.example/order/1");
+        assert_eq!(folder.under_way().unwrap(), [], "whose names nobody knows");
+    }
+
     #[test]
     fn a_key_is_kept_for_its_owner_only_until_the_order_is_forgotten() {
         let home = tempfile::tempdir().unwrap();
         let folder = Folder::of(home.path(), &Ca::parse("letsencrypt").unwrap());
         let id = OrderId::parse("letsencrypt-example.com-0123").unwrap();
         assert!(folder.key(&id).unwrap().is_none() && !folder.is_pending(&id));
-        folder.keep_pending(&id, &Pending { url: "https://ca.example/order/1".into(), profile: None }).unwrap();
+        let pending = Pending { url: "https://ca.example/order/1".into(), profile: None, certificate: Some(kept(&id)) };
+        folder.keep_pending(&id, &pending).unwrap();
+        assert_eq!(folder.under_way().unwrap(), [kept(&id)]);
         folder.keep_key(&id, &Secret::new("a key")).unwrap();
         let path = folder.order(&id).join("privkey.pem");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -229,13 +264,7 @@ mod tests {
     fn what_is_to_be_renewed_is_listed() {
         let home = tempfile::tempdir().unwrap();
         let folder = Folder::of(home.path(), &Ca::parse("letsencrypt").unwrap());
-        let kept = Kept {
-            id: OrderId::parse("letsencrypt-example.com-0123").unwrap(),
-            names: vec![Name::parse("example.com").unwrap()],
-            key_type: KeyType::P384,
-            profile: Some("shortlived".into()),
-            csr: None,
-        };
+        let kept = kept(&OrderId::parse("letsencrypt-example.com-0123").unwrap());
         folder.keep(&kept).unwrap();
         assert_eq!(folder.kept().unwrap(), [kept]);
         assert_eq!(Folder::all(home.path()).len(), 1);

@@ -130,7 +130,8 @@ impl Cas {
         };
         Ok(Self {
             client,
-            origin: host,
+            // Orders of two accounts at one host are not read with one another's credentials, and have budgets of their own.
+            origin: if options.account.is_empty() { host } else { format!("{}@{host}", options.account) },
             generations: options.generations,
             extras: Extras { lang: options.lang, source_ip: options.source_ip },
             keys: None,

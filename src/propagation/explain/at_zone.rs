@@ -12,6 +12,7 @@ use super::{
     whose,
 };
 use crate::{
+    language::t,
     name::Name,
     propagation::{Authority, differences, policy::describe_left_out, serials, text::and},
     record::Record,
@@ -23,10 +24,12 @@ pub(super) fn findings(facts: &Facts, context: &ExplainContext) -> Vec<Finding> 
     let zone = match &facts.zone {
         Ok(zone) => zone,
         Err(why) => {
-            let next = "Check that the domain is registered and delegated; state its servers with `--authority ZONE=ADDRESS` if this network hides them.";
+            let next = t!(
+                "Check that the domain is registered and delegated; state its servers with `--authority ZONE=ADDRESS` if this network hides them."
+            );
             findings.push(Finding::new(
                 Severity::Blocks,
-                format!("The zone of {} was not found: {why}.", facts.place()),
+                t!("The zone of %{place} was not found: %{why}.", place = facts.place(), why),
                 Some(next.to_owned()),
             ));
             return findings;
@@ -48,16 +51,16 @@ fn network(facts: &Facts) -> Vec<Finding> {
     if let Some(probe) = facts.intercepted {
         findings.push(Finding::new(
             Severity::Blocks,
-            format!("This network answers DNS in the name of others: even {probe}, where no server is, gave an answer. What is seen here from the zone's servers cannot be believed."),
-            Some("Run dv-verify in another network, or have port 53 (UDP and TCP) to the outside opened.".to_owned()),
+            t!("This network answers DNS in the name of others: even %{probe}, where no server is, gave an answer. What is seen here from the zone's servers cannot be believed.", probe),
+            Some(t!("Run dv-verify in another network, or have port 53 (UDP and TCP) to the outside opened.").to_owned()),
         ));
     }
     if let Some(resolver) = &facts.discovered_over_https {
         findings.push(Finding::new(
             Severity::Risk,
-            format!("No resolver answers on port 53 from here; {resolver} was asked over HTTPS instead."),
+            t!("No resolver answers on port 53 from here; %{resolver} was asked over HTTPS instead.", resolver),
             Some(
-                "Have port 53 (UDP and TCP) to the outside opened, or name a resolver that can be reached with `--resolver`."
+                t!("Have port 53 (UDP and TCP) to the outside opened, or name a resolver that can be reached with `--resolver`.")
                     .to_owned(),
             ),
         ));
@@ -73,8 +76,8 @@ fn undelegated(place: &Name, zone: &ZoneFacts) -> Option<Finding> {
     let domain = place.ancestors().filter(|ancestor| ancestor != apex && ancestor.is_within(apex)).last()?;
     Some(Finding::new(
         Severity::Blocks,
-        format!("{domain} is not delegated: the servers of the top level {apex} know no name servers of it."),
-        Some(format!("Check that {domain} is registered and not expired, and set its name servers at the registrar.")),
+        t!("%{domain} is not delegated: the servers of the top level %{apex} know no name servers of it.", domain, apex),
+        Some(t!("Check that %{domain} is registered and not expired, and set its name servers at the registrar.", domain)),
     ))
 }
 
@@ -94,28 +97,32 @@ fn parent_and_child(zone: &ZoneFacts) -> Vec<Finding> {
         .map(ServerFacts::called)
         .collect();
     if !disagree.is_empty() {
-        let what = format!(
-            "The servers of {apex} do not agree on its NS records: {} show{} fewer than the others.",
-            and(&disagree),
-            if disagree.len() == 1 { "s" } else { "" }
-        );
+        let names = and(&disagree);
+        let what = if disagree.len() == 1 {
+            t!("The servers of %{apex} do not agree on its NS records: %{names} shows fewer than the others.", apex, names)
+        } else {
+            t!("The servers of %{apex} do not agree on its NS records: %{names} show fewer than the others.", apex, names)
+        };
         findings.push(Finding::new(
             Severity::Risk,
             what,
-            Some(format!("Make the NS records of {apex} the same on all its servers.")),
+            Some(t!("Make the NS records of %{apex} the same on all its servers.", apex)),
         ));
     }
     let Some((parent, named)) = &zone.parent else { return findings };
     if let Some(differ) = differences::servers(apex, parent, named, &own) {
         findings.push(Finding::new(
             Severity::Risk,
-            format!("{}. A CA may ask any of them.", sentence(&differ)),
-            Some(format!("Make the name servers at the registrar and the NS records of {apex} the same.")),
+            t!("%{differ}. A CA may ask any of them.", differ = sentence(&differ)),
+            Some(t!("Make the name servers at the registrar and the NS records of %{apex} the same.", apex)),
         ));
     }
     findings.extend(differences::glue(parent, &zone.glued).iter().map(|differ| {
-        let what = format!("{}. A CA that follows the glue asks another server than one that asks the zone.", sentence(differ));
-        Finding::new(Severity::Risk, what, Some("Set the host's address at the registrar to the one in the zone.".to_owned()))
+        let what = t!(
+            "%{differ}. A CA that follows the glue asks another server than one that asks the zone.",
+            differ = sentence(differ)
+        );
+        Finding::new(Severity::Risk, what, Some(t!("Set the host's address at the registrar to the one in the zone.").to_owned()))
     }));
     findings
 }
@@ -141,31 +148,38 @@ fn failing(zone: &ZoneFacts, reached_over_https: Option<&str>) -> Vec<Finding> {
         return vec![match reached_over_https {
             Some(resolver) => Finding::new(
                 Severity::Blocks,
-                format!(
-                    "Port 53 seems to be blocked here: no server of {apex} answers, yet {resolver} knows the zone. Nothing can be said about the record from this network."
+                t!(
+                    "Port 53 seems to be blocked here: no server of %{apex} answers, yet %{resolver} knows the zone. Nothing can be said about the record from this network.",
+                    apex,
+                    resolver
                 ),
-                Some("Have port 53 (UDP and TCP) to the outside opened, or run dv-verify elsewhere.".to_owned()),
+                Some(t!("Have port 53 (UDP and TCP) to the outside opened, or run dv-verify elsewhere.").to_owned()),
             ),
             None => Finding::new(
                 Severity::Blocks,
-                format!("No server of {apex} answers: {}.", and(&silent)),
-                Some("Check the servers, and whether this network lets port 53 (UDP and TCP) out.".to_owned()),
+                t!("No server of %{apex} answers: %{silent}.", apex, silent = and(&silent)),
+                Some(t!("Check the servers, and whether this network lets port 53 (UDP and TCP) out.").to_owned()),
             ),
         }];
     }
     let severity = if serves { Severity::Risk } else { Severity::Blocks };
     let next = |what: &str| {
-        Some(format!("{what}, or remove the server from the delegation at the registrar and from the NS records of {apex}."))
+        Some(t!(
+            "%{what}, or remove the server from the delegation at the registrar and from the NS records of %{apex}.",
+            what,
+            apex
+        ))
     };
     let mut findings: Vec<Finding> = lame
         .into_iter()
-        .map(|fact| Finding::new(severity, format!("Lame server: {fact}."), next("Set the zone up there")))
+        .map(|fact| Finding::new(severity, t!("Lame server: %{fact}.", fact), next(t!("Set the zone up there"))))
         .collect();
-    findings.extend(silent.into_iter().map(|fact| Finding::new(severity, format!("Dead server: {fact}."), next("Repair it"))));
+    findings
+        .extend(silent.into_iter().map(|fact| Finding::new(severity, t!("Dead server: %{fact}.", fact), next(t!("Repair it")))));
     let nowhere: Vec<_> = zone.left_out.iter().filter(|left| left.address.is_none()).cloned().collect();
     if !nowhere.is_empty() {
-        let what = format!("Name servers of {apex} without an address: {}.", describe_left_out(&nowhere));
-        findings.push(Finding::new(Severity::Risk, what, next("Give it an address")));
+        let what = t!("Name servers of %{apex} without an address: %{nowhere}.", apex, nowhere = describe_left_out(&nowhere));
+        findings.push(Finding::new(Severity::Risk, what, next(t!("Give it an address"))));
     }
     findings
 }
@@ -180,7 +194,8 @@ fn listed_twice(zone: &ZoneFacts) -> Vec<Finding> {
     shared
         .map(|(ip, servers)| {
             let servers: Vec<String> = servers.into_iter().map(str::to_owned).collect();
-            let what = format!("{} are one server ({ip}): the zone has fewer servers than it names.", and(&servers));
+            let what =
+                t!("%{servers} are one server (%{ip}): the zone has fewer servers than it names.", servers = and(&servers), ip);
             Finding::new(Severity::Note, what, None)
         })
         .collect()
@@ -208,7 +223,7 @@ fn behind(servers: &[ServerFacts], record: Option<&Record>) -> Vec<Finding> {
         Finding::new(
             severity,
             format!("{} {lag}.", server.called()),
-            Some("Wait for the zone transfer; if it stays behind, check NOTIFY and the transfer's rights.".to_owned()),
+            Some(t!("Wait for the zone transfer; if it stays behind, check NOTIFY and the transfer's rights.").to_owned()),
         )
     })
     .collect()
@@ -218,10 +233,11 @@ fn six_only(zone: &ZoneFacts) -> Option<Finding> {
     let apex = zone.zone.as_ref().filter(|_| only_six(zone))?;
     Some(Finding::new(
         Severity::Risk,
-        format!(
-            "The name servers of {apex} have IPv6 addresses only: resolvers without IPv6, also those of CAs, cannot reach them."
+        t!(
+            "The name servers of %{apex} have IPv6 addresses only: resolvers without IPv6, also those of CAs, cannot reach them.",
+            apex
         ),
-        Some("Give at least two of them an IPv4 address.".to_owned()),
+        Some(t!("Give at least two of them an IPv4 address.").to_owned()),
     ))
 }
 

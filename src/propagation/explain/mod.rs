@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::shared::Shared;
-use crate::{language::message, name::Name, record::Record};
+use crate::{language::message, language::t, name::Name, record::Record};
 
 mod at_name;
 mod at_zone;
@@ -122,8 +122,8 @@ fn judge(facts: &facts::Facts, context: &ExplainContext, now: &jiff::ZonedDateTi
         Err(_) if facts.zone.is_err() => {}
         Err(why) => findings.push(Finding::new(
             Severity::Risk,
-            format!("CAA: {why}. A CA that cannot look up CAA records does not issue (RFC 8659 section 5.6)."),
-            Some("Repair the name servers that do not answer.".to_owned()),
+            t!("CAA: %{why}. A CA that cannot look up CAA records does not issue (RFC 8659 section 5.6).", why),
+            Some(t!("Repair the name servers that do not answer.").to_owned()),
         )),
     }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));

@@ -4,7 +4,7 @@ use super::{
     ExplainContext, Finding, Severity,
     facts::{ZoneFacts, texts},
 };
-use crate::{name::Name, propagation::text::and};
+use crate::{language::t, name::Name, propagation::text::and};
 
 /// Whether they are those of the provider that is written to, and who else has such.
 pub(super) fn findings(zone: &ZoneFacts, context: &ExplainContext) -> Vec<Finding> {
@@ -25,14 +25,17 @@ fn other_provider(zone: &ZoneFacts, context: &ExplainContext) -> Option<Finding>
     if foreign.len() == names.len() {
         Some(Finding::new(
             Severity::Blocks,
-            format!(
-                "{apex} is not delegated to the provider that is written to: its name servers are {list}, those of the provider end in {provider}."
+            t!(
+                "%{apex} is not delegated to the provider that is written to: its name servers are %{list}, those of the provider end in %{provider}.",
+                apex,
+                list,
+                provider
             ),
             Some(match owners(&names, context).as_slice() {
-                [] => "Write to the provider that serves the zone, or change the name servers at the registrar.".to_owned(),
-                known => format!(
-                    "Write to the provider that serves the zone (by its name servers {}), or change the name servers at the registrar.",
-                    known.join(" or ")
+                [] => t!("Write to the provider that serves the zone, or change the name servers at the registrar.").to_owned(),
+                known => t!(
+                    "Write to the provider that serves the zone (by its name servers %{known}), or change the name servers at the registrar.",
+                    known = known.join(t!(" or "))
                 ),
             }),
         ))
@@ -41,11 +44,20 @@ fn other_provider(zone: &ZoneFacts, context: &ExplainContext) -> Option<Finding>
     } else {
         Some(Finding::new(
             Severity::Risk,
-            format!(
-                "{apex} is served by more than the provider that is written to: {list} {} elsewhere, and must get the record too.",
-                if foreign.len() == 1 { "is" } else { "are" }
-            ),
-            Some("Check that the other servers copy the zone from the provider.".to_owned()),
+            if foreign.len() == 1 {
+                t!(
+                    "%{apex} is served by more than the provider that is written to: %{list} is elsewhere, and must get the record too.",
+                    apex,
+                    list
+                )
+            } else {
+                t!(
+                    "%{apex} is served by more than the provider that is written to: %{list} are elsewhere, and must get the record too.",
+                    apex,
+                    list
+                )
+            },
+            Some(t!("Check that the other servers copy the zone from the provider.").to_owned()),
         ))
     }
 }
@@ -55,15 +67,16 @@ fn providers_of(zone: &ZoneFacts, context: &ExplainContext) -> Option<Finding> {
     let apex = zone.zone.as_ref()?;
     let known = owners(&zone.named_servers(), context);
     let told = |next: String| {
-        let what = format!("By their names, the name servers of {apex} are those of {}.", known.join(" or of "));
+        let what =
+            t!("By their names, the name servers of %{apex} are those of %{known}.", apex, known = known.join(t!(" or of ")));
         Some(Finding::new(Severity::Note, what, Some(next)))
     };
     match (&context.provider, known.as_slice()) {
         (_, []) => None,
-        (None, [only]) => told(format!("Write with `--provider {}`.", only.trim_matches('`'))),
-        (None, _) => told("Write with the one that holds the zone (`--provider`); their names do not tell which.".to_owned()),
+        (None, [only]) => told(t!("Write with `--provider %{provider}`.", provider = only.trim_matches('`'))),
+        (None, _) => told(t!("Write with the one that holds the zone (`--provider`); their names do not tell which.").to_owned()),
         (Some(ours), several) if several.len() > 1 && several.iter().any(|id| id.trim_matches('`') == ours) => told(
-            "If the record was written and no server shows it, look in which of these accounts the zone is, and write with that (`--provider`)."
+            t!("If the record was written and no server shows it, look in which of these accounts the zone is, and write with that (`--provider`).")
                 .to_owned(),
         ),
         (Some(_), _) => None,

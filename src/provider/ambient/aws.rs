@@ -12,6 +12,8 @@ use super::{
     source::{Call, Link, OF_METADATA, OF_STS, Part, Source},
 };
 
+use crate::language::t;
+
 /// The metadata service of EC2.
 const INSTANCE: &str = "http://169.254.169.254";
 const INSTANCE_V6: &str = "http://[fd00:ec2::254]";
@@ -28,7 +30,7 @@ pub(super) const LINKS: &[fn(&Machine) -> Link] = &[web_identity, profile, conta
 /// A role for a token that the platform puts into a file (EKS, and every OIDC provider).
 fn web_identity(machine: &Machine) -> Link {
     let Some(token) = machine.variable("AWS_WEB_IDENTITY_TOKEN_FILE") else {
-        return Link::Absent("variable `AWS_WEB_IDENTITY_TOKEN_FILE` is not set".to_owned());
+        return Link::Absent(t!("variable `AWS_WEB_IDENTITY_TOKEN_FILE` is not set").to_owned());
     };
     // The SDKs look for a role in the profile before they look at this variable.
     match Profiles::read(machine).and_then(|profiles| profiles.role_of_chosen(machine)) {
@@ -37,7 +39,7 @@ fn web_identity(machine: &Machine) -> Link {
         Err(why) => return Link::Broken(why),
     }
     let Some(arn) = machine.variable("AWS_ROLE_ARN") else {
-        return Link::Broken("variable `AWS_WEB_IDENTITY_TOKEN_FILE` is set, but `AWS_ROLE_ARN` is not".to_owned());
+        return Link::Broken(t!("variable `AWS_WEB_IDENTITY_TOKEN_FILE` is set, but `AWS_ROLE_ARN` is not").to_owned());
     };
     let session = machine.variable("AWS_ROLE_SESSION_NAME").unwrap_or(SESSION);
     with_token(machine, None, arn, session, token).into()
@@ -53,7 +55,7 @@ pub(super) fn with_token(
 ) -> Result<(Source, String), String> {
     let mut call = sts(machine, region, "AssumeRoleWithWebIdentity", arn, session)?.0;
     call.form.push(("WebIdentityToken", Part::File(PathBuf::from(token))));
-    Ok((Source::Call(call), format!("role `{arn}` for the token in `{token}`")))
+    Ok((Source::Call(call), t!("role `%{arn}` for the token in `%{token}`", arn, token)))
 }
 
 /// A role that is assumed with the credentials of `base`.
@@ -80,7 +82,7 @@ fn sts(
 ) -> Result<(Call, String), String> {
     let region = machine.variable("AWS_REGION").or_else(|| machine.variable("AWS_DEFAULT_REGION")).or(region);
     if let Some(wrong) = region.filter(|region| !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')) {
-        return Err(format!("`{wrong}` is no region of AWS"));
+        return Err(t!("`%{wrong}` is no region of AWS", wrong));
     }
     let named = machine.variable("AWS_ENDPOINT_URL_STS").or_else(|| machine.variable("AWS_ENDPOINT_URL"));
     let place = match (named, region) {
@@ -98,7 +100,7 @@ fn sts(
     let call = Call {
         what: action,
         method: Method::POST,
-        url: url(&place, "the endpoint of STS")?,
+        url: url(&place, t!("the endpoint of STS"))?,
         headers: Vec::new(),
         form,
         fields: OF_STS,
@@ -119,12 +121,12 @@ fn profile(machine: &Machine) -> Link {
 pub(super) fn container(machine: &Machine) -> Link {
     let relative = machine.variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").map(|path| format!("{CONTAINER}{path}"));
     let Some(place) = relative.or_else(|| machine.variable("AWS_CONTAINER_CREDENTIALS_FULL_URI").map(str::to_owned)) else {
-        return Link::Absent("variable `AWS_CONTAINER_CREDENTIALS_FULL_URI` is not set".to_owned());
+        return Link::Absent(t!("variable `AWS_CONTAINER_CREDENTIALS_FULL_URI` is not set").to_owned());
     };
     let file = machine.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").map(|path| Part::File(PathBuf::from(path)));
     let token = file.or_else(|| machine.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN").map(Part::text));
-    let found = url(&place, "the URL of the container's credentials").map(|url| Call {
-        what: "the container's credentials",
+    let found = url(&place, t!("the URL of the container's credentials")).map(|url| Call {
+        what: t!("the container's credentials"),
         method: Method::GET,
         is_local: is_local(&url),
         url,
@@ -132,22 +134,22 @@ pub(super) fn container(machine: &Machine) -> Link {
         form: Vec::new(),
         fields: OF_METADATA,
     });
-    found.map(|call| (Source::Call(call), "the role of this container".to_owned())).into()
+    found.map(|call| (Source::Call(call), t!("the role of this container").to_owned())).into()
 }
 
 /// The role of this EC2 instance. Asked for where the machine is one, or where a variable says where to ask: elsewhere that address belongs to
 /// anybody, and nobody answers for seconds.
 pub(super) fn instance(machine: &Machine) -> Link {
     if machine.environment.flag("AWS_EC2_METADATA_DISABLED") {
-        return Link::Absent("the metadata service of EC2 is switched off by `AWS_EC2_METADATA_DISABLED`".to_owned());
+        return Link::Absent(t!("the metadata service of EC2 is switched off by `AWS_EC2_METADATA_DISABLED`").to_owned());
     }
     let mode = machine.variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE");
     let usual = || if mode.is_some_and(|mode| mode.eq_ignore_ascii_case("ipv6")) { INSTANCE_V6 } else { INSTANCE };
     let place = match machine.variable("AWS_EC2_METADATA_SERVICE_ENDPOINT") {
         Some(place) => place,
         None if machine.is_ec2() => usual(),
-        None => return Link::Absent("this machine is no EC2 instance".to_owned()),
+        None => return Link::Absent(t!("this machine is no EC2 instance").to_owned()),
     };
-    let found = url(&format!("{}/", place.trim_end_matches('/')), "the endpoint of the metadata service");
-    found.map(|base| (Source::Instance { base }, "the role of this EC2 instance".to_owned())).into()
+    let found = url(&format!("{}/", place.trim_end_matches('/')), t!("the endpoint of the metadata service"));
+    found.map(|base| (Source::Instance { base }, t!("the role of this EC2 instance").to_owned())).into()
 }

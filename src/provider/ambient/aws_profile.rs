@@ -9,7 +9,7 @@ use super::{
     machine::{self, Machine},
     source::{Link, Source, Values},
 };
-use crate::{ini, secret::Secret};
+use crate::{ini, language::t, secret::Secret};
 
 /// How many profiles may lead to one another.
 const LONGEST_CHAIN: usize = 8;
@@ -64,7 +64,7 @@ impl Profiles {
         let chosen = given.or_else(|| machine.variable("AWS_DEFAULT_PROFILE"));
         match (self.profile(chosen.unwrap_or("default")), chosen) {
             (Some(profile), _) => Ok(Some(profile)),
-            (None, Some(name)) => Err(format!("there is no profile `{name}` in `~/.aws/config` or `~/.aws/credentials`")),
+            (None, Some(name)) => Err(t!("there is no profile `%{name}` in `~/.aws/config` or `~/.aws/credentials`", name)),
             (None, None) => Ok(None),
         }
     }
@@ -80,10 +80,10 @@ impl Profiles {
     /// The link of the chosen profile.
     pub(super) fn link(&self, machine: &Machine) -> Result<Link, String> {
         let Some(profile) = self.chosen(machine)? else {
-            return Ok(Link::Absent("there is no profile in `~/.aws/config` or `~/.aws/credentials`".to_owned()));
+            return Ok(Link::Absent(t!("there is no profile in `~/.aws/config` or `~/.aws/credentials`").to_owned()));
         };
         if !profile.has_credentials() {
-            return Ok(Link::Absent(format!("profile `{}` of `~/.aws/config` has no credentials", profile.name)));
+            return Ok(Link::Absent(t!("profile `%{name}` of `~/.aws/config` has no credentials", name = profile.name)));
         }
         Ok(self.source(machine, &profile, &mut Vec::new()).into())
     }
@@ -91,19 +91,19 @@ impl Profiles {
     /// Where a profile leads. `visited`: those that led here.
     fn source(&self, machine: &Machine, profile: &Profile<'_>, visited: &mut Vec<String>) -> Result<(Source, String), String> {
         let name = profile.name;
-        let wrong = |why: &str| format!("profile `{name}` of AWS {why}");
+        let wrong = |why: &str| t!("profile `%{name}` of AWS %{why}", name, why);
         let region = profile.get("region");
         let session = profile.get("role_session_name");
-        let origin = format!("profile `{name}` of AWS");
+        let origin = t!("profile `%{name}` of AWS", name);
         // A profile may name itself for keys beside the role.
         let is_again = visited.iter().any(|known| known == name);
         if let (Some(arn), false) = (profile.get("role_arn"), is_again) {
             if let Some(token) = profile.get("web_identity_token_file") {
                 let (source, how) = aws::with_token(machine, region, arn, session.unwrap_or("dv-verify"), token)?;
-                return Ok((source, format!("{how} ({origin})")));
+                return Ok((source, t!("%{how} (%{origin})", how, origin)));
             }
             if profile.get("mfa_serial").is_some() {
-                return Err(wrong("wants a code of a second factor (`mfa_serial`), which nobody types here"));
+                return Err(wrong(t!("wants a code of a second factor (`mfa_serial`), which nobody types here")));
             }
             visited.push(name.to_owned());
             let base = self.base(machine, profile, visited)?;
@@ -113,19 +113,20 @@ impl Profiles {
                 ("DurationSeconds", profile.get("duration_seconds")),
             ];
             let source = aws::with_role(machine, base, region, arn, more)?;
-            return Ok((source, format!("role `{arn}` ({origin})")));
+            return Ok((source, t!("role `%{role}` (%{origin})", role = arn, origin)));
         }
         if profile.get("sso_session").or_else(|| profile.get("sso_start_url")).is_some() {
-            return Err(wrong(&format!(
+            return Err(wrong(&t!(
                 "signs in through a browser (SSO): give a profile of its own \
-                 `credential_process = aws configure export-credentials --profile {name}`, and choose that"
+                 `credential_process = aws configure export-credentials --profile %{name}`, and choose that",
+                name
             )));
         }
         let keys = |section: &BTreeMap<String, &str>| {
             let value = |key: &str| section.get(key).copied().filter(|value| !value.is_empty());
             let id = value("aws_access_key_id")?;
             Some(match value("aws_secret_access_key") {
-                None => Err(wrong("has `aws_access_key_id`, but no `aws_secret_access_key`")),
+                None => Err(wrong(t!("has `aws_access_key_id`, but no `aws_secret_access_key`"))),
                 Some(secret) => {
                     let mut all = Values::from([("access_key", Secret::new(id)), ("secret_key", Secret::new(secret))]);
                     let token = value("aws_session_token").or_else(|| value("aws_security_token"));
@@ -136,34 +137,36 @@ impl Profiles {
         };
         let process = || profile.get("credential_process").map(|line| Ok(Source::Program { line: line.to_owned() }));
         let found = keys(&profile.credentials).or_else(process).or_else(|| keys(&profile.config));
-        let source = found.ok_or_else(|| wrong("has no credentials"))??;
+        let source = found.ok_or_else(|| wrong(t!("has no credentials")))??;
         Ok((source, origin))
     }
 
     /// The credentials that a profile's role is assumed with.
     fn base(&self, machine: &Machine, profile: &Profile<'_>, visited: &mut Vec<String>) -> Result<Source, String> {
         let name = profile.name;
-        let wrong = |why: String| format!("profile `{name}` of AWS {why}");
+        let wrong = |why: String| t!("profile `%{name}` of AWS %{why}", name, why);
         match (profile.get("source_profile"), profile.get("credential_source")) {
-            (Some(_), Some(_)) => Err(wrong("has both `source_profile` and `credential_source`".to_owned())),
-            (None, None) => Err(wrong("has a role, but neither `source_profile` nor `credential_source`".to_owned())),
+            (Some(_), Some(_)) => Err(wrong(t!("has both `source_profile` and `credential_source`").to_owned())),
+            (None, None) => Err(wrong(t!("has a role, but neither `source_profile` nor `credential_source`").to_owned())),
             (Some(next), None) => {
                 if visited.len() > LONGEST_CHAIN || (next != name && visited.iter().any(|known| known == next)) {
-                    return Err(wrong(format!("begins a chain of profiles without end ({})", visited.join(", "))));
+                    return Err(wrong(t!("begins a chain of profiles without end (%{visited})", visited = visited.join(", "))));
                 }
                 let other =
-                    self.profile(next).ok_or_else(|| wrong(format!("names the profile `{next}`, which does not exist")))?;
+                    self.profile(next).ok_or_else(|| wrong(t!("names the profile `%{next}`, which does not exist", next)))?;
                 self.source(machine, &other, visited).map(|(source, _)| source)
             }
             // Keys in variables count before all profiles, so that nobody comes here who has any.
-            (None, Some("Environment")) => Err(wrong("takes keys from variables, which are not set".to_owned())),
+            (None, Some("Environment")) => Err(wrong(t!("takes keys from variables, which are not set").to_owned())),
             (None, Some(place @ ("EcsContainer" | "Ec2InstanceMetadata"))) => {
                 match if place == "EcsContainer" { aws::container(machine) } else { aws::instance(machine) } {
                     Link::Leads(source, _) => Ok(*source),
-                    Link::Absent(why) | Link::Broken(why) => Err(wrong(format!("takes credentials from {place}, but {why}"))),
+                    Link::Absent(why) | Link::Broken(why) => {
+                        Err(wrong(t!("takes credentials from %{place}, but %{why}", place, why)))
+                    }
                 }
             }
-            (None, Some(other)) => Err(wrong(format!("has the `credential_source` `{other}`, which there is not"))),
+            (None, Some(other)) => Err(wrong(t!("has the `credential_source` `%{other}`, which there is not", other))),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     environment::Environment,
     error::{Error, ErrorKind, Result, Retry},
     http::{Http, Reply},
+    language::t,
     lifetime::Lifetime,
     provider::manifest::{aws_headers, jwt},
     secret::{Redactor, Secret},
@@ -93,7 +94,7 @@ impl Fetcher {
                 }
                 Source::Role { base, region, call } => {
                     let base =
-                        self.fetch(base).await.map_err(|error| error.context("the credentials to assume the role with"))?;
+                        self.fetch(base).await.map_err(|error| error.context(t!("the credentials to assume the role with")))?;
                     let value = |name: &str| base.values.get(name).map(Secret::expose);
                     let keys = [value("access_key").unwrap_or_default(), value("secret_key").unwrap_or_default()];
                     let form = self.form(call)?;
@@ -107,9 +108,9 @@ impl Fetcher {
     async fn of_program(&self, line: &str) -> Result<Fetched> {
         let what = "`credential_process`";
         let output = credential_program::output(line, &self.environment).await.map_err(refused)?;
-        let document: Value = serde_json::from_slice(&output).map_err(|_| refused(format!("{what} wrote no JSON")))?;
+        let document: Value = serde_json::from_slice(&output).map_err(|_| refused(t!("%{what} wrote no JSON", what)))?;
         if document.get("Version").and_then(Value::as_i64) != Some(1) {
-            return Err(refused(format!("{what} wrote another version of the format than 1")));
+            return Err(refused(t!("%{what} wrote another version of the format than 1", what)));
         }
         self.read(&leaves_of_json(&document), OF_PROGRAM, what)
     }
@@ -120,9 +121,9 @@ impl Fetcher {
     }
 
     async fn of_instance(&self, base: &Url) -> Result<Fetched> {
-        let what = "the metadata service of EC2";
+        let what = t!("the metadata service of EC2");
         let call = |method: Method, path: &str, headers: Vec<(&'static str, Part)>| -> Result<Call> {
-            let url = base.join(path).map_err(|_| refused(format!("{what} has no URL")))?;
+            let url = base.join(path).map_err(|_| refused(t!("%{what} has no URL", what)))?;
             Ok(Call { what, method, url, headers, form: Vec::new(), fields: OF_METADATA, is_local: true })
         };
         let wanted = vec![("x-aws-ec2-metadata-token-ttl-seconds", Part::text(SESSION_SECONDS))];
@@ -133,13 +134,15 @@ impl Fetcher {
         let folder = "latest/meta-data/iam/security-credentials/";
         let role =
             self.send(&call(Method::GET, folder, with_session())?, &[]).await.map_err(|error| match error.http_status() {
-                Some(404) => refused(format!("{what}: this instance has no role")).with_hint("attach an instance profile to it"),
+                Some(404) => {
+                    refused(t!("%{what}: this instance has no role", what)).with_hint(t!("attach an instance profile to it"))
+                }
                 _ => error,
             })?;
         let role = role.text();
         let role = role.trim();
         if role.is_empty() || role.contains(['/', '?', '#', '\n']) {
-            return Err(refused(format!("{what} names no role")));
+            return Err(refused(t!("%{what} names no role", what)));
         }
         self.of_call(&call(Method::GET, &format!("{folder}{role}"), with_session())?, &[]).await
     }
@@ -159,7 +162,7 @@ impl Fetcher {
             all.push((name, self.part(part)?));
         }
         for (name, value) in all {
-            let wrong = || refused(format!("{}: the header `{name}` cannot be sent", call.what));
+            let wrong = || refused(t!("%{what}: the header `%{name}` cannot be sent", what = call.what, name));
             let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
             let mut value = HeaderValue::from_str(value.expose()).map_err(|_| wrong())?;
             value.set_sensitive(true);
@@ -190,8 +193,9 @@ impl Fetcher {
         let secret = match part {
             Part::Text(text) => return Ok(text.clone()),
             Part::File(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| refused(format!("the token in `{}` cannot be read: {error}", path.display())))?;
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    refused(t!("the token in `%{path}` cannot be read: %{error}", path = path.display(), error))
+                })?;
                 Secret::new(text.trim())
             }
             Part::Assertion(account) => self.assertion(account)?,
@@ -204,7 +208,7 @@ impl Fetcher {
         let now = self.now().as_second();
         let claims = json!({"iss": account.email, "scope": account.scope, "aud": AUDIENCE, "iat": now, "exp": now + 3600});
         let token = jwt(&claims, "RS256", account.key.expose(), account.key_id.as_deref());
-        token.map(Secret::new).map_err(|why| refused(format!("service account `{}`: {why}", account.email)))
+        token.map(Secret::new).map_err(|why| refused(t!("service account `%{email}`: %{why}", email = account.email, why)))
     }
 
     /// The credentials in an answer.
@@ -215,7 +219,7 @@ impl Fetcher {
                 Some(value) => drop(values.insert(setting, Secret::new(value.as_str()))),
                 None if *is_needed => {
                     let said = self.said(leaves).map(|said| format!(" ({said})")).unwrap_or_default();
-                    return Err(refused(format!("{what}: the answer lacks `{field}`{said}")));
+                    return Err(refused(t!("%{what}: the answer lacks `%{field}`%{said}", what, field, said)));
                 }
                 None => {}
             }
@@ -224,7 +228,7 @@ impl Fetcher {
         let seconds = |name: &str| leaves.get(name).and_then(|text| text.parse::<i64>().ok());
         let expires = match (leaves.get("Expiration"), seconds("expires_in"), seconds("expires_on")) {
             (Some(text), ..) => {
-                let time = text.parse().map_err(|_| refused(format!("{what}: `{text}` is no time of expiry")))?;
+                let time = text.parse().map_err(|_| refused(t!("%{what}: `%{text}` is no time of expiry", what, text)))?;
                 Some(time)
             }
             (None, Some(left), _) => Some(now.saturating_add(SignedDuration::from_secs(left)).unwrap_or(now)),
@@ -232,7 +236,7 @@ impl Fetcher {
             (None, None, None) => None,
         };
         if expires.is_some_and(|expires| expires <= now) {
-            return Err(refused(format!("{what}: the credentials have expired already; check this machine's clock")));
+            return Err(refused(t!("%{what}: the credentials have expired already; check this machine's clock", what)));
         }
         Ok(Fetched { values, lifetime: Lifetime { fetched: now, expires } })
     }

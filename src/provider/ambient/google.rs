@@ -11,7 +11,7 @@ use super::{
     machine::{self, Machine, is_local, url},
     source::{Call, Link, OF_OAUTH, Part, ServiceAccount, Source},
 };
-use crate::secret::Secret;
+use crate::{language::t, secret::Secret};
 
 /// What tokens are asked for: Cloud DNS, which is all that the engine has of Google.
 const SCOPE: &str = "https://www.googleapis.com/auth/ndev.clouddns.readwrite";
@@ -28,10 +28,10 @@ pub(super) const LINKS: &[fn(&Machine) -> Link] = &[named_file, usual_file, acco
 /// The file that a variable names.
 fn named_file(machine: &Machine) -> Link {
     let name = "GOOGLE_APPLICATION_CREDENTIALS";
-    let Some(path) = machine.variable(name) else { return Link::Absent(format!("variable `{name}` is not set")) };
+    let Some(path) = machine.variable(name) else { return Link::Absent(t!("variable `%{name}` is not set", name)) };
     match machine::read(Path::new(path)) {
         Ok(Some(text)) => file(Path::new(path), &text).into(),
-        Ok(None) => Link::Broken(format!("variable `{name}` names `{path}`, which does not exist")),
+        Ok(None) => Link::Broken(t!("variable `%{name}` names `%{path}`, which does not exist", name, path)),
         Err(why) => Link::Broken(why),
     }
 }
@@ -40,12 +40,12 @@ fn named_file(machine: &Machine) -> Link {
 fn usual_file(machine: &Machine) -> Link {
     let folder = machine.variable("CLOUDSDK_CONFIG").map(PathBuf::from);
     let Some(folder) = folder.or_else(|| Some(machine.environment.home()?.join(".config/gcloud"))) else {
-        return Link::Absent("`~/.config/gcloud` cannot be looked up, as HOME is not set".to_owned());
+        return Link::Absent(t!("`~/.config/gcloud` cannot be looked up, as HOME is not set").to_owned());
     };
     let path = folder.join("application_default_credentials.json");
     match machine::read(&path) {
         Ok(Some(text)) => file(&path, &text).into(),
-        Ok(None) => Link::Absent(format!("`{}` does not exist", path.display())),
+        Ok(None) => Link::Absent(t!("`%{path}` does not exist", path = path.display())),
         Err(why) => Link::Broken(why),
     }
 }
@@ -53,10 +53,11 @@ fn usual_file(machine: &Machine) -> Link {
 /// What a file of credentials says. The parser's own message might quote a secret, and is not shown.
 fn file(path: &Path, text: &str) -> Result<(Source, String), String> {
     let shown = path.display();
-    let document: Value = serde_json::from_str(text)
-        .map_err(|error| format!("`{shown}` is no JSON (line {}, column {})", error.line(), error.column()))?;
+    let document: Value = serde_json::from_str(text).map_err(|error| {
+        t!("`%{shown}` is no JSON (line %{line}, column %{column})", shown, line = error.line(), column = error.column())
+    })?;
     let get = |key: &str| document.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let need = |key: &str| get(key).ok_or_else(|| format!("`{shown}` lacks `{key}`"));
+    let need = |key: &str| get(key).ok_or_else(|| t!("`%{shown}` lacks `%{key}`", shown, key));
     let form = match need("type")? {
         "service_account" => vec![
             ("grant_type", Part::text("urn:ietf:params:oauth:grant-type:jwt-bearer")),
@@ -78,14 +79,16 @@ fn file(path: &Path, text: &str) -> Result<(Source, String), String> {
             ("refresh_token", Part::text(need("refresh_token")?)),
         ],
         other => {
-            return Err(format!(
-                "`{shown}` has the type `{other}`; this program reads `service_account` and `authorized_user` \
-                 (for others `--provider acme.sh:dns_gcloud` asks `gcloud`)"
+            return Err(t!(
+                "`%{shown}` has the type `%{other}`; this program reads `service_account` and `authorized_user` \
+                 (for others `--provider acme.sh:dns_gcloud` asks `gcloud`)",
+                shown,
+                other
             ));
         }
     };
     let call = Call {
-        what: "a token of Google",
+        what: t!("a token of Google"),
         method: Method::POST,
         url: url(get("token_uri").unwrap_or(TOKENS), &format!("`token_uri` of `{shown}`"))?,
         headers: Vec::new(),
@@ -93,7 +96,7 @@ fn file(path: &Path, text: &str) -> Result<(Source, String), String> {
         fields: OF_OAUTH,
         is_local: false,
     };
-    Ok((Source::Call(call), format!("application default credentials (`{shown}`)")))
+    Ok((Source::Call(call), t!("application default credentials (`%{shown}`)", shown)))
 }
 
 /// The project that the user named, or that the file of a service account belongs to. Found without asking anybody.
@@ -111,14 +114,15 @@ pub(super) fn project(machine: &Machine) -> Option<String> {
 /// The service account of this machine. Asked for where the machine is one of Google's, or where a variable says where to ask.
 fn account(machine: &Machine) -> Link {
     if machine.environment.flag("NO_GCE_CHECK") {
-        return Link::Absent("the metadata service of Google is switched off by `NO_GCE_CHECK`".to_owned());
+        return Link::Absent(t!("the metadata service of Google is switched off by `NO_GCE_CHECK`").to_owned());
     }
     let place = match machine.variable("GCE_METADATA_HOST") {
         Some(host) => format!("http://{host}"),
         None if machine.is_google() => METADATA.to_owned(),
         None => {
             return Link::Absent(
-                "this machine is none of Google's (its metadata service is asked where `GCE_METADATA_HOST` names it)".to_owned(),
+                t!("this machine is none of Google's (its metadata service is asked where `GCE_METADATA_HOST` names it)")
+                    .to_owned(),
             );
         }
     };
@@ -134,8 +138,8 @@ fn account(machine: &Machine) -> Link {
         })
     };
     let token =
-        call("a token of this machine's service account", &format!("instance/service-accounts/default/token?scopes={SCOPE}"));
-    let asked = project(machine).is_none().then(|| call("this machine's project", "project/project-id")).transpose();
+        call(t!("a token of this machine's service account"), &format!("instance/service-accounts/default/token?scopes={SCOPE}"));
+    let asked = project(machine).is_none().then(|| call(t!("this machine's project"), "project/project-id")).transpose();
     let found = token.and_then(|token| Ok(Source::Account { token, project: asked? }));
-    found.map(|source| (source, "the service account of this machine".to_owned())).into()
+    found.map(|source| (source, t!("the service account of this machine").to_owned())).into()
 }

@@ -10,6 +10,7 @@ use url::{Host, Url};
 use crate::{
     environment::Environment,
     http::{is_loopback, require_safe},
+    language::t,
 };
 
 /// Where Linux shows what the firmware says of the machine.
@@ -71,14 +72,14 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, String> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(format!("`{}` cannot be read: {error}", path.display())),
+        Err(error) => Err(t!("`%{path}` cannot be read: %{error}", path = path.display(), error)),
     }
 }
 
 /// A URL that secrets may travel to: https, or http to this machine and to addresses that never leave its link (RFC 3927, and where clouds have
 /// their metadata services under IPv6).
 pub(super) fn url(text: &str, what: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|_| format!("{what} is not a URL"))?;
+    let url = Url::parse(text).map_err(|_| t!("%{what} is not a URL", what))?;
     let is_near = match url.host() {
         Some(Host::Ipv4(address)) => address.is_link_local(),
         Some(Host::Ipv6(address)) => matches!(address.segments(), [0xfd00, 0x0ec2, ..] | [0xfd20, 0x00ce, ..]),

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     http::Http,
+    language::t,
     lifetime::Age,
     provider::DnsProvider,
     secret::{Redactor, Secret},
@@ -77,7 +78,8 @@ pub(super) fn open(manifest: &Manifest, mut settings: Settings, context: &Contex
         }
         Err(nowhere) => manifest.open(&settings, context).map_err(|error| match (error.kind(), error.hint()) {
             (ErrorKind::Credentials, Some(hint)) => {
-                let message = format!("{}; and the machine has none: {}", error.message(), nowhere.message());
+                let message =
+                    t!("%{message}; and the machine has none: %{why}", message = error.message(), why = nowhere.message());
                 Error::new(ErrorKind::Credentials, message).with_hint(hint)
             }
             _ => error,
@@ -111,9 +113,9 @@ impl Chain {
         let mut fetched = self.fetcher.fetch(&source).await.map_err(|error| error.context(&origin))?;
         if self.kind == Ambient::Google && !fetched.values.contains_key("project") {
             let project = google::project(&self.machine).ok_or_else(|| {
-                let why = format!("{origin}: they do not say which project holds the zone");
+                let why = t!("%{origin}: they do not say which project holds the zone", origin);
                 Error::new(ErrorKind::Credentials, why)
-                    .with_hint("set GCE_PROJECT (or DV_GCLOUD_PROJECT) to the id of the project")
+                    .with_hint(t!("set GCE_PROJECT (or DV_GCLOUD_PROJECT) to the id of the project"))
             })?;
             fetched.values.insert("project", Secret::new(project));
         }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::plan::{Credential, Plan};
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     name::Name,
     provider::settings::{Renewed, Settings},
     secret::{Redactor, Secret},
@@ -108,8 +109,11 @@ impl Credentials {
                     object.insert(credential.clone(), entry.clone());
                 }
                 (None, Some(owner)) => {
-                    return Err(Error::new(ErrorKind::Credentials, format!("`{credential}` has no entry for `{owner}`"))
-                        .with_hint("add one for this name or for a parent of it"));
+                    return Err(Error::new(
+                        ErrorKind::Credentials,
+                        t!("`%{credential}` has no entry for `%{owner}`", credential, owner),
+                    )
+                    .with_hint(t!("add one for this name or for a parent of it")));
                 }
                 (None, None) => {}
             }
@@ -130,24 +134,25 @@ fn per_name(
             "{{\"example.com\": {{{}}}}}",
             fields.iter().map(|field| format!("\"{field}\": \"…\"")).collect::<Vec<_>>().join(", ")
         );
-        Error::config(format!("`{}` {why}", credential.name)).with_hint(format!("write it as {shape}"))
+        Error::config(format!("`{}` {why}", credential.name)).with_hint(t!("write it as %{shape}", shape))
     };
     let table: Map<String, Value> = if let Some(table @ toml::Value::Table(_)) = settings.table.get(&credential.name) {
-        let value = serde_json::to_value(table).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let value = serde_json::to_value(table).map_err(|error| wrong(t!("cannot be read: %{error}", error)))?;
         value.as_object().cloned().unwrap_or_default()
     } else if let Some(setting) = settings.find(&credential.name, &credential.familiar)? {
         // The text may hold secrets: the parser's message, which quotes it, is not shown.
-        serde_json::from_str(setting.value.expose()).map_err(|_| wrong(format!("({}) is no JSON object", setting.origin)))?
+        serde_json::from_str(setting.value.expose())
+            .map_err(|_| wrong(t!("(%{origin}) is no JSON object", origin = setting.origin)))?
     } else {
         return Ok(None);
     };
     let mut map = Vec::new();
     for (name, entry) in table {
-        let name = Name::parse(&name).map_err(|error| wrong(format!("has a wrong key: {}", error.message())))?;
+        let name = Name::parse(&name).map_err(|error| wrong(t!("has a wrong key: %{message}", message = error.message())))?;
         let mut object = Map::new();
         for field in fields {
             let text = entry.get(field).and_then(Value::as_str);
-            let text = text.ok_or_else(|| wrong(format!("lacks `{field}` for `{name}`")))?;
+            let text = text.ok_or_else(|| wrong(t!("lacks `%{field}` for `%{name}`", field, name)))?;
             if credential.secret {
                 redactor.learn(&Secret::new(text));
             }
@@ -168,14 +173,14 @@ fn missing_error(plan: &Plan, settings: &Settings, missing: &[&Credential]) -> E
             if credential.file || credential.fields.is_some() {
                 variables = variables.into_iter().map(|variable| format!("{variable}_FILE")).collect();
             }
-            let help = credential.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
-            format!("set {}{help}", variables.join(" or "))
+            let help = credential.help.as_ref().map(|help| t!(" (%{help})", help)).unwrap_or_default();
+            t!("set %{variables}%{help}", variables = variables.join(t!(" or ")), help)
         })
         .collect();
     let more =
-        "each also with `_FILE` behind it for a file that holds the value, or as a key of the provider's table in the config";
-    Error::new(ErrorKind::Credentials, format!("{}: credentials are missing: {names}", plan.outline.title))
-        .with_hint(format!("{}; {more}", ways.join("; ")))
+        t!("each also with `_FILE` behind it for a file that holds the value, or as a key of the provider's table in the config");
+    Error::new(ErrorKind::Credentials, t!("%{provider}: credentials are missing: %{names}", provider = plan.outline.title, names))
+        .with_hint(t!("%{ways}; %{more}", ways = ways.join(t!("; ")), more))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result, Retry},
+    language::t,
     name::Name,
     provider::{Access, Capabilities, DnsProvider, Found, Handle, Zone},
     record::Record,
@@ -60,10 +61,14 @@ impl Engine {
     fn scope(&self, zone: &Zone, record: &Record) -> Result<Scope> {
         let plan = self.plan();
         if !plan.outline.types.iter().any(|(record_type, _)| *record_type == record.record_type) {
-            return Err(Error::usage(format!("{} does not write {} records", plan.outline.title, record.record_type)));
+            return Err(Error::usage(t!(
+                "%{provider} does not write %{record_type} records",
+                provider = plan.outline.title,
+                record_type = record.record_type
+            )));
         }
         if !record.name.is_within(&zone.name) {
-            return Err(Error::usage(format!("`{}` is not in the zone `{}`", record.name, zone.name)));
+            return Err(Error::usage(t!("`%{name}` is not in the zone `%{zone}`", name = record.name, zone = zone.name)));
         }
         Ok(Scope::of_record(zone, record, plan, self.ttl))
     }
@@ -84,8 +89,8 @@ impl Engine {
 
     /// What is written to is not there.
     fn not_found(&self, call: &Call) -> Error {
-        Error::provider(format!("{}: {}: not found", self.plan().outline.id, call.section))
-            .with_hint("the zone may have been removed meanwhile, or the base URL may be wrong")
+        Error::provider(t!("%{id}: %{section}: not found", id = self.plan().outline.id, section = call.section))
+            .with_hint(t!("the zone may have been removed meanwhile, or the base URL may be wrong"))
     }
 
     /// The pause before a write whose outcome is unknown is looked after.
@@ -120,7 +125,7 @@ impl Engine {
         }
         let [state] = listed.besides;
         if find.state.is_some() && state.is_none() {
-            return Err(self.wrong_shape("[find]", "the reply lacks what `state` takes from it"));
+            return Err(self.wrong_shape("[find]", t!("the reply lacks what `state` takes from it")));
         }
         Ok(Records { records, state })
     }
@@ -176,9 +181,9 @@ impl Engine {
                     return match self.find_value(&scope).await? {
                         Found::Present(handle) => Ok(handle),
                         Found::CannotTell => Ok(Handle(json!({}))),
-                        Found::Absent => Err(Error::provider(format!(
-                            "{}: the service says that the record is there already, but does not list it",
-                            self.plan().outline.id
+                        Found::Absent => Err(Error::provider(t!(
+                            "%{id}: the service says that the record is there already, but does not list it",
+                            id = self.plan().outline.id
                         ))),
                     };
                 }
@@ -208,11 +213,11 @@ impl Engine {
             return self.delete(delete, &scope.with("record", record.clone())).await.map(|_| ());
         }
         let Some(find) = &plan.find else {
-            return Err(Error::provider(format!(
-                "{}: the record cannot be found again: its id is not known",
-                self.plan().outline.id
+            return Err(Error::provider(t!(
+                "%{id}: the record cannot be found again: its id is not known",
+                id = self.plan().outline.id
             ))
-            .with_hint("remove it by hand"));
+            .with_hint(t!("remove it by hand")));
         };
         for record in self.records(find, scope).await?.records {
             self.delete(delete, &scope.with("record", record)).await?;
@@ -227,7 +232,11 @@ impl Engine {
             let (Some(record), Some(state)) = (records.into_iter().next(), state) else { return Ok(()) };
             self.delete(delete, &scope.with("record", record).with("state", state)).await?;
         }
-        Err(Error::provider(format!("{}: the record is still there after {MOST_REMOVALS} removals", self.plan().outline.id)))
+        Err(Error::provider(t!(
+            "%{id}: the record is still there after %{MOST_REMOVALS} removals",
+            id = self.plan().outline.id,
+            MOST_REMOVALS
+        )))
     }
 
     /// One removal; what is not there is removed.

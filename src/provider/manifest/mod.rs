@@ -41,6 +41,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
     secret::Redactor,
 };
@@ -55,7 +56,7 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
 /// # Errors
 /// As [`Manifest::parse`].
 pub fn describe_builtin(text: &str) -> Result<Description> {
-    let mut outline = load::outline(&builtin::head(text), "built-in manifest", true)?;
+    let mut outline = load::outline(&builtin::head(text), t!("built-in manifest"), true)?;
     outline.rewrites_set = text.contains("\n[merge");
     Ok(outline.describe())
 }
@@ -127,7 +128,7 @@ impl Manifest {
             Some(found) => {
                 let seconds: Option<u32> = found.value.expose().parse().ok();
                 seconds
-                    .ok_or_else(|| Error::config(format!("{} is not a number of seconds", found.origin)))?
+                    .ok_or_else(|| Error::config(t!("%{origin} is not a number of seconds", origin = found.origin)))?
                     .max(plan.outline.least_ttl)
             }
         };

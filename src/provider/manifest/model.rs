@@ -9,7 +9,10 @@ use serde::{
 use serde_json::Value;
 use toml::Spanned;
 
-use crate::provider::description::{Ambient, Proof};
+use crate::{
+    language::t,
+    provider::description::{Ambient, Proof},
+};
 
 /// A string that is a template or a jq expression, with its place.
 pub(super) type Text = Spanned<String>;
@@ -340,7 +343,7 @@ impl<'de> Deserialize<'de> for RawKind {
             type Value = RawKind;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text, a number, a boolean, an array or a table")
+                f.write_str(t!("text, a number, a boolean, an array or a table"))
             }
 
             fn visit_bool<E>(self, value: bool) -> Result<RawKind, E> {

@@ -12,6 +12,7 @@ use super::{
     template::Template,
 };
 use crate::{
+    language::t,
     provider::{
         Capabilities,
         description::{Ambient, CredentialHelp, Description, Proof},
@@ -72,8 +73,8 @@ impl Outline {
             optional: credential.optional,
             help: match (&credential.help, &credential.default) {
                 (help, None) => help.clone(),
-                (Some(help), Some(default)) => Some(format!("{help} (default: {default})")),
-                (None, Some(default)) => Some(format!("default: {default}")),
+                (Some(help), Some(default)) => Some(t!("%{help} (default: %{default})", help, default)),
+                (None, Some(default)) => Some(t!("default: %{default}", default)),
             },
             familiar: credential.familiar.clone(),
         });
@@ -81,7 +82,7 @@ impl Outline {
             id: self.id.clone(),
             title: self.title.clone(),
             docs: self.docs.clone(),
-            origin: if self.is_builtin { "built-in manifest".to_owned() } else { self.origin.clone() },
+            origin: if self.is_builtin { t!("built-in manifest").to_owned() } else { self.origin.clone() },
             credentials: credentials.collect(),
             ambient: self.ambient,
             proof: Some(self.proof),
@@ -264,7 +265,7 @@ impl Node {
     pub(super) fn render_text(&self, context: &Jinja) -> Result<Option<String>, String> {
         match self.render(context)? {
             None => Ok(None),
-            Some(value) => text_of(&value).map(Some).ok_or_else(|| "a list or an object cannot stand here".to_owned()),
+            Some(value) => text_of(&value).map(Some).ok_or_else(|| t!("a list or an object cannot stand here").to_owned()),
         }
     }
 }

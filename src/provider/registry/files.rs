@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    language::t,
+};
 
 /// The largest manifest that is read, in bytes: the longest real ones have 2 kB.
 const MAX_MANIFEST: u64 = 1024 * 1024;
@@ -15,8 +18,9 @@ const MAX_MANIFEST: u64 = 1024 * 1024;
 /// # Errors
 /// `ErrorKind::Config` for what cannot be read.
 pub(super) fn read_folder(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
-    let failed =
-        |error: std::io::Error| Error::config(format!("the folder of manifests `{}` cannot be read: {error}", folder.display()));
+    let failed = |error: std::io::Error| {
+        Error::config(t!("the folder of manifests `%{folder}` cannot be read: %{error}", folder = folder.display(), error))
+    };
     let listing = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(failed)?,
@@ -35,10 +39,12 @@ pub(super) fn read_folder(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
 /// # Errors
 /// As [`read_folder`]; also where it is longer than any manifest.
 pub(super) fn read_manifest(path: &Path) -> Result<String> {
-    let failed = |error: &dyn fmt::Display| Error::config(format!("the manifest `{}` cannot be read: {error}", path.display()));
+    let failed = |error: &dyn fmt::Display| {
+        Error::config(t!("the manifest `%{path}` cannot be read: %{error}", path = path.display(), error))
+    };
     let length = std::fs::metadata(path).map_err(|error| failed(&error))?.len();
     if length > MAX_MANIFEST {
-        return Err(failed(&format!("it has {length} bytes, more than {MAX_MANIFEST}")));
+        return Err(failed(&t!("it has %{length} bytes, more than %{MAX_MANIFEST}", length, MAX_MANIFEST)));
     }
     std::fs::read_to_string(path).map_err(|error| failed(&error))
 }

@@ -14,6 +14,7 @@ use super::super::{
 use super::{Engine, WRITE_ATTEMPTS};
 use crate::{
     error::{Error, Result, Retry},
+    language::t,
     name::Name,
 };
 
@@ -34,7 +35,7 @@ impl Engine {
             Verdict::Done(reply) => {
                 let made = state.first(&reply.body, &scope.variables_with(&reply.headers));
                 let made = made.map_err(|why| self.wrong_shape(call.section, &why))?;
-                made.map(Some).ok_or_else(|| self.wrong_shape(call.section, "the reply lacks what `state` takes from it"))
+                made.map(Some).ok_or_else(|| self.wrong_shape(call.section, t!("the reply lacks what `state` takes from it")))
             }
             Verdict::Exists => Ok(None),
             Verdict::Absent(error) => Err(*error),
@@ -53,7 +54,7 @@ impl Engine {
                 let now = json!({"ts": moment.time.as_second(), "ms": moment.time.as_millisecond(), "nonce": moment.nonce});
                 let context = scope.with("cred", self.client.credentials.object(scope.owner())?).with("req", now).context();
                 let item = merge.item.render(&context).map_err(wrong)?;
-                let item = item.ok_or_else(|| wrong("`item` has no value".to_owned()))?;
+                let item = item.ok_or_else(|| wrong(t!("`item` has no value").to_owned()))?;
                 merge::add(&set.items, item, &merge.same, &variables).map_err(wrong)?
             } else {
                 merge::remove(&set.items, &merge.same, &variables).map_err(wrong)?
@@ -72,7 +73,7 @@ impl Engine {
                         attempt += 1;
                         continue;
                     }
-                    Ok(None) => return Err(self.wrong_shape(call.section, "it is said to be there, but is not listed")),
+                    Ok(None) => return Err(self.wrong_shape(call.section, t!("it is said to be there, but is not listed"))),
                     Err(error) => return Err(error),
                 },
                 (state, _) => state,
@@ -101,7 +102,7 @@ impl Engine {
                 Ok(Verdict::Absent(error)) => return Err(*error),
                 Ok(Verdict::Exists) if attempt < WRITE_ATTEMPTS => {}
                 Ok(Verdict::Exists) => {
-                    return Err(Error::provider(format!("{}: the record set changes all the time", self.plan().outline.id))
+                    return Err(Error::provider(t!("%{id}: the record set changes all the time", id = self.plan().outline.id))
                         .with_retry(Retry::Later));
                 }
                 Err(error) if error.retry() != Retry::Never && attempt < WRITE_ATTEMPTS => self.wait_after(&error).await,

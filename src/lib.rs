@@ -28,5 +28,7 @@ pub mod store;
 #[cfg(test)]
 mod test_disk;
 #[cfg(test)]
+mod test_official;
+#[cfg(test)]
 mod test_postgres;
 pub mod web;

@@ -1,7 +1,7 @@
 //! The chains beside the vendors' own: botocore, google-auth and azure-identity, over a table of environments and files. Both ask the same and find
 //! the same; where they are to differ, the table says why.
 
-use std::{collections::BTreeMap, path::Path, process::Command};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
@@ -9,12 +9,7 @@ use super::{
     server::{Asked, Server},
     *,
 };
-
-/// The Python interpreter that has the packages.
-const INTERPRETER: &str = "DV_TEST_PYTHON";
-
-/// Set to `1` where a test must not leave anything out.
-const REQUIRE: &str = "DV_TEST_REQUIRE_SERVERS";
+use crate::test_official;
 
 type Pairs = &'static [(&'static str, &'static str)];
 
@@ -275,25 +270,11 @@ impl Found {
 /// A folder for each case, and its environment.
 fn prepare(server: &Server) -> Vec<(tempfile::TempDir, BTreeMap<String, String>)> {
     let key = serde_json::to_string(KEY).unwrap();
-    let prepared = CASES.iter().map(|case| {
-        let folder = tempfile::tempdir().unwrap();
-        let at = folder.path().to_str().unwrap().to_owned();
-        let fill = |text: &str| {
-            let host = server.url.strip_prefix("http://").unwrap();
-            text.replace("{home}", &at).replace("{server}", &server.url).replace("{host}", host).replace("{key}", &key)
-        };
-        for (path, text) in case.files {
-            let path = folder.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, fill(text)).unwrap();
-        }
-        let mut variables: BTreeMap<String, String> =
-            case.variables.iter().map(|(name, value)| ((*name).to_owned(), fill(value))).collect();
-        variables.insert("HOME".to_owned(), at.clone());
-        variables.insert("PATH".to_owned(), "/usr/bin:/bin".to_owned());
-        (folder, variables)
-    });
-    prepared.collect()
+    let host = server.url.strip_prefix("http://").unwrap();
+    let fill = |text: &str, home: &str| {
+        text.replace("{home}", home).replace("{server}", &server.url).replace("{host}", host).replace("{key}", &key)
+    };
+    CASES.iter().map(|case| test_official::prepare(case.variables, case.files, fill)).collect()
 }
 
 async fn ours(case: &Case, variables: &BTreeMap<String, String>) -> Found {
@@ -348,11 +329,6 @@ async fn each_environment_leads_where_the_table_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_chains_find_the_same() {
-    let Ok(interpreter) = std::env::var(INTERPRETER) else {
-        assert_ne!(std::env::var(REQUIRE).as_deref(), Ok("1"), "{INTERPRETER} is not set");
-        println!("left out: the official chains of credentials ({INTERPRETER} is not set)");
-        return;
-    };
     let server = Server::start().await;
     let prepared = prepare(&server);
     let cases: Vec<_> = CASES
@@ -360,24 +336,8 @@ async fn the_official_chains_find_the_same() {
         .zip(&prepared)
         .map(|(case, (_, variables))| serde_json::json!({"kind": format!("{:?}", case.kind).to_lowercase(), "variables": variables}))
         .collect();
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), serde_json::to_string(&cases).unwrap()).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk/ambient_sdk.py");
-    let mut command = Command::new(interpreter);
-    command.arg(script).arg(&server.url).arg(file.path());
-    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let answers: Vec<Found> =
-        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(answers.len(), CASES.len());
-    let mut asked_by_them: Vec<Vec<Asked>> = Vec::new();
-    for asked in server.take() {
-        if asked.path.starts_with("/case/") {
-            asked_by_them.push(Vec::new());
-        } else {
-            asked_by_them.last_mut().unwrap().push(asked);
-        }
-    }
+    let Some(answers) = test_official::answers::<Found>("ambient_sdk.py", &server.url, &cases).await else { return };
+    let asked_by_them = test_official::by_case(server.take(), |asked| &asked.path);
     let mut wrong = Vec::new();
     for (((case, (_folder, variables)), theirs), asked) in CASES.iter().zip(&prepared).zip(&answers).zip(&asked_by_them) {
         let name = case.name;

@@ -14,6 +14,7 @@ use crate::{
     error::Retry,
     name::Name,
     provider::{manifest, registry::Registry},
+    test_official::home,
 };
 
 mod compare;
@@ -56,16 +57,6 @@ fn chain_on(kind: Ambient, environment: Environment, firmware: &Path, clock: &Ar
 /// Why a chain leads nowhere.
 fn nowhere<const N: usize>(kind: Ambient, variables: [(&str, &str); N]) -> String {
     chain(kind, Environment::of(variables)).err().unwrap()
-}
-
-fn home(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let home = tempfile::tempdir().unwrap();
-    for (path, text) in files {
-        let path = home.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-    home
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The chain beside the official one: the Python package `alibabacloud_credentials`, over a table of environments and files. Both get the same
 //! credentials, from the same link, by the same calls to STS and to the metadata service; where they are to differ, the table says why.
 
-use std::{collections::BTreeMap, path::Path, process::Command, sync::atomic::AtomicI64};
+use std::{collections::BTreeMap, sync::atomic::AtomicI64};
 
 use serde::Deserialize;
 
@@ -9,12 +9,7 @@ use super::{
     server::{Asked, Server},
     *,
 };
-
-/// The Python interpreter that has `alibabacloud_credentials`.
-const INTERPRETER: &str = "DV_TEST_PYTHON";
-
-/// Set to `1` where a test must not leave anything out.
-const REQUIRE: &str = "DV_TEST_REQUIRE_SERVERS";
+use crate::test_official;
 
 /// One environment. In all texts `{home}` is the home folder and `{server}` the URL of the server.
 struct Case {
@@ -240,22 +235,9 @@ struct Found {
 
 /// A folder for each case, and its environment.
 fn prepare(server: &Server) -> Vec<(tempfile::TempDir, BTreeMap<String, String>)> {
-    let prepared = CASES.iter().map(|case| {
-        let folder = tempfile::tempdir().unwrap();
-        let at = folder.path().to_str().unwrap().to_owned();
-        let fill = |text: &str| text.replace("{home}", &at).replace("{server}", server.url.as_str().trim_end_matches('/'));
-        for (path, text) in case.files {
-            let path = folder.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, fill(text)).unwrap();
-        }
-        let mut variables: BTreeMap<String, String> =
-            case.variables.iter().map(|(name, value)| ((*name).to_owned(), fill(value))).collect();
-        variables.insert("HOME".to_owned(), at.clone());
-        variables.insert("PATH".to_owned(), "/usr/bin:/bin".to_owned());
-        (folder, variables)
-    });
-    prepared.collect()
+    let fill =
+        |text: &str, home: &str| text.replace("{home}", home).replace("{server}", server.url.as_str().trim_end_matches('/'));
+    CASES.iter().map(|case| test_official::prepare(case.variables, case.files, fill)).collect()
 }
 
 fn ours_of(variables: &BTreeMap<String, String>, server: &Server) -> CredentialChain {
@@ -318,32 +300,11 @@ async fn each_environment_leads_where_the_table_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_chain_finds_the_same() {
-    let Ok(interpreter) = std::env::var(INTERPRETER) else {
-        assert_ne!(std::env::var(REQUIRE).as_deref(), Ok("1"), "{INTERPRETER} is not set");
-        println!("left out: the official chain of credentials ({INTERPRETER} is not set)");
-        return;
-    };
     let server = Server::start().await;
     let prepared = prepare(&server);
     let cases: Vec<_> = prepared.iter().map(|(_, variables)| serde_json::json!({"variables": variables})).collect();
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), serde_json::to_string(&cases).unwrap()).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk/credentials_sdk.py");
-    let mut command = Command::new(interpreter);
-    command.arg(script).arg(server.url.as_str()).arg(file.path());
-    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let answers: Vec<Found> =
-        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(answers.len(), CASES.len());
-    let mut asked_by_them: Vec<Vec<Asked>> = Vec::new();
-    for asked in server.take() {
-        if asked.path.starts_with("/case/") {
-            asked_by_them.push(Vec::new());
-        } else {
-            asked_by_them.last_mut().unwrap().push(asked);
-        }
-    }
+    let Some(answers) = test_official::answers::<Found>("credentials_sdk.py", server.url.as_str(), &cases).await else { return };
+    let asked_by_them = test_official::by_case(server.take(), |asked| &asked.path);
     for (((case, (_folder, variables)), theirs), asked) in CASES.iter().zip(&prepared).zip(&answers).zip(&asked_by_them) {
         let name = case.name;
         if let Some((id, why)) = case.official {

@@ -1,21 +1,11 @@
 //! The chain: static links here, what is fetched and how it is renewed in `fetched`, the official SDK beside it in `compare`.
 
 use super::*;
+use crate::test_official::home;
 
 mod compare;
 mod fetched;
 mod server;
-
-/// A home folder with these files.
-fn home(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let home = tempfile::tempdir().unwrap();
-    for (path, text) in files {
-        let path = home.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-    home
-}
 
 fn http() -> Http {
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -88,6 +88,7 @@ impl Pulse {
             backlog: Backlog {
                 claimed: sum(|backlog| backlog.claimed),
                 due: sum(|backlog| backlog.due),
+                overdue: sum(|backlog| backlog.overdue),
                 resting: sum(|backlog| backlog.resting),
                 next: pulses.iter().filter_map(|pulse| pulse.backlog.next).min(),
                 watchers: pulses.iter().map(|pulse| pulse.backlog.watchers).max().unwrap_or_default(),

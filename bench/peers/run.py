@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures the same ACME orders with dv-verify, lego, certbot and uacme, in turn; writes RESULTS.md beside this file.
+"""Measures the same ACME orders with dv-verify, lego, certbot and uacme, in turn; writes RESULTS.md and one-order.svg beside this file.
 
     cargo build --release && python3 bench/peers/run.py [--quick]
 
@@ -23,6 +23,7 @@ import sys
 import tempfile
 
 import lab
+import picture
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROGRAM = HERE.parent.parent / "target" / "release" / "dv-verify"
@@ -132,6 +133,7 @@ def report(singles, batches):
         "Made by `bench/peers/run.py`, which says how. Three name servers on loopback, of which two show each change so much later (*lag*); medians. *late* is the",
         "time from the moment the last name server shows the value to the moment the CA is told to look; *too early*: the CA was told before. Memory is the",
         "highest sum over all processes of the tool. DNS messages are UDP datagrams and TCP connections to port 53.", "",
+        "![Seconds for one certificate](one-order.svg)", "",
         "## One order", "", f"| tool | lag s {columns}", "|---|---:|" + "---:|" * 10,
     ]  # fmt: skip
     lines += [row(f"{tool} | {lag}", runs) for (tool, lag), runs in singles.items()]
@@ -157,6 +159,16 @@ def report(singles, batches):
         "- Left out: acme.sh, which is in no package archive that this can install from; dehydrated, which needs a hook as uacme does.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def drawn(singles):
+    """The picture: medians of one order, by lag."""
+    median = lambda runs: statistics.median(run["wall"] for run in runs)
+    groups = [
+        (f"One certificate, the name servers follow {'at once' if lag == 0 else f'after {lag} s'}", [(tool, median(runs)) for (tool, at), runs in singles.items() if at == lag])
+        for lag in sorted({lag for _, lag in singles})
+    ]
+    return picture.draw(groups, f"Seconds from start to certificate, medians, {datetime.date.today()}, one machine; bench/peers/RESULTS.md")
 
 
 def main():
@@ -206,6 +218,7 @@ def main():
                 print(row(f"{tool.name} | {count}, {lag}", [batches[tool.name, count, lag]]), flush=True)
             if not arguments.quick:
                 (HERE / "RESULTS.md").write_text(report(singles, batches))
+                (HERE / "one-order.svg").write_text(drawn(singles))
             elif any(run["code"] for runs in singles.values() for run in runs):
                 sys.stdout.write((folder / "tool.log").read_text(errors="replace")[-5000:])
         finally:

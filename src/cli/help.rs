@@ -9,7 +9,7 @@ use clap::{
 use crate::language::{Language, message, t};
 
 /// What clap itself says, around the texts of the commands.
-const FIXED: [&str; 17] = [
+const FIXED: [&str; 18] = [
     message!("Usage:"),
     message!("Commands:"),
     message!("Arguments:"),
@@ -18,6 +18,7 @@ const FIXED: [&str; 17] = [
     message!("[possible values: "),
     message!("[default: "),
     message!("[aliases: "),
+    message!("[alias: "),
     message!("[OPTIONS]"),
     message!("[COMMAND]"),
     message!("<COMMAND>"),

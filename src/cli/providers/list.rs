@@ -142,7 +142,7 @@ fn abilities(capabilities: &Capabilities, proof: Option<Proof>) -> Vec<String> {
     }
     match proof {
         Some(Proof::Derived) => {
-            lines.push(t!("Experimental: nothing above derived examples has shown that it works.").to_owned())
+            lines.push(t!("Experimental: nothing above derived examples has shown that it works.").to_owned());
         }
         Some(proof) => lines.push(t!("Proof: its best example is of the origin %{proof}.", proof)),
         None => {}

@@ -47,7 +47,7 @@ impl Live {
                 self.update(order, |line| line.look(round));
             }
             Event::Waiting { order, reason, .. } => {
-                self.update(order, |line| line.state = t!("waiting %{reason}%{since}", reason = say(reason), since = ""))
+                self.update(order, |line| line.state = t!("waiting %{reason}%{since}", reason = say(reason), since = ""));
             }
             Event::Done { order, .. } | Event::Failed { order: Some(order), .. } => self.end(order),
             _ => {}

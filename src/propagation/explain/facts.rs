@@ -182,7 +182,7 @@ impl Facts {
         match &self.caa {
             Ok(None) => steps.push(t!("CAA: none, any CA may issue.").to_owned()),
             Ok(Some(set)) => {
-                steps.push(t!("CAA: %{records} records at %{owner}.", records = set.records.len(), owner = set.owner))
+                steps.push(t!("CAA: %{records} records at %{owner}.", records = set.records.len(), owner = set.owner));
             }
             Err(why) => steps.push(t!("CAA: %{why}.", why)),
         }

@@ -115,7 +115,7 @@ impl Primary {
                     Ok(Ok(answer)) => return answer,
                     Ok(Err(error)) => troubles.push(format!("{address}: {error}")),
                     Err(_) => {
-                        troubles.push(t!("%{address}: no answer within %{value} s", address, value = EXCHANGE_TIMEOUT.as_secs()))
+                        troubles.push(t!("%{address}: no answer within %{value} s", address, value = EXCHANGE_TIMEOUT.as_secs()));
                     }
                 }
             }

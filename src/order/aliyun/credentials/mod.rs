@@ -206,7 +206,7 @@ impl fmt::Debug for CredentialChain {
 }
 
 fn nothing_found(reasons: &[String]) -> Error {
-    Error::new(ErrorKind::Credentials, t!("no Alibaba Cloud credentials: %{reasons}", reasons = reasons.join("; "))).with_hint(
+    Error::new(ErrorKind::Credentials, t!("no Alibaba Cloud credentials: %{reasons}", reasons = reasons.join(t!("; ")))).with_hint(
         t!("set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET (or the same names with _FILE), or run `aliyun configure`"),
     )
 }

@@ -6,7 +6,7 @@ use super::{
     Link,
     source::{Keys, RoleOfProfile, Source},
 };
-use crate::{environment::Environment, secret::Secret};
+use crate::{environment::Environment, language::t, secret::Secret};
 
 /// `ALIBABA_CLOUD_ACCESS_KEY_ID` and its fellows, or the same under other names; each also with `_FILE`.
 pub(super) fn keys(environment: &Environment, [id, secret, token]: [&str; 3]) -> Link {
@@ -17,27 +17,28 @@ pub(super) fn keys(environment: &Environment, [id, secret, token]: [&str; 3]) ->
             let keys = Keys::new(key.expose(), value, token).map_err(|why| format!("{origin} {why}"))?;
             Ok((Source::Fixed(keys), origin))
         }
-        (None, None) => Err(format!("variable `{id}` is not set")),
-        (Some(_), None) => Err(format!("variable `{id}` is set, but `{secret}` is not")),
-        (None, Some(_)) => Err(format!("variable `{secret}` is set, but `{id}` is not")),
+        (None, None) => Err(t!("variable `%{name}` is not set", name = id)),
+        (Some(_), None) => Err(t!("variable `%{set}` is set, but `%{other}` is not", set = id, other = secret)),
+        (None, Some(_)) => Err(t!("variable `%{set}` is set, but `%{other}` is not", set = secret, other = id)),
     }
 }
 
 /// The value of a variable, or of the file that `<name>_FILE` names, and its origin.
 fn variable(environment: &Environment, name: &str) -> Result<Option<(Secret, String)>, String> {
     if let Some(value) = environment.get(name).map(str::trim).filter(|value| !value.is_empty()) {
-        return Ok(Some((Secret::new(value), format!("variable `{name}`"))));
+        return Ok(Some((Secret::new(value), t!("variable `%{name}`", name))));
     }
     let with_file = format!("{name}_FILE");
     let (path, from) = match (environment.get(&with_file), environment.systemd_credential(name)) {
-        (Some(path), _) => (path.to_owned(), format!("variable `{with_file}`")),
-        (None, Some(path)) => (path, "a credential of systemd".to_owned()),
+        (Some(path), _) => (path.to_owned(), t!("variable `%{name}`", name = with_file)),
+        (None, Some(path)) => (path, t!("a credential of systemd").to_owned()),
         (None, None) => return Ok(None),
     };
-    let text = std::fs::read_to_string(&path).map_err(|error| format!("{from} names `{path}`, which cannot be read: {error}"))?;
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| t!("%{from} names `%{path}`, which cannot be read: %{error}", from, path, error))?;
     match text.trim() {
-        "" => Err(format!("{from} names `{path}`, which is empty")),
-        value => Ok(Some((Secret::new(value), format!("file `{path}` ({from})")))),
+        "" => Err(t!("%{from} names `%{path}`, which is empty", from, path)),
+        value => Ok(Some((Secret::new(value), t!("file `%{path}` (%{origin})", path, origin = from)))),
     }
 }
 
@@ -46,10 +47,10 @@ pub(super) fn oidc(environment: &Environment) -> Link {
     let names = ["ALIBABA_CLOUD_OIDC_TOKEN_FILE", "ALIBABA_CLOUD_OIDC_PROVIDER_ARN", "ALIBABA_CLOUD_ROLE_ARN"];
     let [Some(token_file), Some(provider_arn), Some(_)] = names.map(|name| environment.get(name)) else {
         let absent = names.into_iter().find(|name| environment.get(name).is_none()).unwrap_or_default();
-        return Err(format!("variable `{absent}` is not set"));
+        return Err(t!("variable `%{name}` is not set", name = absent));
     };
     let role = RoleOfProfile::default().complete(environment)?;
-    let origin = format!("role `{}` for the token in `{token_file}`", role.arn);
+    let origin = t!("role `%{arn}` for the token in `%{token_file}`", arn = role.arn, token_file);
     Ok((Source::Oidc { role, provider_arn: provider_arn.to_owned(), token_file: PathBuf::from(token_file) }, origin))
 }
 
@@ -58,8 +59,10 @@ pub(super) fn oidc(environment: &Environment) -> Link {
 pub(super) fn instance(environment: &Environment, is_ecs: impl FnOnce() -> bool) -> Link {
     let role_name = environment.get("ALIBABA_CLOUD_ECS_METADATA").map(str::to_owned);
     if role_name.is_none() && !is_ecs() {
-        return Err("this machine is no ECS instance (its role would be asked for where `ALIBABA_CLOUD_ECS_METADATA` names one)"
-            .to_owned());
+        return Err(t!(
+            "this machine is no ECS instance (its role would be asked for where `ALIBABA_CLOUD_ECS_METADATA` names one)"
+        )
+        .to_owned());
     }
     of_instance(environment, role_name)
 }
@@ -67,11 +70,11 @@ pub(super) fn instance(environment: &Environment, is_ecs: impl FnOnce() -> bool)
 /// The role of this instance, for whoever asks for it explicitly.
 pub(super) fn of_instance(environment: &Environment, role_name: Option<String>) -> Link {
     if environment.flag(METADATA_SWITCH) {
-        return Err(format!("the metadata service of ECS is switched off by `{METADATA_SWITCH}`"));
+        return Err(t!("the metadata service of ECS is switched off by `%{METADATA_SWITCH}`", METADATA_SWITCH));
     }
     let origin = match &role_name {
-        Some(name) => format!("role `{name}` of this ECS instance"),
-        None => "the role of this ECS instance".to_owned(),
+        Some(name) => t!("role `%{name}` of this ECS instance", name),
+        None => t!("the role of this ECS instance").to_owned(),
     };
     Ok((Source::Instance { role_name, only_v2: environment.flag("ALIBABA_CLOUD_IMDSV1_DISABLED") }, origin))
 }
@@ -79,8 +82,8 @@ pub(super) fn of_instance(environment: &Environment, role_name: Option<String>) 
 /// The URL that a variable names.
 pub(super) fn uri(environment: &Environment) -> Link {
     let name = "ALIBABA_CLOUD_CREDENTIALS_URI";
-    let url = environment.get(name).ok_or_else(|| format!("variable `{name}` is not set"))?;
-    Ok((Source::Uri { url: Secret::new(url) }, format!("the URL in variable `{name}`")))
+    let url = environment.get(name).ok_or_else(|| t!("variable `%{name}` is not set", name))?;
+    Ok((Source::Uri { url: Secret::new(url) }, t!("the URL in variable `%{name}`", name)))
 }
 
 const METADATA_SWITCH: &str = "ALIBABA_CLOUD_ECS_METADATA_DISABLED";

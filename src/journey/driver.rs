@@ -258,7 +258,12 @@ impl Driver<'_> {
         let waited = self.began.elapsed();
         let told = failure.map(|why| {
             let pause = until.saturating_sub(waited);
-            format!("{reason}; its last answer: {why}; asked again in {} s", pause.as_secs_f64().ceil())
+            t!(
+                "%{reason}; its last answer: %{why}; asked again in %{seconds} s",
+                reason,
+                why,
+                seconds = pause.as_secs_f64().ceil()
+            )
         });
         let reason = told.as_deref().unwrap_or(reason);
         self.run.surroundings.observer.event(&Event::Waiting { order: self.id, reason, waited });

@@ -137,9 +137,9 @@ fn habit(order: Option<&Order>) -> web::Habit {
 /// What the web servers show at this moment, in a few words.
 pub(super) async fn now(options: &web::Options, file: &Record, order: Option<&Order>) -> String {
     match web::look(options, habit(order), file, &hosts(&file.name, order)).await {
-        Ok(look) if look.visible => "every web server shows it".to_owned(),
-        Ok(look) => look.explanation.unwrap_or_else(|| "no web server shows it".to_owned()),
-        Err(error) => format!("its web servers cannot be asked: {error}"),
+        Ok(look) if look.visible => t!("every web server shows it").to_owned(),
+        Ok(look) => look.explanation.unwrap_or_else(|| t!("no web server shows it").to_owned()),
+        Err(error) => t!("its web servers cannot be asked: %{error}", error),
     }
 }
 

@@ -202,13 +202,13 @@ pub(in crate::cli) fn by_file(router: &Router, names: &[Name]) -> Result<Vec<Nam
         names.iter().cloned().partition(|name| !name.is_wildcard() && router.files(name).is_ok());
     let Some(first) = by_record.first().filter(|_| router.has_any() && router.reachable().is_empty()) else { return Ok(by_file) };
     let why = if first.is_wildcard() {
-        format!("no file proves the wildcard `{first}`, and no provider is set for its record")
+        t!("no file proves the wildcard `%{name}`, and no provider is set for its record", name = first)
     } else {
-        format!("nothing says where the files of the web server of `{first}` are, and no provider is set for a record")
+        t!("nothing says where the files of the web server of `%{name}` are, and no provider is set for a record", name = first)
     };
-    Err(Error::config(why).with_hint(
-        "say who writes the records with `--provider PROVIDER` (`dv-verify providers list`); names that `--webroot` or `--file-hook` serve go on being proven by files",
-    ))
+    Err(Error::config(why).with_hint(t!(
+        "say who writes the records with `--provider PROVIDER` (`dv-verify providers list`); names that `--webroot` or `--file-hook` serve go on being proven by files"
+    )))
 }
 
 /// Whether a certificate is to be applied for; says so where not.

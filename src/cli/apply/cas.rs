@@ -110,8 +110,8 @@ pub(in crate::cli) async fn take(session: &Session, wishes: Vec<Wish>, current: 
                 Ok(applied) => {
                     let id = applied.order();
                     session.printer().note(&match &applied {
-                        Applied::New(_) => format!("{names}: applied for, order {id}"),
-                        Applied::Found(_) => format!("{names}: order {id} is under way already"),
+                        Applied::New(_) => t!("%{names}: applied for, order %{id}", names, id),
+                        Applied::Found(_) => t!("%{names}: order %{id} is under way already", names, id),
                     });
                     orders.push(id.clone());
                 }

@@ -189,7 +189,9 @@ impl Observer for Human {
                 let pause = show_duration(Duration::from_secs(pause.as_secs()));
                 self.line(Some(order), &t!("tried again in %{pause}", pause));
             }
-            Event::Renewal { order, names, why } => self.line(Some(order), &format!("{}: applied for, {why}", list(names))),
+            Event::Renewal { order, names, why } => {
+                self.line(Some(order), &t!("%{names}: applied for, %{why}", names = list(names), why))
+            }
             Event::RenewalDue { held, live, days } => self.printer.warning(
                 &t!("the certificate for %{names} %{days}", names = list(&held.names), days = expiry(*days)),
                 Some(&t!("apply for its renewal; it lies at `%{live}`", live = live.display())),

@@ -19,6 +19,7 @@ use crate::{
     delivery::Current,
     error::{Error, ErrorKind, Result},
     journey::watch::{Candidate, Renewals, Rests},
+    language::t,
     order::{
         Generation, Order, OrderId, OrderState, OrderSummary,
         acme::{Acme, Manner, Wanted},
@@ -77,7 +78,7 @@ impl AcmeUpkeep {
         if self.acme.is_pending(wanted) {
             return Some(None);
         }
-        let Some(before) = before else { return Some(Some("it is not there".to_owned())) };
+        let Some(before) = before else { return Some(Some(t!("it is not there").to_owned())) };
         match applying::when(wanted, before, self.window(wanted).await.as_ref()) {
             Due::Now(why) => Some(Some(why)),
             Due::NotBefore(_) => None,
@@ -127,7 +128,8 @@ impl Renewals for AcmeUpkeep {
 
     async fn apply(&self, certificate: &OrderId) -> Result<(OrderSummary, Option<String>)> {
         let found = self.due.lock().unwrap_or_else(PoisonError::into_inner).get(certificate).cloned();
-        let mut wanted = found.ok_or_else(|| Error::new(ErrorKind::UnknownOrder, format!("order `{certificate}` is not due")))?;
+        let mut wanted =
+            found.ok_or_else(|| Error::new(ErrorKind::UnknownOrder, t!("order `%{id}` is not due", id = certificate)))?;
         wanted.by_file = applying::by_file(&self.router, &wanted.names)?;
         let note = self.acme.open(&wanted.ca).await?;
         let summary = OrderSummary {

@@ -18,6 +18,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     failpoint,
     journey::watch::{Candidate, Renewals, Rests},
+    language::t,
     order::{
         Generation, OrderId, OrderSummary,
         acme::remembered,
@@ -85,7 +86,7 @@ impl Renewals for CasUpkeep {
         for renewal in renewals.into_iter().filter(|renewal| renewal.is_here) {
             let Some(there) = near.iter().find(|there| renewing::same(&there.names, &renewal.names)) else { continue };
             let certificate = there.order.clone();
-            let why = format!("it expires on {}", renewal.expires.strftime("%Y-%m-%d"));
+            let why = t!("it expires on %{day}", day = renewal.expires.strftime("%Y-%m-%d"));
             candidates.push(Candidate { certificate: certificate.clone(), names: renewal.names.clone(), why: Some(why) });
             due.insert(certificate, renewal);
         }
@@ -95,7 +96,8 @@ impl Renewals for CasUpkeep {
 
     async fn apply(&self, certificate: &OrderId) -> Result<(OrderSummary, Option<String>)> {
         let found = self.due.lock().unwrap_or_else(PoisonError::into_inner).get(certificate).cloned();
-        let renewal = found.ok_or_else(|| Error::new(ErrorKind::UnknownOrder, format!("order `{certificate}` is not due")))?;
+        let renewal =
+            found.ok_or_else(|| Error::new(ErrorKind::UnknownOrder, t!("order `%{id}` is not due", id = certificate)))?;
         let current = on_disk(&self.out).await;
         let (names, application) = (renewal.names.clone(), self.application.clone());
         let (cas, store, keys) = (Arc::clone(&self.cas), self.store.clone(), self.keys.clone());
@@ -109,7 +111,7 @@ impl Renewals for CasUpkeep {
         });
         let applied = applied
             .await
-            .map_err(|error| Error::new(ErrorKind::Unexpected, "the application broke off").with_source(error))??;
+            .map_err(|error| Error::new(ErrorKind::Unexpected, t!("the application broke off")).with_source(error))??;
         let summary = OrderSummary {
             id: applied.order().clone(),
             generation: if applied.order().is_number() { Generation::Order } else { Generation::Instance },

@@ -15,6 +15,7 @@ use super::decide::{Breaker, concerns_all, pause, spread};
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     journey::event::{Event, Observer},
+    language::t,
     name::Name,
     order::{Listing, Order, OrderId, OrderSource, OrderState, OrderSummary},
 };
@@ -102,7 +103,7 @@ impl Renewing {
         let due = match self.renewals.due(&|id| locked(&self.attempts).rests(id, self.began.elapsed())).await {
             Ok(due) => due,
             Err(error) => {
-                self.warn(&error.context("what is due for renewal cannot be found out"));
+                self.warn(&error.context(t!("what is due for renewal cannot be found out")));
                 return Vec::new();
             }
         };
@@ -127,7 +128,7 @@ impl Renewing {
                 Err(error) => {
                     locked(&self.attempts).failed(&candidate.certificate, &error, now, rand::random());
                     let names = candidate.names.iter().map(Name::unicode).collect::<Vec<_>>().join(", ");
-                    self.warn(&error.context(format!("{names}: its renewal could not be applied for")));
+                    self.warn(&error.context(t!("%{names}: its renewal could not be applied for", names)));
                     if opened {
                         // The account, or the service: the others would only meet the same.
                         break;

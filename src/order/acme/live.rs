@@ -339,11 +339,11 @@ fn method(domain: &Name, wanted: &Wanted) -> ChallengeType {
 
 fn not_offered(ca: &str, domain: &Name, by_file: bool) -> Error {
     let (offered, hint) = if by_file {
-        ("http-01", "prove it by a record: leave `--webroot` and `--file-hook` out, and name a `--provider`")
+        ("http-01", t!("prove it by a record: leave `--webroot` and `--file-hook` out, and name a `--provider`"))
     } else {
-        ("dns-01", "prove it by a file on its web server: `--webroot DIR`")
+        ("dns-01", t!("prove it by a file on its web server: `--webroot DIR`"))
     };
-    Error::new(ErrorKind::OrderSource, format!("{ca} does not offer {offered} for `{domain}`")).with_hint(hint)
+    Error::new(ErrorKind::OrderSource, t!("%{ca} does not offer %{offered} for `%{domain}`", ca, offered, domain)).with_hint(hint)
 }
 
 /// Makes an order. What it replaces is said where the CA has renewal information, and left out where the CA does not take it.

@@ -133,7 +133,7 @@ struct Driver<'a> {
     watch: Option<BoxFuture<'a, machine::Event>>,
 }
 
-impl<'a> Driver<'a> {
+impl Driver<'_> {
     async fn go(&mut self) -> Result<Outcome> {
         let mut action = Action::Read;
         loop {

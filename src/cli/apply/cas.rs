@@ -1,6 +1,9 @@
 //! `apply` at CAS.
 
-use std::path::Path;
+use std::{
+    collections::{BTreeSet, HashSet},
+    path::Path,
+};
 
 use clap::Args;
 
@@ -10,6 +13,7 @@ use super::super::{
     verify,
 };
 use crate::{
+    delivery::Current,
     error::{Error, ErrorKind, Result},
     journey::{self, Applied, event::Silent},
     name::Name,
@@ -44,11 +48,44 @@ pub(super) struct Arguments {
 
 /// Applies for a certificate at CAS, and takes the order to its end.
 pub(super) async fn run(session: &Session, arguments: &super::Arguments) -> Result<Exit> {
-    if arguments.list.is_some() {
-        return Err(Error::usage("`--list` is for ACME CAs").with_hint("call `dv-verify apply` once for each order at CAS"));
+    let own = &arguments.cas;
+    let rows = match &arguments.list {
+        Some(path) if own.instance.is_some() => {
+            return Err(Error::usage(format!("`--instance` is for one certificate, and the list `{}` has many", path.display()))
+                .with_hint("leave `--instance` out: each line gets a free instance; `--product` takes them out of a package"));
+        }
+        Some(path) => super::list::read(path)?.iter().map(|names| what(names, None)).collect::<Result<Vec<_>>>()?,
+        None => vec![what(&arguments.names, arguments.csr.as_deref())?],
+    };
+    let choice = match (&own.instance, &own.product) {
+        (Some(id), _) => Choice::Instance(OrderId::parse(id)?),
+        (None, Some(product)) => Choice::Product(product.clone()),
+        (None, None) => Choice::Any,
+    };
+    let chosen = session.chosen();
+    let current = if arguments.force { Vec::new() } else { crate::delivery::current(&chosen.out()?) };
+    let mut seen = HashSet::new();
+    let mut wishes = Vec::new();
+    for (names, csr) in rows {
+        let is_new = seen.insert(names.iter().cloned().collect::<BTreeSet<Name>>());
+        if !is_new || is_good(session, &current, &names) {
+            continue;
+        }
+        warn_of_review(session, &names);
+        let application = Application {
+            names,
+            csr,
+            key_algorithm: own.key_algorithm.clone(),
+            applicant: chosen.applicant.clone(),
+            contacts: chosen.contact_ids.clone(),
+        };
+        wishes.push(Wish { application, choice: choice.clone(), generate_key: own.generate_key });
     }
-    let (names, csr) = what(&arguments.names, arguments.csr.as_deref())?;
-    for name in &names {
+    if wishes.is_empty() { Ok(Exit::DONE) } else { take(session, wishes).await }
+}
+
+fn warn_of_review(session: &Session, names: &[Name]) {
+    for name in names {
         if let Some(word) = word_for_review(name) {
             let text = format!("`{name}` holds the word `{word}`, for which CAs let people look at an application");
             session.printer().warning(
@@ -57,25 +94,6 @@ pub(super) async fn run(session: &Session, arguments: &super::Arguments) -> Resu
             );
         }
     }
-    let own = &arguments.cas;
-    let choice = match (&own.instance, &own.product) {
-        (Some(id), _) => Choice::Instance(OrderId::parse(id)?),
-        (None, Some(product)) => Choice::Product(product.clone()),
-        (None, None) => Choice::Any,
-    };
-    let chosen = session.chosen();
-    let application = Application {
-        names,
-        csr,
-        key_algorithm: own.key_algorithm.clone(),
-        applicant: chosen.applicant.clone(),
-        contacts: chosen.contact_ids.clone(),
-    };
-    if !arguments.force && is_good(session, &application.names)? {
-        return Ok(Exit::DONE);
-    }
-    let wish = Wish { application, choice, generate_key: own.generate_key };
-    take(session, vec![wish]).await
 }
 
 /// One certificate to apply for.
@@ -104,10 +122,14 @@ pub(in crate::cli) async fn take(session: &Session, wishes: Vec<Wish>) -> Result
         let mut orders = Vec::new();
         let mut failures = Vec::new();
         let only = wishes.len() == 1;
+        let current = crate::delivery::current(&session.chosen().out()?);
         for wish in wishes {
-            match apply(session, rooms, wish, &keys).await {
+            match apply(session, rooms, wish, &keys, &current).await {
                 Ok(id) => orders.push(id),
-                Err(error) if only => return Err(error),
+                // The others would meet the same; what was applied for so far is carried on by the next run.
+                Err(error) if only || matches!(error.kind(), ErrorKind::Credentials | ErrorKind::Rights | ErrorKind::Config) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     super::super::failure::show(session.printer(), &error, None);
                     failures.push(error);
@@ -147,7 +169,7 @@ fn describe(way: &serde_json::Value) -> String {
 }
 
 /// Applies for one certificate, or finds the order that is under way.
-async fn apply(session: &Session, rooms: &Rooms, wish: Wish, keys: &KeyFolder) -> Result<OrderId> {
+async fn apply(session: &Session, rooms: &Rooms, wish: Wish, keys: &KeyFolder, current: &[Current]) -> Result<OrderId> {
     let names = list(&wish.application.names);
     let prepare = |mut application: Application| {
         if wish.generate_key {
@@ -155,7 +177,6 @@ async fn apply(session: &Session, rooms: &Rooms, wish: Wish, keys: &KeyFolder) -
         }
         Ok(application)
     };
-    let current = crate::delivery::current(&session.chosen().out()?);
     let has = |bundle: &Bundle| current.iter().any(|there| leaf(&there.certificate) == leaf(&bundle.certificate));
     let (store, cas) = (&rooms.surroundings.store, &rooms.cas);
     let applied = journey::apply(store, cas, wish.application, &wish.choice, has, prepare).await;
@@ -203,10 +224,9 @@ fn what(names: &[Name], csr: Option<&Path>) -> Result<(Vec<Name>, Option<String>
 }
 
 /// Whether the certificate for these names that is there is good for a while yet; says so.
-fn is_good(session: &Session, names: &[Name]) -> Result<bool> {
-    let current = crate::delivery::current(&session.chosen().out()?);
+fn is_good(session: &Session, current: &[Current], names: &[Name]) -> bool {
     let same = |of: &[Name]| of.len() == names.len() && of.iter().all(|name| names.contains(name));
-    let Some(there) = current.iter().find(|there| same(&there.names)) else { return Ok(false) };
+    let Some(there) = current.iter().find(|there| same(&there.names)) else { return false };
     let due = renewal::due(crate::failpoint::now(), there.not_before, there.not_after, None, 0.0);
     if let Due::NotBefore(moment) = due {
         session.printer().note(&format!(
@@ -214,9 +234,9 @@ fn is_good(session: &Session, names: &[Name]) -> Result<bool> {
             list(names),
             there.not_after
         ));
-        return Ok(true);
+        return true;
     }
-    Ok(false)
+    false
 }
 
 fn list(names: &[Name]) -> String {

@@ -90,8 +90,15 @@ fn file_seen(look: &web::Look) -> String {
         let seconds = look.waited.as_secs_f64();
         return format!("{title} is visible at {visible} of {} web server ports after {seconds:.1} s{why}", sights.len());
     }
+    let table = file_table(look);
+    let rows: Vec<String> = table.lines().map(|line| format!("  {line}")).collect();
+    format!("{title} is not visible yet{why}\n{}", rows.join("\n"))
+}
+
+/// What each web server shows, without blanks at line ends.
+pub(super) fn file_table(look: &web::Look) -> String {
     let mut rows = table::new(&["HOST", "PORT", "ADDRESS", "VERDICT", "SEEN"]);
-    for sight in sights {
+    for sight in &look.sights {
         rows.add_row([
             sight.host.to_string(),
             sight.scheme.as_str().to_owned(),
@@ -100,8 +107,7 @@ fn file_seen(look: &web::Look) -> String {
             sight.verdict.sentence(),
         ]);
     }
-    let rows: Vec<String> = rows.to_string().lines().map(|line| format!("  {}", line.trim_end())).collect();
-    format!("{title} is not visible yet{why}\n{}", rows.join("\n"))
+    rows.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 /// The table of every authority; with serials where these differ.

@@ -330,3 +330,22 @@ fn an_instance_that_was_taken_meanwhile_is_left_alone() {
     assert_eq!(calls(&context, "ApplyCertificate"), 2);
     assert!(context.out().join("www.example.com/live/cert.pem").is_file());
 }
+
+#[test]
+fn a_request_with_an_rsa_key_is_applied_with() {
+    let context = Context::new();
+    free_instance(&context, OrderTraits::default());
+    // RSA-3072, made by `openssl req`; its key was thrown away.
+    std::fs::write(context.home().join("rsa.csr"), include_str!("../data/rsa.csr")).unwrap();
+    apply(&context, &["--csr", "rsa.csr"]).expect(0);
+    let live = context.out().join("own.example.com/live");
+    assert!(!live.join("privkey.pem").exists());
+    let pem = std::fs::read(live.join("cert.pem")).unwrap();
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+    let leaf = pem.parse_x509().unwrap();
+    assert!(
+        matches!(leaf.public_key().parsed().unwrap(), x509_parser::public_key::PublicKey::RSA(key) if key.key_size() == 3072)
+    );
+    // What the service would make cannot be asked for together with it.
+    apply(&context, &["--csr", "rsa.csr", "--key-algorithm", "RSA_2048"]).expect(2).says("cannot be used with");
+}

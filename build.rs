@@ -1,10 +1,13 @@
-//! Puts every manifest of `providers/` into the binary: a new provider is a new file, and no list to keep.
+//! Puts every manifest of `providers/` into the binary: a new provider is a new file, and no list to keep. Builds again where messages changed.
 
 use std::{env, error::Error, fmt::Write as _, fs, path::PathBuf};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("providers");
+    let project = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let folder = project.join("providers");
     println!("cargo::rerun-if-changed={}", folder.display());
+    // A macro reads it, which cargo cannot see.
+    println!("cargo::rerun-if-changed={}", project.join("locales").display());
     let mut files: Vec<PathBuf> =
         fs::read_dir(&folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
     files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));

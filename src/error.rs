@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use crate::language::t;
+
 /// A result of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -181,7 +183,7 @@ impl Error {
     /// Puts `what` in front of the message: "what: message".
     #[must_use]
     pub fn context(mut self, what: impl fmt::Display) -> Self {
-        self.0.message = format!("{what}: {}", self.0.message);
+        self.0.message = t!("%{what}: %{message}", what, message = self.0.message);
         self
     }
 
@@ -233,16 +235,16 @@ impl fmt::Display for Error {
         f.write_str(&self.0.message)?;
         let mut facts = Vec::new();
         if let Some(code) = self.code().filter(|code| !self.0.message.contains(code)) {
-            facts.push(format!("code {code}"));
+            facts.push(t!("code %{code}", code));
         }
         if let Some(status) = self.http_status() {
             facts.push(format!("HTTP {status}"));
         }
         if let Some(id) = self.request_id() {
-            facts.push(format!("request id {id}"));
+            facts.push(t!("request id %{id}", id));
         }
         if !facts.is_empty() {
-            write!(f, " ({})", facts.join(", "))?;
+            f.write_str(&t!(" (%{facts})", facts = facts.join(t!(", "))))?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use tokio::process::Command;
 use crate::{
     environment::Environment,
     error::{Error, ErrorKind, Result},
+    language::t,
     process::{self, Ended, Failure, Limits, Streams},
     secret::{Redactor, Secret},
 };
@@ -53,15 +54,17 @@ impl Hook {
         if path.components().count() < 2 {
             return Ok(());
         }
-        let wrong = |why: &str, hint: String| Err(Error::config(format!("the hook `{}` {why}", path.display())).with_hint(hint));
+        let wrong = |why: &str, hint: String| {
+            Err(Error::config(t!("the hook `%{path}` %{why}", path = path.display(), why)).with_hint(hint))
+        };
         match std::fs::metadata(path) {
             Err(error) => wrong(
-                &format!("cannot be read: {error}"),
-                "name one program; a line with arguments goes into a script, or to `--hook-shell`".into(),
+                &t!("cannot be read: %{error}", error),
+                t!("name one program; a line with arguments goes into a script, or to `--hook-shell`").into(),
             ),
-            Ok(metadata) if !metadata.is_file() => wrong("is not a program", "name one program".into()),
+            Ok(metadata) if !metadata.is_file() => wrong(t!("is not a program"), t!("name one program").into()),
             Ok(metadata) if std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 == 0 => {
-                wrong("is not executable", format!("`chmod +x {}`", path.display()))
+                wrong(t!("is not executable"), format!("`chmod +x {}`", path.display()))
             }
             Ok(_) => Ok(()),
         }
@@ -92,11 +95,11 @@ impl Hook {
             Ok(Ended::Exited(status)) => status,
             Ok(Ended::TimedOut) => {
                 let said = output.last_lines(environment, hidden);
-                return Err(fail(format!("did not end within {} and was ended: {said}", shown(timeout))));
+                return Err(fail(t!("did not end within %{timeout} and was ended: %{said}", timeout = shown(timeout), said)));
             }
             Err(Failure::Start(error)) => return Err(cannot_start(&title, error)),
-            Err(Failure::Wait(error)) => return Err(fail(format!("cannot be waited for: {error}"))),
-            Err(Failure::TooMuch) => return Err(fail("said too much".to_owned())),
+            Err(Failure::Wait(error)) => return Err(fail(t!("cannot be waited for: %{error}", error))),
+            Err(Failure::TooMuch) => return Err(fail(t!("said too much").to_owned())),
         };
         if status.success() {
             tracing::info!("{title} ended well: {}", output.last_lines(environment, hidden));
@@ -115,11 +118,11 @@ impl Hook {
 
 fn cannot_start(title: &str, error: io::Error) -> Error {
     let hint = match error.kind() {
-        io::ErrorKind::NotFound => "name a program that exists (and whose interpreter does)",
-        io::ErrorKind::PermissionDenied => "make it executable (`chmod +x`)",
-        _ => "a script needs a first line such as `#!/bin/sh`",
+        io::ErrorKind::NotFound => t!("name a program that exists (and whose interpreter does)"),
+        io::ErrorKind::PermissionDenied => t!("make it executable (`chmod +x`)"),
+        _ => t!("a script needs a first line such as `#!/bin/sh`"),
     };
-    Error::new(ErrorKind::Delivery, format!("{title} cannot start: {error}")).with_hint(hint).with_source(error)
+    Error::new(ErrorKind::Delivery, t!("%{title} cannot start: %{error}", title, error)).with_hint(hint).with_source(error)
 }
 
 fn shown(time: Duration) -> String {
@@ -150,6 +153,6 @@ impl Output {
         let last = lines[lines.len().saturating_sub(SHOWN_LINES)..].join(" / ");
         let length = last.chars().count();
         let last: String = last.chars().skip(length.saturating_sub(SHOWN_CHARACTERS)).filter(|c| !c.is_control()).collect();
-        if last.is_empty() { "it said nothing".to_owned() } else { last }
+        if last.is_empty() { t!("it said nothing").to_owned() } else { last }
     }
 }

@@ -6,7 +6,10 @@ use bytes::{Bytes, BytesMut};
 use reqwest::{StatusCode, header::HeaderMap};
 use url::{Host, Url};
 
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::{
+    error::{Error, ErrorKind, Result, Retry},
+    language::t,
+};
 
 /// The largest reply body that is read, in bytes. What is longer is an error, not a truncated reply.
 pub const MAX_REPLY: usize = 8 * 1024 * 1024;
@@ -47,7 +50,7 @@ impl Reply {
         let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
         match line.char_indices().nth(300) {
             Some((end, _)) => format!("{}…", &line[..end]),
-            None if line.is_empty() => "an empty body".to_owned(),
+            None if line.is_empty() => t!("an empty body").to_owned(),
             None => line,
         }
     }
@@ -82,9 +85,9 @@ impl Http {
 
     fn of_builder(builder: reqwest::ClientBuilder) -> Result<Self> {
         let client = builder.build().map_err(|error| {
-            Error::config("no TLS client can be made here")
+            Error::config(t!("no TLS client can be made here"))
                 .with_source(error)
-                .with_hint("install the system's CA certificates (package `ca-certificates`) or set SSL_CERT_FILE")
+                .with_hint(t!("install the system's CA certificates (package `ca-certificates`) or set SSL_CERT_FILE"))
         })?;
         Ok(Self { client, timeout: CALL_TIMEOUT })
     }
@@ -95,16 +98,17 @@ impl Http {
     /// `ErrorKind::Config` naming the file.
     pub fn trusting(path: &std::path::Path) -> Result<Self> {
         let wrong = |why: String| {
-            Error::config(format!("the CA file `{}` {why}", path.display()))
-                .with_hint("name a file with one or more certificates in PEM")
+            Error::config(t!("the CA file `%{path}` %{why}", path = path.display(), why))
+                .with_hint(t!("name a file with one or more certificates in PEM"))
         };
-        let text = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let text = std::fs::read(path).map_err(|error| wrong(t!("cannot be read: %{error}", error)))?;
         let certificates =
-            reqwest::Certificate::from_pem_bundle(&text).map_err(|error| wrong(format!("cannot be used: {error}")))?;
+            reqwest::Certificate::from_pem_bundle(&text).map_err(|error| wrong(t!("cannot be used: %{error}", error)))?;
         if certificates.is_empty() {
-            return Err(wrong("holds no certificate".into()));
+            return Err(wrong(t!("holds no certificate").into()));
         }
-        let client = builder().tls_certs_only(certificates).build().map_err(|error| wrong(format!("cannot be used: {error}")))?;
+        let client =
+            builder().tls_certs_only(certificates).build().map_err(|error| wrong(t!("cannot be used: %{error}", error)))?;
         Ok(Self { client, timeout: CALL_TIMEOUT })
     }
 
@@ -129,8 +133,11 @@ impl Http {
         let timeout = self.timeout;
         match tokio::time::timeout(timeout, self.execute_unbounded(request, kind, what, &host)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Error::new(kind, format!("{what}: `{host}` did not answer within {} s", timeout.as_secs()))
-                .with_retry(Retry::Later)),
+            Err(_) => Err(Error::new(
+                kind,
+                t!("%{what}: `%{host}` did not answer within %{timeout} s", what, host, timeout = timeout.as_secs()),
+            )
+            .with_retry(Retry::Later)),
         }
     }
 
@@ -138,7 +145,9 @@ impl Http {
         let failed = |error: reqwest::Error| {
             let error = error.without_url();
             let why = innermost(&error);
-            Error::new(kind, format!("{what}: no answer from `{host}`: {why}")).with_retry(Retry::Later).with_source(error)
+            Error::new(kind, t!("%{what}: no answer from `%{host}`: %{why}", what, host, why))
+                .with_retry(Retry::Later)
+                .with_source(error)
         };
         let mut response = self.client.execute(request).await.map_err(failed)?;
         let status = response.status();
@@ -146,9 +155,12 @@ impl Http {
             let target =
                 response.headers().get("location").and_then(|value| value.to_str().ok()).and_then(|text| Url::parse(text).ok());
             let target = target.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "elsewhere".to_owned());
-            return Err(Error::new(kind, format!("{what}: `{host}` redirects to {target}, which is not followed"))
-                .with_http_status(status.as_u16())
-                .with_hint("check the base URL; credentials are never sent along a redirect"));
+            return Err(Error::new(
+                kind,
+                t!("%{what}: `%{host}` redirects to %{target}, which is not followed", what, host, target),
+            )
+            .with_http_status(status.as_u16())
+            .with_hint(t!("check the base URL; credentials are never sent along a redirect")));
         }
         let headers = response.headers().clone();
         let mut body = BytesMut::new();
@@ -156,7 +168,7 @@ impl Http {
             if body.len() + chunk.len() > MAX_REPLY {
                 return Err(Error::new(
                     kind,
-                    format!("{what}: the reply of `{host}` is longer than {} MiB", MAX_REPLY / 1_048_576),
+                    t!("%{what}: the reply of `%{host}` is longer than %{size} MiB", what, host, size = MAX_REPLY / 1_048_576),
                 )
                 .with_http_status(status.as_u16()));
             }
@@ -199,17 +211,15 @@ pub fn is_loopback(url: &Url) -> bool {
 pub fn require_safe(url: &Url, allow_http: bool, what: &str) -> Result<()> {
     let host = url.host_str().unwrap_or_default();
     if url.password().is_some() || !url.username().is_empty() {
-        return Err(Error::config(format!("{what} holds a user name or password"))
-            .with_hint("leave it out of the URL; credentials come from variables, files or the config"));
+        return Err(Error::config(t!("%{what} holds a user name or password", what))
+            .with_hint(t!("leave it out of the URL; credentials come from variables, files or the config")));
     }
     match url.scheme() {
         "https" => Ok(()),
         "http" if allow_http || is_loopback(url) => Ok(()),
-        "http" => {
-            Err(Error::config(format!("{what} is plain http to `{host}`; credentials would travel readable"))
-                .with_hint("use https"))
-        }
-        other => Err(Error::config(format!("{what} has the scheme `{other}`; only https works"))),
+        "http" => Err(Error::config(t!("%{what} is plain http to `%{host}`; credentials would travel readable", what, host))
+            .with_hint(t!("use https"))),
+        other => Err(Error::config(t!("%{what} has the scheme `%{other}`; only https works", what, other))),
     }
 }
 

@@ -2,13 +2,17 @@
 
 pub mod cli;
 pub mod config;
+mod credential_program;
 pub mod delivery;
 pub mod environment;
 pub mod error;
 pub mod failpoint;
 pub mod hook;
 pub mod http;
+mod ini;
 pub mod journey;
+pub mod language;
+mod lifetime;
 pub mod name;
 mod nearest;
 pub mod order;

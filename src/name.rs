@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    language::t,
+};
 
 /// An absolute domain name in canonical form (RFC 9499 section 2): lower case, A-labels, shown without the final dot.
 ///
@@ -21,20 +24,20 @@ impl Name {
     /// `ErrorKind::Usage` for what is not a domain name, with the reason.
     pub fn parse(text: &str) -> Result<Self> {
         let trimmed = text.trim();
-        let refuse = |why: &str| Error::usage(format!("`{trimmed}` is not a domain name: {why}"));
+        let refuse = |why: &str| Error::usage(t!("`%{trimmed}` is not a domain name: %{why}", trimmed, why));
         if trimmed == "." {
             return Ok(Self::root());
         }
         let bare = trimmed.strip_suffix('.').unwrap_or(trimmed);
         if bare.is_empty() {
-            return Err(refuse("it is empty"));
+            return Err(refuse(t!("it is empty")));
         }
         let (star, rest) = match bare.strip_prefix("*.") {
             Some(rest) => ("*.", rest),
             None => ("", bare),
         };
         if rest.is_empty() || rest.split('.').any(str::is_empty) {
-            return Err(refuse("it has an empty label"));
+            return Err(refuse(t!("it has an empty label")));
         }
         let ascii = if rest.is_ascii() {
             rest.to_ascii_lowercase()
@@ -43,14 +46,14 @@ impl Name {
             wire.to_ascii().trim_end_matches('.').to_ascii_lowercase()
         };
         if let Some(bad) = ascii.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))) {
-            return Err(refuse(&format!("the character {bad:?} cannot be part of one")));
+            return Err(refuse(&t!("the character %{bad} cannot be part of one", bad = format_args!("{bad:?}"))));
         }
         let full = format!("{star}{ascii}");
         if full.len() > 253 {
-            return Err(refuse("it is longer than 253 characters"));
+            return Err(refuse(t!("it is longer than 253 characters")));
         }
         if full.split('.').any(|label| label.len() > 63) {
-            return Err(refuse("a label is longer than 63 characters"));
+            return Err(refuse(t!("a label is longer than 63 characters")));
         }
         Ok(Self(full))
     }

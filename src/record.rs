@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
 };
 
@@ -42,7 +43,7 @@ impl RecordType {
         match text.to_ascii_uppercase().as_str() {
             "TXT" => Ok(Self::Txt),
             "CNAME" => Ok(Self::Cname),
-            _ => Err(Error::usage(format!("record type `{text}` is not written by this program; it writes TXT and CNAME"))),
+            _ => Err(Error::usage(t!("record type `%{text}` is not written by this program; it writes TXT and CNAME", text))),
         }
     }
 }
@@ -110,12 +111,12 @@ impl Record {
         let longest = LONGEST_MESSAGE - AROUND - (self.name.as_str().len() + 2);
         let needed = self.value.len() + self.value.len().div_ceil(LONGEST_STRING);
         if self.record_type == RecordType::Txt && needed > longest {
-            return Err(Error::usage(format!(
-                "the value for {} has {} bytes, more than a DNS message carries",
-                self.name,
-                self.value.len()
+            return Err(Error::usage(t!(
+                "the value for %{name} has %{value} bytes, more than a DNS message carries",
+                name = self.name,
+                value = self.value.len()
             ))
-            .with_hint("give the value that the CA wants to see; such values have less than a hundred characters"));
+            .with_hint(t!("give the value that the CA wants to see; such values have less than a hundred characters")));
         }
         Ok(self)
     }

@@ -7,6 +7,7 @@ use tokio::process::Command;
 use crate::{
     environment::Environment,
     error::{Error, ErrorKind, Result},
+    language::t,
     process::{self, Ended, Failure, Limits, Streams},
     secret::Secret,
 };
@@ -34,7 +35,7 @@ pub(crate) fn command_of(value: &str) -> Option<&str> {
 pub(crate) fn run(line: &str, environment: &Environment, origin: &str) -> Result<Secret> {
     let mut words = line.split_whitespace();
     let Some(program) = words.next() else {
-        return Err(Error::config(format!("{origin} names no program after `{PREFIX}`")));
+        return Err(Error::config(t!("%{origin} names no program after `%{PREFIX}`", origin, PREFIX)));
     };
     let said = format!("{origin}: `{program}`");
     let arguments: Vec<String> = words.map(str::to_owned).collect();
@@ -54,25 +55,25 @@ pub(crate) fn run(line: &str, environment: &Environment, origin: &str) -> Result
     })
     .join();
     let Ok(Ok((ended, output))) = outcome else {
-        return Err(Error::new(ErrorKind::Unexpected, format!("{said} cannot be waited for")));
+        return Err(Error::new(ErrorKind::Unexpected, t!("%{said} cannot be waited for", said)));
     };
     let output = zeroize::Zeroizing::new(output);
     let failed = |why: String| {
-        Err(Error::new(ErrorKind::Credentials, format!("{said} {why}")).with_hint(
-            "call it by hand, as this user, to see what it says: it must write the secret to standard output and nothing else",
-        ))
+        Err(Error::new(ErrorKind::Credentials, format!("{said} {why}")).with_hint(t!(
+            "call it by hand, as this user, to see what it says: it must write the secret to standard output and nothing else"
+        )))
     };
     match ended {
-        Err(Failure::Start(error)) => Err(Error::config(format!("{said} cannot be started: {error}"))
-            .with_hint("name a program that exists and may be run; there is no shell, so no quotes, pipes or variables")),
-        Err(Failure::Wait(error)) => failed(format!("cannot be waited for: {error}")),
-        Err(Failure::TooMuch) => failed(format!("wrote more than {LONGEST} bytes and was killed")),
-        Ok(Ended::TimedOut) => failed(format!("did not end within {} s and was killed", TIMEOUT.as_secs())),
-        Ok(Ended::Exited(status)) if !status.success() => failed(format!("failed ({status})")),
+        Err(Failure::Start(error)) => Err(Error::config(t!("%{said} cannot be started: %{error}", said, error))
+            .with_hint(t!("name a program that exists and may be run; there is no shell, so no quotes, pipes or variables"))),
+        Err(Failure::Wait(error)) => failed(t!("cannot be waited for: %{error}", error)),
+        Err(Failure::TooMuch) => failed(t!("wrote more than %{LONGEST} bytes and was killed", LONGEST)),
+        Ok(Ended::TimedOut) => failed(t!("did not end within %{value} s and was killed", value = TIMEOUT.as_secs())),
+        Ok(Ended::Exited(status)) if !status.success() => failed(t!("failed (%{status})", status)),
         Ok(Ended::Exited(_)) => match std::str::from_utf8(&output).map(|text| text.trim_end_matches(['\n', '\r'])) {
-            Ok("") => failed("wrote nothing".to_owned()),
+            Ok("") => failed(t!("wrote nothing").to_owned()),
             Ok(text) => Ok(Secret::new(text)),
-            Err(_) => failed("wrote what is not UTF-8".to_owned()),
+            Err(_) => failed(t!("wrote what is not UTF-8").to_owned()),
         },
     }
 }

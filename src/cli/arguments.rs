@@ -1,13 +1,24 @@
 //! From the command line to a command and the options that were given.
 
-use std::ffi::OsString;
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal as _, Write as _},
+};
 
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, builder::PossibleValuesParser, error::ErrorKind};
 
-use super::command::{Arguments, Command, groups};
-use crate::config::{
-    layers::Flags,
-    settings::{self, Group, Kind, SETTINGS, Setting},
+use super::{
+    command::{Arguments, Command, groups},
+    help,
+};
+use crate::{
+    config::{
+        layers::Flags,
+        settings::{self, Group, Kind, SETTINGS, Setting},
+        variables,
+    },
+    environment::Environment,
+    language::{Language, message, t},
 };
 
 /// Words in an unknown option that tell that somebody is about to put a secret on the command line.
@@ -30,11 +41,43 @@ pub(super) struct Stop {
 
 impl Stop {
     /// Shows it (help and version on standard output, the rest on standard error) and returns the exit code.
-    pub(super) fn show(&self) -> u8 {
+    pub(super) fn show(&self, environment: &Environment) -> u8 {
         // Nobody is left to tell where neither can be written to.
-        let _ = self.error.print();
+        let _ = match Language::current() {
+            Language::English => self.error.print(),
+            Language::Chinese => self.print(environment),
+        };
         u8::try_from(self.error.exit_code()).unwrap_or(2)
     }
+
+    /// What clap has to say.
+    #[cfg(test)]
+    pub(super) fn error(&self) -> &clap::Error {
+        &self.error
+    }
+
+    fn print(&self, environment: &Environment) -> io::Result<()> {
+        let is_plain = environment.get(variables::NO_COLOR).is_some() || environment.get(variables::TERM) == Some("dumb");
+        let text = |is_terminal: bool| help::told(&self.error, is_terminal && !is_plain);
+        if self.error.use_stderr() {
+            io::stderr().lock().write_all(text(io::stderr().is_terminal()).as_bytes())
+        } else {
+            io::stdout().lock().write_all(text(io::stdout().is_terminal()).as_bytes())
+        }
+    }
+}
+
+/// The language that the command line or its variable asks for; else that of the locale. Read before all else, since help and mistakes of
+/// the command line are told in it too; what is no language here is refused when options are read.
+pub(super) fn language(arguments: &[OsString], environment: &Environment) -> Language {
+    let words = arguments.iter().map(|word| word.to_str().unwrap_or_default()).take_while(|word| *word != "--");
+    let words: Vec<&str> = words.collect();
+    let asked = words.iter().enumerate().rev().find_map(|(place, word)| match word.strip_prefix("--lang")? {
+        "" => words.get(place + 1).copied(),
+        value => value.strip_prefix('='),
+    });
+    let asked = asked.or_else(|| environment.get("DV_LANG")).and_then(Language::of_code);
+    asked.unwrap_or_else(|| Language::of_locale(environment))
 }
 
 /// Reads the command line.
@@ -42,7 +85,7 @@ impl Stop {
 /// # Errors
 /// [`Stop`] for help and version too.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Stop> {
-    let mut definition = definition();
+    let mut definition = definition(Language::current());
     let read = definition.try_get_matches_from_mut(arguments).and_then(|matches| {
         let flags = flags(&matches)?;
         let command = Arguments::from_arg_matches(&matches)?.command.unwrap_or(Command::Verify);
@@ -52,33 +95,36 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Par
 }
 
 /// The whole command line, for parsing, completions and manual pages.
-pub(super) fn definition() -> clap::Command {
-    fn with_options(command: clap::Command, path: &[&str]) -> clap::Command {
+pub(super) fn definition(language: Language) -> clap::Command {
+    fn with_options(command: clap::Command, path: &[&str], language: Language) -> clap::Command {
         let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
         let command = names.iter().fold(command, |command, name| {
             let path: Vec<&str> = path.iter().copied().chain([name.as_str()]).collect();
-            command.mut_subcommand(name, |sub| with_options(sub, &path))
+            command.mut_subcommand(name, |sub| with_options(sub, &path, language))
         });
         let groups = groups(path).unwrap_or_default();
         let mut command = command;
         for group in Group::ALL.iter().filter(|group| groups.contains(group)) {
-            command = command.args(SETTINGS.iter().filter(|setting| setting.group == *group).map(argument));
+            command = command
+                .args(SETTINGS.iter().filter(|setting| setting.group == *group).map(|setting| argument(setting, language)));
         }
         command
     }
-    with_options(Arguments::command(), &[])
+    with_options(help::in_language(Arguments::command(), language), &[], language)
 }
 
 /// One option as clap knows it.
-fn argument(setting: &'static Setting) -> Arg {
-    let mut help = setting.help.to_owned();
-    if let Some(default) = setting.default {
+fn argument(setting: &'static Setting, language: Language) -> Arg {
+    let (one_line, default) = (language.say(setting.help), setting.default.map(|default| language.say(default)));
+    let mut help = one_line.to_owned();
+    if let Some(default) = default {
         help = format!("{help} [default: {default}]");
     }
-    let mut argument = Arg::new(setting.name).long(setting.name).help(help).help_heading(setting.group.heading());
+    let mut argument = Arg::new(setting.name).long(setting.name).help(help).help_heading(language.say(setting.group.heading()));
     if !setting.details.is_empty() {
-        let default = setting.default.map(|default| format!("\n\n[default: {default}]")).unwrap_or_default();
-        argument = argument.long_help(format!("{}.\n\n{}{default}", setting.help, setting.details));
+        let default = default.map(|default| format!("\n\n[default: {default}]")).unwrap_or_default();
+        let stop = language.say(message!("."));
+        argument = argument.long_help(format!("{one_line}{stop}\n\n{}{default}", language.say(setting.details)));
     }
     if let Some(short) = setting.short {
         argument = argument.short(short);
@@ -121,7 +167,7 @@ fn flags(matches: &ArgMatches) -> Result<Flags, clap::Error> {
         None => Ok(flags),
         Some(setting) => Err(clap::Error::raw(
             ErrorKind::ArgumentConflict,
-            format!("`--{}` does not go with `{}`\n", setting.name, path.join(" ")),
+            format!("{}\n", t!("`--%{option}` does not go with `%{command}`", option = setting.name, command = path.join(" "))),
         )),
     }
 }
@@ -156,8 +202,12 @@ fn without_secrets(error: clap::Error) -> clap::Error {
     clap::Error::raw(
         ErrorKind::UnknownArgument,
         format!(
-            "there is no option `{name}`: secrets are not taken from the command line, where every user of the machine can read them\n\n\
-             hint: use the environment, a file or the config; `dv-verify providers show ID` names the variables\n"
+            "{}\n",
+            t!(
+                "there is no option `%{name}`: secrets are not taken from the command line, where every user of the machine can read them\n\n\
+                 hint: use the environment, a file or the config; `dv-verify providers show ID` names the variables",
+                name
+            )
         ),
     )
 }
@@ -177,7 +227,7 @@ mod tests {
 
     #[test]
     fn the_definition_is_sound() {
-        definition().debug_assert();
+        definition(Language::English).debug_assert();
     }
 
     #[test]
@@ -195,7 +245,7 @@ mod tests {
                 path.pop();
             }
         }
-        visit(&definition(), &mut Vec::new());
+        visit(&definition(Language::English), &mut Vec::new());
     }
 
     #[test]
@@ -247,8 +297,8 @@ mod tests {
 
     #[test]
     fn help_is_short_and_long() {
-        let short = definition().render_help().to_string();
-        let long = definition().render_long_help().to_string();
+        let short = definition(Language::English).render_help().to_string();
+        let long = definition(Language::English).render_long_help().to_string();
         for group in groups(&[]).unwrap() {
             assert!(short.contains(group.heading()), "{short}");
         }

@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout};
 use super::{command::Asked, exit::Exit, printer::Printer, report, session::Session, table};
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     propagation::{Expectation, Propagation, ResolverReport, Round, Serial, Verdict},
     record::Record,
 };
@@ -27,7 +28,7 @@ pub(super) async fn run(session: &Session, asked: &Asked) -> Result<Exit> {
     tokio::select! {
         biased;
         // Listened for before the first question goes out.
-        _ = tokio::signal::ctrl_c() => Err(Error::new(ErrorKind::Interrupted, "interrupted while looking")),
+        _ = tokio::signal::ctrl_c() => Err(Error::new(ErrorKind::Interrupted, t!("interrupted while looking"))),
         exit = check(session, &propagation, &record, asked.wait) => exit,
     }
 }
@@ -74,8 +75,8 @@ async fn check(session: &Session, propagation: &Propagation, record: &Record, wa
 
 async fn look(propagation: &Propagation, record: &Record) -> Result<Round> {
     timeout(LOOK, propagation.look(record)).await.unwrap_or_else(|_| {
-        let what = format!("the servers of {} did not all answer within {} s", record.name, LOOK.as_secs());
-        Err(Error::new(ErrorKind::NotVisible, what).with_hint(format!("`dv-verify explain {}` says which", record.name)))
+        let what = t!("the servers of %{name} did not all answer within %{value} s", name = record.name, value = LOOK.as_secs());
+        Err(Error::new(ErrorKind::NotVisible, what).with_hint(t!("`dv-verify explain %{name}` says which", name = record.name)))
     })
 }
 
@@ -115,7 +116,12 @@ struct Beside {
 
 async fn show(printer: &Printer, propagation: &Propagation, round: &Round, beside: &Beside) {
     let (record, Beside { resolvers, differences, serials }) = (&round.record, beside);
-    printer.result(&format!("{} {} in zone {}", record.name.unicode(), record.record_type, round.zone.unicode()));
+    printer.result(&t!(
+        "%{name} %{record_type} in zone %{zone}",
+        name = record.name.unicode(),
+        record_type = record.record_type,
+        zone = round.zone.unicode()
+    ));
     printer.result("");
     table::show(printer, &report::authorities(round, serials));
     if !resolvers.is_empty() {
@@ -127,11 +133,11 @@ async fn show(printer: &Printer, propagation: &Propagation, round: &Round, besid
     // What was found is remembered, so this asks nothing again.
     if let Ok(delegation) = propagation.delegation(&record.name).await {
         for left_out in &delegation.left_out {
-            printer.note(&format!(
-                "not asked: {}{}: {}",
-                left_out.server,
-                left_out.address.map(|it| format!(" ({it})")).unwrap_or_default(),
-                left_out.why
+            printer.note(&t!(
+                "not asked: %{server}%{left_out}: %{why}",
+                server = left_out.server,
+                left_out = left_out.address.map(|it| format!(" ({it})")).unwrap_or_default(),
+                why = left_out.why
             ));
         }
     }
@@ -139,13 +145,15 @@ async fn show(printer: &Printer, propagation: &Propagation, round: &Round, besid
         printer.note(&format!("{} {lag}", serial.authority.called()));
     }
     for trouble in resolvers.iter().filter_map(report::trouble) {
-        printer.warning(&trouble, Some("`dv-verify explain` says what is wrong with the zone"));
+        printer.warning(&trouble, Some(t!("`dv-verify explain` says what is wrong with the zone")));
     }
     for difference in differences {
-        printer
-            .warning(difference, Some("make the delegation at the registrar and the zone itself agree: a CA may follow either"));
+        printer.warning(
+            difference,
+            Some(t!("make the delegation at the registrar and the zone itself agree: a CA may follow either")),
+        );
     }
     if !round.visible && !resolvers.is_empty() {
-        printer.warning("what resolvers say proves nothing: the zone's own servers could not be asked", None);
+        printer.warning(t!("what resolvers say proves nothing: the zone's own servers could not be asked"), None);
     }
 }

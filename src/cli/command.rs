@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use super::providers::{Auth, Names, Records, Zones};
 use crate::{
     config::settings::Group,
+    language::t,
     name::Name,
     record::{Record, RecordType},
 };
@@ -179,7 +180,9 @@ impl RecordArguments {
         let record_type = RecordType::parse(&self.record_type)?;
         let value = match record_type {
             RecordType::Txt if self.value.is_empty() => {
-                return Err(crate::error::Error::usage("the value is empty").with_hint("name the exact value of the record"));
+                return Err(
+                    crate::error::Error::usage(t!("the value is empty")).with_hint(t!("name the exact value of the record"))
+                );
             }
             RecordType::Txt | RecordType::File => self.value.clone(),
             RecordType::Cname => Name::parse(&self.value)?.as_str().to_owned(),

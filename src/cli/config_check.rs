@@ -7,6 +7,7 @@ use crate::{
     config::{paths::Places, settings::SETTINGS},
     error::{Error, ErrorKind, Result},
     http::Http,
+    language::{message, t},
     store::Target,
 };
 
@@ -18,28 +19,34 @@ pub(super) fn run(session: &Session) -> Result<Exit> {
     let mut problems = Vec::new();
     let http = Http::new()?;
     match session.alibaba(&http).describe() {
-        Ok(found) => printer.result(&format!("Alibaba Cloud: {found}")),
-        Err(error) => problems.push(error.context("Alibaba Cloud")),
+        Ok(found) => printer.result(&t!("Alibaba Cloud: %{found}", found)),
+        Err(error) => problems.push(error.context(t!("Alibaba Cloud"))),
     }
     let router = session.router(&http)?;
     for route in &session.file().routes {
-        printer.result(&format!("route: {} is written by {}", route.zone, route.provider));
+        printer.result(&t!("route: %{zone} is written by %{provider}", zone = route.zone, provider = route.provider));
     }
     for name in router.reachable() {
         let settings = router.settings(name)?;
         let description = router.registry().describe(&settings.id)?;
-        printer.result(&format!("provider {name}: {} ({})", description.title, description.origin));
+        printer.result(&t!(
+            "provider %{name}: %{title} (%{origin})",
+            name,
+            title = description.title,
+            origin = description.origin
+        ));
+        let renewed = router.renewed(&settings);
         for credential in &description.credentials {
             match settings.find(&credential.name, &credential.familiar) {
                 // Opening it tells.
                 Err(_) => {}
                 Ok(Some(found)) => printer.result(&format!("  {}: {}", credential.name, found.origin)),
-                Ok(None) if settings.renewed.as_ref().is_some_and(|it| it.names().contains(&credential.name.as_str())) => {
-                    let origin = settings.renewed.as_ref().map(|renewed| renewed.origin()).unwrap_or_default();
+                Ok(None) if renewed.as_ref().is_some_and(|it| it.names().contains(&credential.name.as_str())) => {
+                    let origin = renewed.as_ref().map(|renewed| renewed.origin()).unwrap_or_default();
                     printer.result(&format!("  {}: {origin}", credential.name));
                 }
                 Ok(None) if credential.optional => {}
-                Ok(None) => printer.result(&format!("  {}: not set", credential.name)),
+                Ok(None) => printer.result(&t!("  %{name}: not set", name = credential.name)),
             }
         }
         if let Err(error) = router.open(name) {
@@ -47,16 +54,17 @@ pub(super) fn run(session: &Session) -> Result<Exit> {
         }
     }
     if !router.has_any() {
-        problems.push(Error::config("no provider is set").with_hint("use `--provider`, or add `[[route]]` to the config"));
+        problems
+            .push(Error::config(t!("no provider is set")).with_hint(t!("use `--provider`, or add `[[route]]` to the config")));
     }
     let writable = session.chosen().out().and_then(|out| {
-        printer.result(&format!("certificates: {}", out.display()));
+        printer.result(&t!("certificates: %{folder}", folder = out.display()));
         can_be_written(&out)
     });
     problems.extend(writable.err());
     match session.chosen().store() {
         Ok(store) => {
-            printer.result(&format!("store: {store}"));
+            printer.result(&t!("store: %{store}", store));
             if let Target::File(path) = &store
                 && let Some(folder) = path.parent()
             {
@@ -79,24 +87,27 @@ fn can_be_written(folder: &Path) -> Result<()> {
     let nearest = whole.ancestors().find(|above| above.exists()).unwrap_or(&whole);
     let probe = tempfile::Builder::new().prefix(".dv-verify-check").tempfile_in(nearest);
     probe.map(drop).map_err(|error| {
-        Error::new(ErrorKind::Delivery, format!("nothing can be written in `{}`: {error}", nearest.display()))
-            .with_hint("choose other places with `--out` and `--store`, or run as a user who may write there")
+        Error::new(
+            ErrorKind::Delivery,
+            t!("nothing can be written in `%{nearest}`: %{error}", nearest = nearest.display(), error),
+        )
+        .with_hint(t!("choose other places with `--out` and `--store`, or run as a user who may write there"))
     })
 }
 
 fn show_options(session: &Session, printer: &Printer) {
     let file = session.file();
     match (&file.path, file.exists) {
-        (Some(path), true) => printer.result(&format!("config file: {}", path.display())),
-        (Some(path), false) => printer.result(&format!("config file: {} (not there, which is fine)", path.display())),
-        (None, _) => printer.result("config file: none (no home folder)"),
+        (Some(path), true) => printer.result(&t!("config file: %{path}", path = path.display())),
+        (Some(path), false) => printer.result(&t!("config file: %{path} (not there, which is fine)", path = path.display())),
+        (None, _) => printer.result(t!("config file: none (no home folder)")),
     }
     if let Some(default) =
         Places::of_process(session.environment()).config().filter(|default| Some(default) != file.path.as_ref())
     {
-        printer.result(&format!("  instead of {}", default.display()));
+        printer.result(&t!("  instead of %{default}", default = default.display()));
     }
-    let mut rows = table::new(&["OPTION", "VALUE", "FROM"]);
+    let mut rows = table::new(&[message!("OPTION"), message!("VALUE"), message!("FROM")]);
     let mut is_empty = true;
     for setting in SETTINGS {
         if let Some(given) = session.layers().get(setting.name) {
@@ -105,7 +116,7 @@ fn show_options(session: &Session, printer: &Printer) {
         }
     }
     if is_empty {
-        printer.result("all options have their defaults");
+        printer.result(t!("all options have their defaults"));
     } else {
         table::show(printer, &rows);
     }

@@ -11,6 +11,7 @@ use crate::{
     environment::Environment,
     error::{Error, ErrorKind, Result},
     journey::event::{Event, Observer},
+    language::t,
     name::Name,
     order::Generation,
     propagation::Verdict,
@@ -26,20 +27,24 @@ pub(super) async fn run(session: &Session) -> Result<Exit> {
     let began = Instant::now();
     let sandbox = Sandbox::start(SandboxOptions { lag: LAG, ..SandboxOptions::default() }).await?;
     let home = tempfile::tempdir()
-        .map_err(|error| Error::new(ErrorKind::Unexpected, "no temporary folder can be made").with_source(error))?;
+        .map_err(|error| Error::new(ErrorKind::Unexpected, t!("no temporary folder can be made")).with_source(error))?;
     let name = Name::parse("www.example.com")?;
     let wildcard = Name::parse("*.example.com")?;
     let apex = Name::parse("example.com")?;
     sandbox.add_order(NewOrder { generation: Generation::Api2018, domains: vec![name.clone()] });
     sandbox.add_order(NewOrder { generation: Generation::Instance, domains: vec![apex, wildcard] });
-    printer.note(
-        "On this machine now: Alibaba Cloud's certificate service, a DNS provider with Cloudflare's API, three name servers of",
-    );
-    printer
-        .note(&format!("example.com (two of them {} s behind the first), a CA. Nothing leaves the machine.", LAG.as_secs_f64()));
-    printer.note("Two orders wait for validation: one of the 2018 API for www.example.com, one instance for example.com and *.example.com.");
+    printer.note(t!(
+        "On this machine now: Alibaba Cloud's certificate service, a DNS provider with Cloudflare's API, three name servers of"
+    ));
+    printer.note(&t!(
+        "example.com (two of them %{value} s behind the first), a CA. Nothing leaves the machine.",
+        value = LAG.as_secs_f64()
+    ));
+    printer.note(t!(
+        "Two orders wait for validation: one of the 2018 API for www.example.com, one instance for example.com and *.example.com."
+    ));
     printer.note("");
-    printer.note("$ dv-verify --provider cloudflare");
+    printer.note(t!("$ dv-verify --provider cloudflare"));
     let inner = inner_session(session, &sandbox, home.path())?;
     // Through the printer that owns the live lines, or they would be torn.
     let narrator = Narrator::new(inner.printer().clone());
@@ -48,24 +53,26 @@ pub(super) async fn run(session: &Session) -> Result<Exit> {
         return Ok(exit);
     }
     printer.note("");
-    printer.note("$ ls certificates/www.example.com/live/");
+    printer.note(t!("$ ls certificates/www.example.com/live/"));
     let live = home.path().join("certificates").join(name.as_str()).join("live");
     let mut files: Vec<String> = std::fs::read_dir(&live)
-        .map_err(|error| Error::new(ErrorKind::Unexpected, format!("`{}` cannot be read", live.display())).with_source(error))?
+        .map_err(|error| {
+            Error::new(ErrorKind::Unexpected, t!("`%{live}` cannot be read", live = live.display())).with_source(error)
+        })?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .collect();
     files.sort_unstable();
     printer.note(&files.join("  "));
     let left = sandbox.records();
     if !left.is_empty() {
-        return Err(Error::new(ErrorKind::Unexpected, format!("{} records were left behind", left.len())));
+        return Err(Error::new(ErrorKind::Unexpected, t!("%{left} records were left behind", left = left.len())));
     }
     printer.note("");
-    printer.note(&format!(
-        "Done in {:.1} s: both certificates and their keys were on disk, and no record is left at the provider.",
-        began.elapsed().as_secs_f64()
+    printer.note(&t!(
+        "Done in %{elapsed} s: both certificates and their keys were on disk, and no record is left at the provider.",
+        elapsed = format_args!("{:.1}", began.elapsed().as_secs_f64())
     ));
-    printer.note("Now with your own account: dv-verify --dry-run, and the README.");
+    printer.note(t!("Now with your own account: dv-verify --dry-run, and the README."));
     Ok(Exit::DONE)
 }
 
@@ -94,22 +101,24 @@ impl Observer for Narrator {
 /// What an event means.
 fn words(event: &Event<'_>) -> Option<&'static str> {
     Some(match event {
-        Event::Order { state: "checking", .. } => "The CA wants to see a TXT record; the certificate service tells which.",
+        Event::Order { state: "checking", .. } => t!("The CA wants to see a TXT record; the certificate service tells which."),
         Event::Published { .. } => {
-            "The record went into the journal on disk first, then to the provider: whatever happens, it is not forgotten."
+            t!("The record went into the journal on disk first, then to the provider: whatever happens, it is not forgotten.")
         }
         Event::Verdicts { round, .. } => {
             let shows = |wanted: bool| round.observations.iter().any(|it| (it.verdict == Verdict::Visible) == wanted);
             if !(shows(true) && shows(false)) {
                 return None;
             }
-            "The first server shows it, the others lag. Each is asked directly, and no resolver is: none remembers a \"no\" because of us."
+            t!(
+                "The first server shows it, the others lag. Each is asked directly, and no resolver is: none remembers a \"no\" because of us."
+            )
         }
-        Event::Visible { .. } => "Every name server shows the record: the CA will see it, whichever it asks.",
-        Event::Issued { .. } => "The CA looked, and issued.",
-        Event::Delivered { .. } => "Key and certificate fit each other and are on disk; the link `live` was switched last.",
+        Event::Visible { .. } => t!("Every name server shows the record: the CA will see it, whichever it asks."),
+        Event::Issued { .. } => t!("The CA looked, and issued."),
+        Event::Delivered { .. } => t!("Key and certificate fit each other and are on disk; the link `live` was switched last."),
         Event::Withdrawn { kept: None, .. } => {
-            "The record has done its work and goes again. Other values at its name are never touched."
+            t!("The record has done its work and goes again. Other values at its name are never touched.")
         }
         _ => return None,
     })
@@ -133,7 +142,7 @@ fn inner_session(session: &Session, sandbox: &Sandbox, home: &std::path::Path) -
     }
     let config = home.join("config.toml");
     std::fs::write(&config, "")
-        .map_err(|error| Error::new(ErrorKind::Unexpected, "the demo cannot write its files").with_source(error))?;
+        .map_err(|error| Error::new(ErrorKind::Unexpected, t!("the demo cannot write its files")).with_source(error))?;
     let mut flags = arguments::parse(["dv-verify".into()]).map(|parsed| parsed.flags).unwrap_or_default();
     for name in ["output", "color", "verbose", "quiet"] {
         if let Some(given) = session.layers().get(name) {

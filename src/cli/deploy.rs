@@ -10,6 +10,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     http::Http,
     journey::{self, Deployed, Deployment},
+    language::{message, t},
     name::Name,
     order::{
         OrderId,
@@ -61,8 +62,8 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
     let certificate = certificate(session, &cas, arguments).await?;
     let stored = cas.stored(certificate).await?;
     if stored.is_expired {
-        return Err(Error::usage(format!("certificate {certificate} has expired; it is not deployed"))
-            .with_hint("`dv-verify renew` gets another one"));
+        return Err(Error::usage(t!("certificate %{certificate} has expired; it is not deployed", certificate))
+            .with_hint(t!("`dv-verify renew` gets another one")));
     }
     fits(certificate, &stored.names, &to)?;
     let contacts = cas.contacts(&session.chosen().contact_ids).await?;
@@ -85,8 +86,8 @@ fn chosen(resources: &[CloudResource], wanted: &[String]) -> Result<Vec<CloudRes
         };
         let found: Vec<&CloudResource> = resources.iter().filter(is_meant).collect();
         if found.is_empty() {
-            return Err(Error::usage(format!("the account has no resource `{word}` that can hold a certificate"))
-                .with_hint("`dv-verify deploy --resources` lists them, as the service last looked for them"));
+            return Err(Error::usage(t!("the account has no resource `%{word}` that can hold a certificate", word))
+                .with_hint(t!("`dv-verify deploy --resources` lists them, as the service last looked for them")));
         }
         for resource in found {
             if !all.contains(resource) {
@@ -96,8 +97,8 @@ fn chosen(resources: &[CloudResource], wanted: &[String]) -> Result<Vec<CloudRes
     }
     let others = all.iter().filter(|resource| !resource.is_own_cloud()).count();
     if others > 0 && others < all.len() {
-        return Err(Error::usage("one job cannot hold resources of Alibaba Cloud and of other clouds")
-            .with_hint("call `dv-verify deploy` once for each"));
+        return Err(Error::usage(t!("one job cannot hold resources of Alibaba Cloud and of other clouds"))
+            .with_hint(t!("call `dv-verify deploy` once for each")));
     }
     Ok(all)
 }
@@ -118,11 +119,11 @@ async fn certificate(session: &Session, cas: &Cas, arguments: &Arguments) -> Res
         return Ok(id);
     }
     if !arguments.upload {
-        return Err(Error::usage(format!("the account does not have the certificate of `{name}` that is on this machine"))
-            .with_hint("`--upload` puts it there, with its key, and deploys it; `--region` chooses the other site"));
+        return Err(Error::usage(t!("the account does not have the certificate of `%{name}` that is on this machine", name))
+            .with_hint(t!("`--upload` puts it there, with its key, and deploys it; `--region` chooses the other site")));
     }
     let (id, _) = upload::upload(cas, &upload::verified(&bundle)?, None).await?;
-    session.printer().note(&format!("{name}: uploaded, certificate {id}"));
+    session.printer().note(&t!("%{name}: uploaded, certificate %{id}", name, id));
     Ok(id)
 }
 
@@ -135,11 +136,14 @@ fn fits(certificate: u64, names: &[Name], to: &[CloudResource]) -> Result<()> {
         let domain = resource.domain.as_deref().and_then(|domain| Name::parse(domain).ok());
         if let Some(domain) = domain.filter(|domain| !delivery::serves(names, domain)) {
             let names = names.iter().map(Name::unicode).collect::<Vec<_>>().join(", ");
-            return Err(Error::usage(format!(
-                "certificate {certificate} does not serve `{domain}` (resource {}): it names {names}",
-                resource.id
+            return Err(Error::usage(t!(
+                "certificate %{certificate} does not serve `%{domain}` (resource %{id}): it names %{names}",
+                certificate,
+                domain,
+                id = resource.id,
+                names
             ))
-            .with_hint("nothing was deployed; name another certificate, or another resource with `--to`"));
+            .with_hint(t!("nothing was deployed; name another certificate, or another resource with `--to`")));
         }
     }
     Ok(())
@@ -150,7 +154,7 @@ async fn tell(session: &Session, cas: &Cas, deployment: &Deployment, deployed: &
     let printer = session.printer();
     let (certificate, job) = (deployment.certificate, deployed.job);
     if deployed.was_there && deployed.stage == Stage::Done {
-        printer.note(&format!("job {job} did this already; `--force` does it once more"));
+        printer.note(&t!("job %{job} did this already; `--force` does it once more", job));
     }
     let has_failed = deployed.stage == Stage::Failed || deployed.workers.iter().any(|worker| worker.stage == Stage::Failed);
     // What is there now may say why it failed; the job itself does not.
@@ -166,7 +170,8 @@ async fn tell(session: &Session, cas: &Cas, deployment: &Deployment, deployed: &
             printer.json(&serde_json::json!({"job": job, "certificate": certificate, "status": deployed.stage.word()}));
         }
     } else {
-        let mut shown = table::new(&["RESOURCE", "PRODUCT", "NAME", "STATUS", "REMARK"]);
+        let mut shown =
+            table::new(&[message!("RESOURCE"), message!("PRODUCT"), message!("NAME"), message!("STATUS"), message!("REMARK")]);
         for worker in &deployed.workers {
             let resource = worker.resource.map(|id| id.to_string()).unwrap_or_default();
             let status = worker.stage.word().to_owned();
@@ -183,16 +188,21 @@ async fn tell(session: &Session, cas: &Cas, deployment: &Deployment, deployed: &
         }
     }
     if has_failed {
-        return Err(Error::new(ErrorKind::Refused, format!("certificate {certificate} was not deployed everywhere (job {job})"))
-            .with_hint("the certificate console (Deployment) shows more of the job; mend that, then run the same command again: it makes a new job"));
+        return Err(Error::new(ErrorKind::Refused, t!("certificate %{certificate} was not deployed everywhere (job %{job})", certificate, job))
+            .with_hint(t!("the certificate console (Deployment) shows more of the job; mend that, then run the same command again: it makes a new job")));
     }
     match &deployed.stage {
         Stage::Done => {
-            printer.note(&format!("certificate {certificate} is deployed to {} resources (job {job})", deployment.to.len()));
+            printer.note(&t!(
+                "certificate %{certificate} is deployed to %{to} resources (job %{job})",
+                certificate,
+                to = deployment.to.len(),
+                job
+            ));
             Ok(Exit::DONE)
         }
         stage => {
-            printer.note(&format!("job {job} is `{}`; the same command again waits for its end", stage.word()));
+            printer.note(&t!("job %{job} is `%{stage}`; the same command again waits for its end", job, stage = stage.word()));
             Ok(Exit::failure(ErrorKind::StillWaiting))
         }
     }
@@ -205,21 +215,29 @@ fn why(worker: &Worker, now: &[CloudResource]) -> Option<String> {
     }
     let resource = worker.resource.and_then(|id| now.iter().find(|resource| resource.id == id));
     let has = resource.map(|resource| match (resource.certificate, resource.has_https) {
-        (_, Some(false)) => "HTTPS is off there".to_owned(),
-        (Some(id), _) => format!("it has certificate {id}"),
-        (None, _) => "it has no certificate".to_owned(),
+        (_, Some(false)) => t!("HTTPS is off there").to_owned(),
+        (Some(id), _) => t!("it has certificate %{id}", id),
+        (None, _) => t!("it has no certificate").to_owned(),
     });
-    let said = worker.message.clone().unwrap_or_else(|| "the service does not say why".to_owned());
+    let said = worker.message.clone().unwrap_or_else(|| t!("the service does not say why").to_owned());
     Some([Some(said), has].into_iter().flatten().collect::<Vec<_>>().join("; "))
 }
 
 fn show_resources(session: &Session, resources: &[CloudResource]) {
     let printer = session.printer();
     if resources.is_empty() {
-        printer.note("the service knows no resource that can hold a certificate");
+        printer.note(t!("the service knows no resource that can hold a certificate"));
         return;
     }
-    let mut shown = table::new(&["RESOURCE", "CLOUD", "PRODUCT", "REGION", "DOMAIN", "INSTANCE", "CERTIFICATE"]);
+    let mut shown = table::new(&[
+        message!("RESOURCE"),
+        message!("CLOUD"),
+        message!("PRODUCT"),
+        message!("REGION"),
+        message!("DOMAIN"),
+        message!("INSTANCE"),
+        message!("CERTIFICATE"),
+    ]);
     for resource in resources {
         if printer.is_json() {
             printer.json(&serde_json::json!({

@@ -15,6 +15,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     http::Http,
     journey::{self, event::Silent},
+    language::t,
     order::OrderId,
 };
 
@@ -52,20 +53,20 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Withdraws an application, and the records that were published for it.
 pub(super) async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<Exit> {
-    let id = confirmed(&arguments.what, "withdraw the application of")?;
+    let id = confirmed(&arguments.what, t!("withdraw the application of"))?;
     let work = async |rooms: &mut Rooms| {
         let printer = session.printer();
         let is_done = rooms.cas.cancel(&id, PATIENCE).await?;
         if is_done {
-            printer.result(&format!("the application of {id} is withdrawn"));
+            printer.result(&t!("the application of %{id} is withdrawn", id));
         } else {
             printer.warning(
-                &format!("the service is still withdrawing the application of {id}"),
-                Some("`dv-verify orders` shows when it is done"),
+                &t!("the service is still withdrawing the application of %{id}", id),
+                Some(t!("`dv-verify orders` shows when it is done")),
             );
         }
         for error in journey::withdraw_order(&rooms.surroundings, &id).await {
-            printer.warning(&error.to_string(), error.hint().or(Some("the journal knows it: `dv-verify clean` removes it")));
+            printer.warning(&error.to_string(), error.hint().or(Some(t!("the journal knows it: `dv-verify clean` removes it"))));
         }
         Ok(if is_done { Exit::DONE } else { Exit::failure(ErrorKind::StillWaiting) })
     };
@@ -74,18 +75,18 @@ pub(super) async fn cancel(session: &Session, arguments: &CancelArguments) -> Re
 
 /// Revokes a certificate.
 pub(super) async fn revoke(session: &Session, arguments: &Arguments) -> Result<Exit> {
-    let id = confirmed(arguments, "revoke the certificate of")?;
+    let id = confirmed(arguments, t!("revoke the certificate of"))?;
     session.cas(&Http::new()?)?.revoke(&id).await?;
-    session.printer().result(&format!("the certificate of {id} is revoked"));
-    session.printer().note("servers that use it must get another one: `dv-verify apply` applies for it");
+    session.printer().result(&t!("the certificate of %{id} is revoked", id));
+    session.printer().note(t!("servers that use it must get another one: `dv-verify apply` applies for it"));
     Ok(Exit::DONE)
 }
 
 /// Deletes an order.
 pub(super) async fn delete(session: &Session, arguments: &DeleteArguments) -> Result<Exit> {
-    let id = confirmed(&arguments.what, if arguments.refund { "give back and delete" } else { "delete" })?;
+    let id = confirmed(&arguments.what, if arguments.refund { t!("give back and delete") } else { t!("delete") })?;
     session.cas(&Http::new()?)?.delete(&id, arguments.refund).await?;
-    session.printer().result(&format!("{id} is deleted"));
+    session.printer().result(&t!("%{id} is deleted", id));
     Ok(Exit::DONE)
 }
 
@@ -96,15 +97,15 @@ fn confirmed(arguments: &Arguments, what: &str) -> Result<OrderId> {
         return Ok(id);
     }
     let unconfirmed = || {
-        Err(Error::usage(format!("nothing was done: to {what} {id} cannot be undone, and was not confirmed"))
-            .with_hint("confirm it with `--yes`"))
+        Err(Error::usage(t!("nothing was done: to %{what} %{id} cannot be undone, and was not confirmed", what, id))
+            .with_hint(t!("confirm it with `--yes`")))
     };
     let (input, mut output) = (std::io::stdin(), std::io::stderr());
     if !input.is_terminal() || !output.is_terminal() {
         return unconfirmed();
     }
     let mut answer = String::new();
-    let asked = write!(output, "{what} {id}? This cannot be undone. [y/N] ").and_then(|()| output.flush());
+    let asked = write!(output, "{} ", t!("%{what} %{id}? This cannot be undone. [y/N]", what, id)).and_then(|()| output.flush());
     if asked.is_err() || input.lock().read_line(&mut answer).is_err() {
         return unconfirmed();
     }

@@ -6,9 +6,11 @@ use crate::{
     error::{Error, ErrorKind, Result},
     http::Http,
     journey,
+    language::{say, t},
     name::Name,
     order::{OrderId, OrderSource, OrderState},
     propagation::{ExplainContext, Explanation, Propagation, Severity},
+    provider::description::Description,
     record::{Record, RecordType},
 };
 
@@ -38,7 +40,7 @@ pub(super) async fn run(session: &Session, subject: &str, value: Option<String>)
     };
     tokio::select! {
         biased;
-        _ = tokio::signal::ctrl_c() => Err(Error::new(ErrorKind::Interrupted, "interrupted while looking")),
+        _ = tokio::signal::ctrl_c() => Err(Error::new(ErrorKind::Interrupted, t!("interrupted while looking"))),
         is_blocked = explaining => Ok(if is_blocked? { Exit::failure(ErrorKind::NotVisible) } else { Exit::DONE }),
     }
 }
@@ -50,16 +52,18 @@ impl Explainer<'_> {
         let order = self.session.cas(&self.http)?.read(id).await?;
         let note = order.note.as_deref().filter(|note| !note.is_empty()).map(|note| format!(" ({})", printable(note)));
         let said = match &order.state {
-            OrderState::NotSubmitted => "is paid for, but not applied for: apply for the certificate first".to_owned(),
-            OrderState::Preparing => "waits for the CA to say what it wants to see: this takes seconds to minutes".to_owned(),
-            OrderState::Checking(challenges) => format!("waits for {} record(s) of yours", challenges.len()),
-            OrderState::Reviewing => "is with the CA: nothing is left to do for you".to_owned(),
-            OrderState::Issued(_) => "is issued: `dv-verify --order` fetches it".to_owned(),
-            OrderState::Failed { reason } => format!("was refused: {}", printable(reason)),
-            OrderState::Unknown(word) => format!("is in the state `{}`, which this version does not know", printable(word)),
+            OrderState::NotSubmitted => t!("is paid for, but not applied for: apply for the certificate first").to_owned(),
+            OrderState::Preparing => t!("waits for the CA to say what it wants to see: this takes seconds to minutes").to_owned(),
+            OrderState::Checking(challenges) => t!("waits for %{challenges} record(s) of yours", challenges = challenges.len()),
+            OrderState::Reviewing => t!("is with the CA: nothing is left to do for you").to_owned(),
+            OrderState::Issued(_) => t!("is issued: `dv-verify --order` fetches it").to_owned(),
+            OrderState::Failed { reason } => t!("was refused: %{reason}", reason = printable(reason)),
+            OrderState::Unknown(word) => {
+                t!("is in the state `%{state}`, which this version does not know", state = printable(word))
+            }
         };
         if !printer.is_json() {
-            printer.result(&format!("order {id} {said}{}", note.unwrap_or_default()));
+            printer.result(&t!("order %{id} %{said}%{note}", id, said, note = note.unwrap_or_default()));
         }
         let mut is_blocked = matches!(order.state, OrderState::Failed { .. });
         if let OrderState::Checking(challenges) = &order.state {
@@ -74,8 +78,12 @@ impl Explainer<'_> {
 
     /// Whether something stands in the way of the record.
     async fn explain(&self, name: &Name, record: Option<&Record>, wildcard: bool) -> Result<bool> {
+        let provider = self.provider(name)?;
+        let every = self.router.registry().list().into_iter();
         let context = ExplainContext {
-            name_server_suffixes: self.suffixes(name)?,
+            name_server_suffixes: provider.as_ref().map(|known| known.capabilities.name_servers.clone()).unwrap_or_default(),
+            provider: provider.map(|known| known.id),
+            providers: every.map(|known| (known.id, known.capabilities.name_servers)).collect(),
             ca_identities: CA_IDENTITIES.map(str::to_owned).to_vec(),
             wildcard,
             deadline: None,
@@ -90,14 +98,14 @@ impl Explainer<'_> {
         Ok(explanation.is_blocked())
     }
 
-    /// The name servers of the provider that would write the name, where one is set and its name servers are known.
-    fn suffixes(&self, name: &Name) -> Result<Vec<String>> {
+    /// The provider that would write the name, where one is set.
+    fn provider(&self, name: &Name) -> Result<Option<Description>> {
         if !self.router.has_any() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
-        let Ok(instance) = self.router.choose(name) else { return Ok(Vec::new()) };
+        let Ok(instance) = self.router.choose(name) else { return Ok(None) };
         let id = self.router.settings(instance)?.id;
-        Ok(self.router.registry().describe(&id)?.capabilities.name_servers)
+        self.router.registry().describe(&id).map(Some)
     }
 }
 
@@ -109,17 +117,17 @@ fn show(printer: &Printer, explanation: &Explanation) {
         printer.result(&format!("  {}", printable(step)));
     }
     if explanation.findings.is_empty() {
-        printer.result("  nothing stands in the way");
+        printer.result(t!("  nothing stands in the way"));
     }
     for finding in &explanation.findings {
         let word = finding.severity.as_str();
-        printer.result(&format!("  {word}: {}", printable(&finding.what)));
+        printer.result(&t!("  %{word}: %{what}", word = say(word), what = printable(&finding.what)));
         if let Some(todo) = &finding.do_next {
-            printer.result(&format!("      do: {}", printable(todo)));
+            printer.result(&t!("      do: %{todo}", todo = printable(todo)));
         }
     }
     if explanation.findings.iter().all(|finding| finding.severity == Severity::Note) && !explanation.is_blocked() {
         let good = palette.good;
-        printer.note(&format!("{good}nothing blocks the CA, as far as can be seen from here{good:#}"));
+        printer.note(&format!("{good}{}{good:#}", t!("nothing blocks the CA, as far as can be seen from here")));
     }
 }

@@ -3,14 +3,14 @@
 use std::{error::Error as _, fmt::Write as _};
 
 use super::printer::{Palette, Printer, printable};
-use crate::error::Error;
+use crate::{error::Error, language::t};
 
 /// Shows an error: as one line with `--quiet`, for the mail that cron sends and for log files, else as a text of several.
 pub(super) fn show(printer: &Printer, error: &Error, about: Option<&str>) {
     let text = text(error, printer.palette(), about);
     if printer.manner().quiet {
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        printer.error(&lines.join("; "));
+        printer.error(&lines.join(t!("; ")));
     } else {
         printer.error(&text);
     }
@@ -19,22 +19,22 @@ pub(super) fn show(printer: &Printer, error: &Error, about: Option<&str>) {
 /// The text of an error. `about` says what it concerns, such as an order.
 pub(super) fn text(error: &Error, palette: Palette, about: Option<&str>) -> String {
     let Palette { error: red, hint: cyan, .. } = palette;
-    let about = about.map(|about| format!("{about}: ")).unwrap_or_default();
+    let about = about.map(|about| t!("%{about}: ", about)).unwrap_or_default();
     let head = error.to_string();
-    let mut text = format!("{red}error:{red:#} {}", printable(&format!("{about}{head}")));
+    let mut text = format!("{red}{}{red:#} {}", t!("error:"), printable(&format!("{about}{head}")));
     let mut said = head;
     let mut below = error.source();
     while let Some(cause) = below {
         let cause_text = cause.to_string();
         // Many errors repeat the one below them.
         if !said.contains(&cause_text) {
-            let _ = write!(text, "\n  caused by: {}", printable(&cause_text));
+            let _ = write!(text, "\n  {}", t!("caused by: %{cause}", cause = printable(&cause_text)));
             said = cause_text;
         }
         below = cause.source();
     }
     if let Some(hint) = error.hint() {
-        let _ = write!(text, "\n\n{cyan}hint:{cyan:#} {}", printable(hint));
+        let _ = write!(text, "\n\n{cyan}{}{cyan:#} {}", t!("hint:"), printable(hint));
     }
     text
 }

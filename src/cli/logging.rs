@@ -5,14 +5,17 @@ use std::io::{self, Write};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 use super::printer::Printer;
-use crate::{config::variables, environment::Environment};
+use crate::{config::variables, environment::Environment, language::t};
 
 /// Starts logging. Only the first call of a process counts.
 pub(super) fn start(printer: &Printer, environment: &Environment) {
     let filter =
         environment.get(variables::LOG).map_or_else(|| default_filter(printer.manner().verbosity).to_owned(), str::to_owned);
     let filter = EnvFilter::try_new(&filter).unwrap_or_else(|error| {
-        printer.warning(&format!("variable `{}`: {error}", variables::LOG), Some("write it as `dv_verify=debug`"));
+        printer.warning(
+            &t!("variable `%{variables}`: %{error}", variables = variables::LOG, error),
+            Some(t!("write it as `dv_verify=debug`")),
+        );
         EnvFilter::new(default_filter(printer.manner().verbosity))
     });
     let is_coloured = printer.palette().error != clap::builder::styling::Style::new();

@@ -17,8 +17,11 @@ mod ending;
 mod exit;
 mod explain;
 mod failure;
+mod help;
 mod import;
 mod logging;
+#[cfg(test)]
+mod messages_tests;
 mod orders;
 mod printer;
 mod providers;
@@ -33,6 +36,7 @@ mod signals;
 mod supervisor;
 mod table;
 mod test;
+mod upkeep;
 mod upload;
 mod verify;
 mod watch;
@@ -47,9 +51,11 @@ use session::Session;
 ///
 /// TLS must have a process-wide default provider before: see `main.rs`.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    arguments::language(&arguments, &environment).speak();
     let Parsed { command, flags } = match arguments::parse(arguments) {
         Ok(parsed) => parsed,
-        Err(stop) => return stop.show(),
+        Err(stop) => return stop.show(&environment),
     };
     // What needs no configuration works even where the configuration is broken.
     let outcome = match &command {

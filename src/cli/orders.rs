@@ -7,6 +7,7 @@ use super::{exit::Exit, session::Session, table};
 use crate::{
     error::{Error, Result},
     http::Http,
+    language::{message, t},
     name::Name,
     order::{
         Challenge, ChallengeKind,
@@ -43,8 +44,8 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
     if regions.is_empty() {
         regions.push(None);
     } else if session.chosen().cas.endpoint.is_some() {
-        return Err(Error::usage("`--regions` does not go with `--endpoint`, which is one place")
-            .with_hint("leave out one of both; `--region` names a single region"));
+        return Err(Error::usage(t!("`--regions` does not go with `--endpoint`, which is one place"))
+            .with_hint(t!("leave out one of both; `--region` names a single region")));
     }
     let mut rows = Vec::new();
     for region in regions {
@@ -64,17 +65,19 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
 async fn of_place(session: &Session, cas: &Cas, region: Option<&str>, all_challenges: bool) -> Result<Vec<Row>> {
     let printer = session.printer();
     let account = cas.account().await.map_err(|error| match region {
-        Some(region) => error.context(format!("region `{region}`")),
+        Some(region) => error.context(t!("region `%{region}`", region)),
         None => error,
     })?;
     for (generation, error) in &account.unanswered {
-        printer.warning(&format!("orders of `--api {generation}` could not be listed: {error}"), error.hint());
+        printer.warning(&t!("orders of `--api %{generation}` could not be listed: %{error}", generation, error), error.hint());
     }
     let waiting = account.orders.iter().filter(|row| cas.may_show_challenges(row)).count();
     let with_challenges = all_challenges || waiting <= FEW;
     if !with_challenges {
-        printer
-            .note(&format!("the challenges of {waiting} orders are left out; `--challenges` reads them, with one call for each"));
+        printer.note(&t!(
+            "the challenges of %{waiting} orders are left out; `--challenges` reads them, with one call for each",
+            waiting
+        ));
     }
     let mut rows = Vec::new();
     for listed in account.orders {
@@ -82,7 +85,7 @@ async fn of_place(session: &Session, cas: &Cas, region: Option<&str>, all_challe
         if with_challenges && cas.may_show_challenges(&listed) {
             match cas.challenges(&listed.summary.id).await {
                 Ok(found) => challenges = found,
-                Err(error) => printer.warning(&format!("order `{}`: {error}", listed.summary.id), error.hint()),
+                Err(error) => printer.warning(&t!("order `%{id}`: %{error}", id = listed.summary.id, error), error.hint()),
             }
         }
         rows.push(Row { region: region.map(str::to_owned), listed, challenges });
@@ -99,14 +102,22 @@ fn show(session: &Session, rows: &[Row]) {
         return;
     }
     if rows.is_empty() {
-        printer.note("there are no orders");
+        printer.note(t!("there are no orders"));
         return;
     }
     let now = Timestamp::now();
     let has_regions = rows.iter().any(|row| row.region.is_some());
-    let mut headings = vec!["ORDER", "API", "STATE", "CHALLENGE", "AGE", "EXPIRES", "NAMES"];
+    let mut headings = vec![
+        message!("ORDER"),
+        message!("API"),
+        message!("STATE"),
+        message!("CHALLENGE"),
+        message!("AGE"),
+        message!("EXPIRES"),
+        message!("NAMES"),
+    ];
     if has_regions {
-        headings.insert(0, "REGION");
+        headings.insert(0, message!("REGION"));
     }
     let mut shown = table::new(&headings);
     for row in rows {
@@ -165,7 +176,7 @@ fn challenge_cell(row: &Row) -> String {
         (false, ..) => shown.join(", "),
         (_, true, _) => String::new(),
         (_, false, true) => "-".to_owned(),
-        (_, false, false) => "by people".to_owned(),
+        (_, false, false) => t!("by people").to_owned(),
     }
 }
 
@@ -185,16 +196,16 @@ fn kind_and_name(challenge: &Challenge) -> (String, String) {
 fn age(created: Timestamp, now: Timestamp) -> String {
     let minutes = now.duration_since(created).as_mins().max(0);
     match minutes {
-        0..60 => format!("{minutes} min"),
-        60..2880 => format!("{} h", minutes / 60),
-        _ => format!("{} d", minutes / 1440),
+        0..60 => t!("%{minutes} min", minutes),
+        60..2880 => t!("%{hours} h", hours = minutes / 60),
+        _ => t!("%{days} d", days = minutes / 1440),
     }
 }
 
 /// The day, and how many days are left.
 fn expiry(expires: Timestamp, now: Timestamp) -> String {
     let days = expires.duration_since(now).as_hours().div_euclid(24);
-    let left = if expires <= now { "expired".to_owned() } else { format!("{days} d") };
+    let left = if expires <= now { t!("expired").to_owned() } else { t!("%{days} d", days) };
     format!("{} ({left})", expires.strftime("%Y-%m-%d"))
 }
 

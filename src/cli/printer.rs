@@ -14,6 +14,7 @@ use crate::{
         variables,
     },
     environment::Environment,
+    language::t,
     secret::Redactor,
 };
 
@@ -144,9 +145,9 @@ impl Printer {
     /// A warning, on standard error; not with `--quiet`.
     pub(super) fn warning(&self, message: &str, hint: Option<&str>) {
         let Palette { warning: yellow, hint: cyan, .. } = self.palette;
-        self.note(&format!("{yellow}warning:{yellow:#} {}", printable(message)));
+        self.note(&format!("{yellow}{}{yellow:#} {}", t!("warning:"), printable(message)));
         if let Some(hint) = hint {
-            self.note(&format!("  {cyan}hint:{cyan:#} {}", printable(hint)));
+            self.note(&format!("  {cyan}{}{cyan:#} {}", t!("hint:"), printable(hint)));
         }
     }
 

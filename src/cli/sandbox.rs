@@ -4,6 +4,7 @@ use super::{command::SandboxArguments, exit::Exit, session::Session};
 use crate::{
     config::variables,
     error::Result,
+    language::t,
     order::Generation,
     sandbox::{NewOrder, Sandbox, SandboxOptions},
 };
@@ -27,9 +28,9 @@ pub(super) async fn run(session: &Session, arguments: SandboxArguments) -> Resul
     for (name, value) in environment(&sandbox) {
         printer.result(&format!("export {name}='{value}'"));
     }
-    printer.note("the sandbox runs until Ctrl-C; docs/sandbox.md says what it can do");
+    printer.note(t!("the sandbox runs until Ctrl-C; docs/sandbox.md says what it can do"));
     let mut terminates = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(|error| {
-        crate::error::Error::new(crate::error::ErrorKind::Unexpected, "signals cannot be listened for").with_source(error)
+        crate::error::Error::new(crate::error::ErrorKind::Unexpected, t!("signals cannot be listened for")).with_source(error)
     })?;
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}

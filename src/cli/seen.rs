@@ -6,6 +6,7 @@ use super::session::{Rooms, Session};
 use crate::{
     delivery,
     error::Result,
+    language::t,
     status::{self, Board, Serving, Snapshots},
 };
 
@@ -26,12 +27,12 @@ pub(super) async fn show(session: &Session, rooms: &Rooms, out: &Path) -> Result
     let (cas, out) = (Arc::clone(&rooms.cas), out.to_owned());
     let snapshots = Snapshots { calls: Arc::new(move || cas.calls()), certificates: Arc::new(move || delivery::inventory(&out)) };
     let serving = status::serve(listen, board.clone(), snapshots).await?;
-    session.printer().note(&format!("status page: http://{}/", serving.address()));
+    session.printer().note(&t!("status page: http://%{address}/", address = serving.address()));
     if !listen.address.ip().is_loopback() {
-        let message = "`--listen` speaks plain HTTP: whoever reads along on the network learns the token";
+        let message = t!("`--listen` speaks plain HTTP: whoever reads along on the network learns the token");
         session
             .printer()
-            .warning(message, Some("let a web server with TLS on this machine pass on to 127.0.0.1 (docs/status.md)"));
+            .warning(message, Some(t!("let a web server with TLS on this machine pass on to 127.0.0.1 (docs/status.md)")));
     }
     Ok(Some(Seen { board, _serving: serving }))
 }

@@ -17,7 +17,7 @@ use crate::{
     config::{
         chosen::{Chosen, Manner},
         file::ConfigFile,
-        layers::{Flags, Layers},
+        layers::{Flags, Given, Layers, Origin},
         paths::Places,
         routing::Router,
     },
@@ -25,6 +25,8 @@ use crate::{
     error::{Error, ErrorKind, Result},
     http::Http,
     journey::{Surroundings, event::Observer},
+    language::Language,
+    language::t,
     name::Name,
     order::{
         Budget, OrderSource as _,
@@ -88,6 +90,9 @@ impl Session {
             let path = named.map(std::path::PathBuf::from).or_else(|| places.config());
             let file = path.map_or_else(|| Ok(ConfigFile::default()), |path| ConfigFile::read(&path, named.is_some()))?;
             let layers = Layers::resolve(flags, &environment, &file);
+            if let Some(Given { texts, origin: Origin::File { .. } }) = layers.get("lang") {
+                texts.iter().filter_map(|text| Language::of_code(text)).for_each(Language::speak);
+            }
             let manner = Manner::of(&layers)?;
             let chosen = Chosen::read(&layers, &file, places.clone())?;
             Ok((layers, file, chosen, manner))
@@ -137,7 +142,7 @@ impl Session {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
-            .map_err(|error| Error::new(ErrorKind::Unexpected, "no threads can be started").with_source(error))?;
+            .map_err(|error| Error::new(ErrorKind::Unexpected, t!("no threads can be started")).with_source(error))?;
         let outcome = runtime.block_on(future);
         // Answers that nobody waits for any more must not hold the program up.
         runtime.shutdown_background();
@@ -181,7 +186,7 @@ impl Session {
         }
         // Without a state folder there are no copies, and no zone is replaced.
         if let Ok(folder) = self.chosen.zone_copies() {
-            all.insert("zone_copies".to_owned(), setting(folder.display().to_string(), "the state folder"));
+            all.insert("zone_copies".to_owned(), setting(folder.display().to_string(), t!("the state folder")));
         }
         all
     }
@@ -239,16 +244,16 @@ impl Session {
         outcome
     }
 
-    /// The store alone; whoever opens it closes it.
+    /// Opens the store, and says what is to be known of it; whoever opens it closes it.
     ///
     /// # Errors
-    /// `ErrorKind::Store`, and `ErrorKind::Config` where no folder for it is known.
+    /// As [`Store::open_at`], and where no place for it is known.
     pub(super) async fn open_store(&self) -> Result<Store> {
         let target = self.chosen.store()?;
         if let Target::Postgres(url) = &target {
             url.password().iter().for_each(|password| self.redactor.learn(password));
         }
-        let store = Store::open_at(&target, self.chosen.lease).await?;
+        let store = Store::open_at(&target, self.chosen.lease).await?.of_account(&self.chosen.cas.account);
         if let Some(notice) = store.notice() {
             self.printer.warning(notice, None);
         }
@@ -292,7 +297,7 @@ impl Session {
     }
 }
 
-/// The account's budget of calls, in the store that the machines share. One store serves one account (docs/fleet.md).
+/// The account's budget of calls, in the store that the machines share.
 struct SharedBudget {
     store: Store,
     name: String,
@@ -326,8 +331,8 @@ impl Renewed for AlibabaCredentials {
     }
 
     fn origin(&self) -> String {
-        let found = self.0.describe().unwrap_or_else(|_| "of which there are none".to_owned());
-        format!("Alibaba Cloud's credentials ({found})")
+        let found = self.0.describe().unwrap_or_else(|_| t!("of which there are none").to_owned());
+        t!("Alibaba Cloud's credentials (%{found})", found)
     }
 
     async fn current(&self) -> Result<BTreeMap<&'static str, Secret>> {

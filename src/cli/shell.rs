@@ -6,26 +6,29 @@ use std::{
 };
 
 use super::{arguments, exit::Exit};
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    language::{Language, t},
+};
 
 fn failed(error: io::Error) -> Error {
-    Error::new(ErrorKind::Unexpected, "it cannot be written").with_source(error)
+    Error::new(ErrorKind::Unexpected, t!("it cannot be written")).with_source(error)
 }
 
 /// Prints completions for a shell.
 pub(super) fn completions(shell: clap_complete::Shell) -> Result<Exit> {
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut arguments::definition(), "dv-verify", &mut text);
+    clap_complete::generate(shell, &mut arguments::definition(Language::English), "dv-verify", &mut text);
     print(&text)
 }
 
 /// Prints the manual page, or writes the pages of all commands into a folder.
 pub(super) fn man(folder: Option<&Path>) -> Result<Exit> {
-    let definition = arguments::definition();
+    let definition = arguments::definition(Language::English);
     if let Some(folder) = folder {
-        std::fs::create_dir_all(folder)
-            .and_then(|()| clap_mangen::generate_to(definition, folder))
-            .map_err(|error| Error::usage(format!("manual pages cannot be written to `{}`: {error}", folder.display())))?;
+        std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(definition, folder)).map_err(|error| {
+            Error::usage(t!("manual pages cannot be written to `%{folder}`: %{error}", folder = folder.display(), error))
+        })?;
         return Ok(Exit::DONE);
     }
     let mut text = Vec::new();

@@ -14,6 +14,7 @@ use super::{exit::Exit, printer::Printer};
 use crate::{
     error::{Error, ErrorKind, Result},
     journey::Stop,
+    language::t,
 };
 
 /// How long withdrawing may take after the first Ctrl-C.
@@ -43,7 +44,7 @@ impl Signals {
     /// `ErrorKind::Unexpected` where signals cannot be listened for.
     pub(super) fn listen(stop: Stop, printer: Printer, keeps_records: bool) -> Result<Self> {
         let failed =
-            |error: std::io::Error| Error::new(ErrorKind::Unexpected, "signals cannot be listened for").with_source(error);
+            |error: std::io::Error| Error::new(ErrorKind::Unexpected, t!("signals cannot be listened for")).with_source(error);
         let mut interrupts = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminates = signal(SignalKind::terminate()).map_err(failed)?;
         let first = Arc::new(AtomicU8::new(0));
@@ -82,19 +83,21 @@ fn obey(asked: Asked, stop: &Stop, first: &AtomicU8, keeps_records: bool) -> &'s
     if stop.stop.is_cancelled() {
         // SIGTERM after Ctrl-C is patience at its end too.
         stop.leave.cancel();
-        return "leaving at once; the journal knows what is still out there, and the next run or `dv-verify clean` removes it";
+        return t!(
+            "leaving at once; the journal knows what is still out there, and the next run or `dv-verify clean` removes it"
+        );
     }
     let (grace, exit, said) = match asked {
         Asked::Interrupt => (
             GRACE_INTERRUPT,
             Exit::failure(ErrorKind::Interrupted),
-            "stopping: removing the records of this run; Ctrl-C again leaves at once",
+            t!("stopping: removing the records of this run; Ctrl-C again leaves at once"),
         ),
         Asked::Terminate if keeps_records => {
             stop.keeps_records.store(true, Ordering::SeqCst);
-            (GRACE_TERMINATE, Exit::DONE, "stopping: what is under way is left for the next start")
+            (GRACE_TERMINATE, Exit::DONE, t!("stopping: what is under way is left for the next start"))
         }
-        Asked::Terminate => (GRACE_TERMINATE, Exit::TERMINATED, "stopping: removing the records of this run"),
+        Asked::Terminate => (GRACE_TERMINATE, Exit::TERMINATED, t!("stopping: removing the records of this run")),
     };
     first.store(exit.code(), Ordering::SeqCst);
     *stop.grace.lock().unwrap_or_else(PoisonError::into_inner) = grace;

@@ -7,7 +7,7 @@ use std::{
 
 use sd_notify::NotifyState;
 
-use crate::journey::watch::Pulse;
+use crate::{journey::watch::Pulse, language::t};
 
 /// How often a watch shows that it lives, where no watchdog wants more.
 const BEAT: Duration = Duration::from_secs(5);
@@ -84,21 +84,24 @@ impl Supervisor {
 /// One line for `systemctl status`.
 fn status(pulse: &Pulse) -> String {
     if pulse.draining {
-        return format!("ending; {} orders under way", pulse.carried);
+        return t!("ending; %{carried} orders under way", carried = pulse.carried);
     }
     if let Some(obstacle) = &pulse.obstacle {
-        return format!("{} orders under way, but {obstacle}", pulse.carried);
+        return t!("%{carried} orders under way, but %{obstacle}", carried = pulse.carried, obstacle);
     }
     if !pulse.has_listed {
-        return "looking for orders".to_owned();
+        return t!("looking for orders").to_owned();
     }
     let machines = match pulse.backlog.watchers {
         0 | 1 => String::new(),
-        machines => format!("; {machines} machines"),
+        machines => t!("; %{machines} machines", machines),
     };
-    format!(
-        "{} orders under way, {} due, {} to be tried again{machines}",
-        pulse.carried, pulse.backlog.due, pulse.backlog.resting
+    t!(
+        "%{carried} orders under way, %{due} due, %{resting} to be tried again%{machines}",
+        carried = pulse.carried,
+        due = pulse.backlog.due,
+        resting = pulse.backlog.resting,
+        machines
     )
 }
 

@@ -3,12 +3,18 @@
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::printer::{Printer, printable};
-use crate::journey::event::PlannedRecord;
+use crate::{
+    journey::event::PlannedRecord,
+    language::{message, say},
+};
 
-/// A table with these headings.
-pub(super) fn new(headings: &[&str]) -> Table {
+/// A table with these headings, in the language of the process.
+pub(super) fn new(headings: &[&'static str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(headings);
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(headings.iter().map(|heading| say(heading)));
     table
 }
 
@@ -27,7 +33,14 @@ pub(super) fn records(printer: &Printer, records: &[&PlannedRecord]) {
         }
         return;
     }
-    let mut table = new(&["ORDER", "NAME", "TYPE", "VALUE", "WRITTEN BY", "REMARK"]);
+    let mut table = new(&[
+        message!("ORDER"),
+        message!("NAME"),
+        message!("TYPE"),
+        message!("VALUE"),
+        message!("WRITTEN BY"),
+        message!("REMARK"),
+    ]);
     for planned in records {
         table.add_row([
             planned.order.to_string(),

@@ -14,6 +14,7 @@ use crate::{
     config::routing::Router,
     error::{Error, Result},
     journey::{self, Step, Stop},
+    language::t,
     name::Name,
 };
 
@@ -29,12 +30,21 @@ pub(super) async fn run(session: &Session) -> Result<Exit> {
             return;
         }
         match step {
-            Step::Located(zone) => printer.result(&format!("ok  zone {} is in the account", zone.unicode())),
+            Step::Located(zone) => printer.result(&t!("ok  zone %{zone} is in the account", zone = zone.unicode())),
             Step::Seen(record, took) => {
-                printer.result(&format!("ok  {} shows `{}` after {}", record.name.unicode(), record.value, seconds(took)));
+                printer.result(&t!(
+                    "ok  %{name} shows `%{value}` after %{took}",
+                    name = record.name.unicode(),
+                    value = record.value,
+                    took = seconds(took)
+                ));
             }
             Step::Gone(record, took) => {
-                printer.result(&format!("ok  `{}` is gone after {}; no other value changed", record.value, seconds(took)));
+                printer.result(&t!(
+                    "ok  `%{value}` is gone after %{took}; no other value changed",
+                    value = record.value,
+                    took = seconds(took)
+                ));
             }
         }
     };
@@ -54,7 +64,12 @@ pub(super) async fn run(session: &Session) -> Result<Exit> {
         }));
     } else {
         let (provider, visible, gone) = (&trial.provider, seconds(trial.delay), seconds(trial.removal_delay));
-        printer.result(&format!("provider `{provider}` works: visible after {visible}, gone after {gone}, nothing left behind"));
+        printer.result(&t!(
+            "provider `%{provider}` works: visible after %{visible}, gone after %{gone}, nothing left behind",
+            provider,
+            visible,
+            gone
+        ));
     }
     Ok(Exit::DONE)
 }
@@ -62,8 +77,10 @@ pub(super) async fn run(session: &Session) -> Result<Exit> {
 fn the_zone(session: &Session) -> Result<Name> {
     match session.chosen().zones() {
         [zone] => Ok(zone.clone()),
-        [] => Err(Error::usage("no zone is named").with_hint("say which: `dv-verify test --provider P --zone example.com`")),
-        _ => Err(Error::usage("more than one zone is named").with_hint("test them one after the other")),
+        [] => {
+            Err(Error::usage(t!("no zone is named")).with_hint(t!("say which: `dv-verify test --provider P --zone example.com`")))
+        }
+        _ => Err(Error::usage(t!("more than one zone is named")).with_hint(t!("test them one after the other"))),
     }
 }
 

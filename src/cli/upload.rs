@@ -9,6 +9,7 @@ use crate::{
     delivery::{self, Verified},
     error::{Error, ErrorKind, Result},
     http::Http,
+    language::t,
     name::Name,
     order::{Bundle, aliyun::Cas},
     secret::Secret,
@@ -36,7 +37,7 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
     let bundle = match (&arguments.certificate, &arguments.key, &arguments.name) {
         (Some(certificate), Some(key), _) => of_files(certificate, key)?,
         (_, _, Some(name)) => of_folder(session, name)?,
-        _ => return Err(Error::usage("no certificate is named")),
+        _ => return Err(Error::usage(t!("no certificate is named"))),
     };
     let pair = verified(&bundle)?;
     let cas = session.cas(&Http::new()?)?;
@@ -48,7 +49,7 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
     }
     printer.result(&id.to_string());
     if !is_new {
-        printer.note("the account has this certificate already; nothing was uploaded");
+        printer.note(t!("the account has this certificate already; nothing was uploaded"));
     }
     Ok(Exit::DONE)
 }
@@ -56,8 +57,8 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
 /// Puts a verified pair into the account; returns its id, and whether it is new there.
 pub(super) async fn upload(cas: &Cas, pair: &Verified, called: Option<&str>) -> Result<(u64, bool)> {
     let (Some(key), Some(name)) = (&pair.private_key, pair.names.first()) else {
-        return Err(Error::usage("this certificate has no private key here, and the account wants both")
-            .with_hint("its key was made elsewhere: upload the pair with `--cert FILE --key FILE`"));
+        return Err(Error::usage(t!("this certificate has no private key here, and the account wants both"))
+            .with_hint(t!("its key was made elsewhere: upload the pair with `--cert FILE --key FILE`")));
     };
     let usual = usual_name(name, &pair.serial);
     cas.upload(called.unwrap_or(&usual), name, &pair.chain, key).await
@@ -68,8 +69,8 @@ pub(super) fn of_folder(session: &Session, name: &Name) -> Result<Bundle> {
     let out = session.chosen().out()?;
     let current = delivery::current(&out);
     let there = current.iter().find(|there| there.names.contains(name)).ok_or_else(|| {
-        Error::usage(format!("no certificate for `{name}` was delivered below `{}`", out.display()))
-            .with_hint("name an order or, with `--certificate-id`, a certificate of the account; `--out` is the folder of the certificates here")
+        Error::usage(t!("no certificate for `%{name}` was delivered below `%{out}`", name, out = out.display()))
+            .with_hint(t!("name an order or, with `--certificate-id`, a certificate of the account; `--out` is the folder of the certificates here"))
     })?;
     let private_key = there.live.join("privkey.pem");
     Ok(Bundle {
@@ -85,13 +86,14 @@ fn of_files(certificate: &Path, key: &Path) -> Result<Bundle> {
 /// A pair that fits; what does not fit says what to do for somebody who brought it.
 pub(super) fn verified(bundle: &Bundle) -> Result<Verified> {
     delivery::verified(bundle).map_err(|error| {
-        Error::new(ErrorKind::Usage, format!("nothing was uploaded: {error}"))
-            .with_hint("give the leaf with the certificates above it, and the key that belongs to the leaf, as PEM")
+        Error::new(ErrorKind::Usage, t!("nothing was uploaded: %{error}", error))
+            .with_hint(t!("give the leaf with the certificates above it, and the key that belongs to the leaf, as PEM"))
     })
 }
 
 fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| Error::config(format!("`{}` cannot be read: {error}", path.display())))
+    std::fs::read_to_string(path)
+        .map_err(|error| Error::config(t!("`%{path}` cannot be read: %{error}", path = path.display(), error)))
 }
 
 /// At most 63 characters, and another for each certificate.

@@ -17,6 +17,7 @@ use crate::{
         self, Options, Stop, Summary, Surroundings,
         event::{Observer, Outcome, PlannedRecord, Silent},
     },
+    language::t,
     order::OrderSource,
     record::Record,
 };
@@ -37,8 +38,18 @@ pub(super) async fn tell_failure(session: &Session, outcome: &Result<Exit>) {
     {
         let (notices, timeout) = session.chosen().notices();
         let hidden = registry.hidden_variables(session.environment());
-        for failure in notices.tell_of_run(error, session.environment(), &hidden, timeout).await {
+        // What cannot be remembered is told again by the next run.
+        let store = if notices.is_told_of_failures() && error.kind() != ErrorKind::Store {
+            session.open_store().await.ok()
+        } else {
+            None
+        };
+        let memory = store.as_ref().map(|store| (store, session.chosen().cas.account.as_str()));
+        for failure in notices.tell_of_run(error, memory, session.environment(), &hidden, timeout).await {
             session.printer().warning(&failure.to_string(), failure.hint());
+        }
+        if let Some(store) = store {
+            store.close().await;
         }
     }
 }
@@ -89,6 +100,10 @@ pub(super) async fn take(
         seen.board.set_ready(None);
     }
     let summary = journey::run(&rooms.surroundings, &options, &stop).await?;
+    if options.notices.is_told_of_failures() && !options.dry_run {
+        // The run as a whole went well: when that fails the next time, it is news.
+        rooms.surroundings.store.forget_telling(&session.chosen().cas.account, None).await?;
+    }
     report::finish(session.printer(), &summary, &rooms.cas.calls());
     if options.dry_run {
         show_plan(session, &summary);
@@ -100,7 +115,7 @@ pub(super) async fn take(
 async fn splay(session: &Session, stop: &Stop) -> bool {
     let Some(longest) = session.chosen().splay else { return true };
     let pause = longest.mul_f64(rand::random::<f64>());
-    session.printer().note(&format!("waiting {} (`--splay`)", show_duration(Duration::from_secs(pause.as_secs()))));
+    session.printer().note(&t!("waiting %{pause} (`--splay`)", pause = show_duration(Duration::from_secs(pause.as_secs()))));
     tokio::select! {
         biased;
         () = stop.stop.cancelled() => false,
@@ -147,11 +162,11 @@ async fn without_provider(session: &Session, rooms: &Rooms, options: &Options) -
     }
     let records = planned(&summary);
     if !records.is_empty() {
-        session.printer().note("these records are needed:");
+        session.printer().note(t!("these records are needed:"));
         table::records(session.printer(), &records);
     }
-    Err(Error::config("no provider is set, so nothing was written")
-        .with_hint("say who writes the records with `--provider PROVIDER` (`dv-verify providers list`), or add them yourself and use `--provider manual`"))
+    Err(Error::config(t!("no provider is set, so nothing was written"))
+        .with_hint(t!("say who writes the records with `--provider PROVIDER` (`dv-verify providers list`), or add them yourself and use `--provider manual`")))
 }
 
 /// Where a person writes, all records of all orders are shown at once. Returns what was shown.
@@ -162,7 +177,7 @@ async fn show_for_hands(session: &Session, rooms: &Rooms, options: &Options, by_
         .filter(|planned| planned.provider.as_ref().is_some_and(|provider| by_hand.contains(provider)))
         .collect();
     if !records.is_empty() {
-        session.printer().note("add these records now; this waits until every name server shows them:");
+        session.printer().note(t!("add these records now; this waits until every name server shows them:"));
         table::records(session.printer(), &records);
     }
     Ok(records.into_iter().map(|planned| planned.record.clone()).collect())
@@ -174,7 +189,7 @@ fn show_plan(session: &Session, summary: &Summary) {
     }
     let records = planned(summary);
     if records.is_empty() {
-        session.printer().note("nothing would be written");
+        session.printer().note(t!("nothing would be written"));
     } else {
         table::records(session.printer(), &records);
     }

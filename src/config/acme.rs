@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::layers::Layers;
 use crate::{
     error::{Error, Result},
+    language::t,
     order::acme::{AcmeOptions, KeyType},
 };
 
@@ -30,5 +31,5 @@ fn contact(text: &str) -> Result<String> {
     let address = text.trim().trim_start_matches("mailto:");
     let is_one = address.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.contains('.'))
         && !address.chars().any(|c| c.is_whitespace() || c.is_control() || c == ',');
-    if is_one { Ok(address.to_owned()) } else { Err(Error::config(format!("`{text}` is not a mail address"))) }
+    if is_one { Ok(address.to_owned()) } else { Err(Error::config(t!("`%{text}` is not a mail address", text))) }
 }

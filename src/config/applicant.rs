@@ -3,6 +3,7 @@
 use super::layers::Layers;
 use crate::{
     error::{Error, Result},
+    language::t,
     order::aliyun::applying::Applicant,
 };
 
@@ -16,7 +17,7 @@ pub(super) fn applicant(layers: &Layers) -> Result<(Applicant, Vec<u64>)> {
         province: text("applicant-province")?,
         city: text("applicant-city")?,
     };
-    let number = |text: &str| text.parse().map_err(|_| Error::config(format!("`{text}` is not the number of a contact")));
+    let number = |text: &str| text.parse().map_err(|_| Error::config(t!("`%{text}` is not the number of a contact", text)));
     Ok((applicant, layers.all("contact-id", number)?))
 }
 
@@ -25,5 +26,5 @@ fn email(text: &str) -> Result<String> {
     if is_one && !text.contains(char::is_whitespace) {
         return Ok(text.to_owned());
     }
-    Err(Error::config(format!("`{text}` is not a mail address")))
+    Err(Error::config(t!("`%{text}` is not a mail address", text)))
 }

@@ -15,11 +15,16 @@ use crate::{
     error::{Error, Result},
     hook::Hook,
     journey::{self, Notices, Patience, Permission},
+    language::Language,
+    language::t,
     name::Name,
     order::{
         Generation, OrderId,
         acme::AcmeOptions,
-        aliyun::{CasOptions, Signature, applying::Applicant},
+        aliyun::{
+            CasOptions, Signature,
+            applying::{Applicant, Application},
+        },
     },
     propagation::{self, ResolverAddress, Vantage},
     provider::file::FilePublishers,
@@ -126,6 +131,8 @@ pub struct Chosen {
     pub interval: Duration,
     /// `--renew-before`.
     pub renew_before: Duration,
+    /// `--renew`: whether `watch` applies for certificates.
+    pub renew: bool,
     /// `--listen` and its companions.
     pub listen: Option<Listen>,
     /// `--splay`: the longest random wait before a run.
@@ -173,6 +180,7 @@ impl Chosen {
             lease: place::lease(layers)?,
             interval: layers.one("interval", |text| at_least(text, LEAST_INTERVAL))?.unwrap_or(INTERVAL),
             renew_before: layers.one("renew-before", parse::duration)?.unwrap_or(RENEW_BEFORE),
+            renew: layers.flag("renew")?,
             listen: listen::listen(layers)?,
             splay: layers.one("splay", parse::duration)?,
             store: place::store(layers)?,
@@ -222,12 +230,23 @@ impl Chosen {
     fn checked(&self, options: journey::Options) -> Result<journey::Options> {
         let options = journey::Options { out: self.out()?, ..options };
         if options.name.is_some() && options.orders.len() != 1 {
-            return Err(Error::usage("`--name` is the folder of one certificate, but not exactly one order is named")
-                .with_hint("add `--order ID`, or leave `--name` out: folders are named after the certificates then"));
+            return Err(Error::usage(t!("`--name` is the folder of one certificate, but not exactly one order is named"))
+                .with_hint(t!("add `--order ID`, or leave `--name` out: folders are named after the certificates then")));
         }
         // What cannot run is found before anything is published, not after the certificate is there.
         options.hooks.iter().chain(options.notices.hooks()).try_for_each(Hook::check)?;
         Ok(options)
+    }
+
+    /// An application at CAS as the options say, still without names.
+    pub fn application(&self) -> Application {
+        Application {
+            names: Vec::new(),
+            csr: None,
+            key_algorithm: None,
+            applicant: self.applicant.clone(),
+            contacts: self.contact_ids.clone(),
+        }
     }
 
     /// Whom to tell, and how long that may take.
@@ -360,28 +379,38 @@ fn cas(layers: &Layers) -> Result<CasOptions> {
     let text = |text: &str| Ok(text.to_owned());
     let defaults = CasOptions::default();
     Ok(CasOptions {
+        account: layers.one("account", account)?.unwrap_or_default(),
         generations: layers.one("api", generations)?.unwrap_or_default(),
         endpoint: layers.one("endpoint", parse::endpoint)?,
         region: layers.one("region", region)?,
         signature: layers.one("signature", |text| Ok(if text == "v3" { Signature::V3 } else { Signature::V1 }))?,
-        lang: layers.one("lang", text)?,
+        lang: Some(layers.one("lang", text)?.unwrap_or_else(|| Language::current().code().to_owned())),
         source_ip: layers.one("source-ip", source_ip)?,
         calls_per_second: layers.one("rate", |text| number(text, 1))?.unwrap_or(defaults.calls_per_second),
     })
 }
 
+/// The name of an account becomes part of the names of orders and locks.
+fn account(text: &str) -> Result<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() || text.len() > 64 || !text.chars().all(fits) {
+        return Err(Error::config(t!("`%{text}` is not a name for an account", text))
+            .with_hint(t!("use up to 64 letters, digits, `-`, `_` and `.`: it is a name of your own, not a key")));
+    }
+    Ok(text.to_owned())
+}
+
 /// A region becomes part of a host name.
 fn region(text: &str) -> Result<String> {
     if text.is_empty() || !text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') {
-        return Err(
-            Error::config(format!("`{text}` is not a region")).with_hint("regions look like `cn-hangzhou` and `ap-southeast-1`")
-        );
+        return Err(Error::config(t!("`%{text}` is not a region", text))
+            .with_hint(t!("regions look like `cn-hangzhou` and `ap-southeast-1`")));
     }
     Ok(text.to_owned())
 }
 
 fn source_ip(text: &str) -> Result<String> {
-    let address: std::net::IpAddr = text.parse().map_err(|_| Error::config(format!("`{text}` is not an IP address")))?;
+    let address: std::net::IpAddr = text.parse().map_err(|_| Error::config(t!("`%{text}` is not an IP address", text)))?;
     Ok(address.to_string())
 }
 
@@ -413,7 +442,7 @@ fn patience(layers: &Layers) -> Result<Patience> {
 fn at_least(text: &str, least: Duration) -> Result<Duration> {
     let duration = parse::duration(text)?;
     if duration < least {
-        return Err(Error::config(format!("`{text}` is too short: at least {}", parse::show_duration(least))));
+        return Err(Error::config(t!("`%{text}` is too short: at least %{least}", text, least = parse::show_duration(least))));
     }
     Ok(duration)
 }

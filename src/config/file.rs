@@ -15,6 +15,7 @@ use self::certificates::Certificate;
 use super::settings::{Kind, SETTINGS, Setting};
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
     nearest::nearest,
     provider::registry::Registry,
@@ -91,7 +92,8 @@ impl ConfigFile {
     /// `ErrorKind::Config` with path, line and column.
     pub fn read(path: &Path, is_named: bool) -> Result<Self> {
         let shown = path.display();
-        let failed = |error: std::io::Error| Error::config(format!("the config file `{shown}` cannot be read: {error}"));
+        let failed =
+            |error: std::io::Error| Error::config(t!("the config file `%{shown}` cannot be read: %{error}", shown, error));
         let metadata = match std::fs::metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_named => {
                 return Ok(Self { path: Some(path.to_owned()), ..Self::default() });
@@ -99,7 +101,12 @@ impl ConfigFile {
             other => other.map_err(failed)?,
         };
         if metadata.len() > MAX_SIZE {
-            return Err(Error::config(format!("the config file `{shown}` has {} bytes, more than {MAX_SIZE}", metadata.len())));
+            return Err(Error::config(t!(
+                "the config file `%{shown}` has %{metadata} bytes, more than %{MAX_SIZE}",
+                shown,
+                metadata = metadata.len(),
+                MAX_SIZE
+            )));
         }
         let text = std::fs::read_to_string(path).map_err(failed)?;
         let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
@@ -143,11 +150,17 @@ impl ConfigFile {
         let path = self.path.as_deref().unwrap_or(Path::new("config.toml")).display();
         for (name, instance) in &self.instances {
             let at = |place: Place, what: String| {
-                Error::config(format!("`{path}` line {}, column {}: {what}", place.line, place.column))
+                Error::config(t!(
+                    "`%{path}` line %{line}, column %{column}: %{what}",
+                    path,
+                    line = place.line,
+                    column = place.column,
+                    what
+                ))
             };
             let description = registry.describe(&instance.provider).map_err(|error| {
                 let place = instance.places.get("use").copied().unwrap_or(instance.place);
-                error.context(format!("`{path}` line {}, column {}", place.line, place.column))
+                error.context(t!("`%{path}` line %{line}, column %{column}", path, line = place.line, column = place.column))
             })?;
             for (key, value) in &instance.table {
                 let place = instance.places.get(key).copied().unwrap_or(instance.place);
@@ -155,25 +168,30 @@ impl ConfigFile {
                     || description.credentials.iter().map(|credential| credential.name.as_str()).chain(COMMON_PROVIDER_KEYS);
                 let bare = key.strip_suffix("_file").filter(|bare| known().any(|known| known == *bare));
                 if bare.is_none() && !key.starts_with("url_") && !known().any(|known| known == key) {
-                    let error = at(place, format!("provider `{}` takes no key `{key}`", description.id));
-                    let hint = nearest(key, known()).map_or_else(
-                        || format!("`dv-verify providers show {}` lists what it takes", description.id),
-                        |near| format!("did you mean `{near}`?"),
+                    let error = at(place, t!("provider `%{id}` takes no key `%{key}`", id = description.id, key));
+                    let (stem, ending) = key.strip_suffix("_file").map_or((key.as_str(), ""), |stem| (stem, "_file"));
+                    let hint = nearest(stem, known()).map_or_else(
+                        || t!("`dv-verify providers show %{id}` lists what it takes", id = description.id),
+                        |near| t!("did you mean `%{near}`?", near = format!("{near}{ending}")),
                     );
                     return Err(error.with_hint(hint));
                 }
                 let is_secret = bare.is_none() && description.credentials.iter().any(|it| it.secret && it.name == *key);
                 if is_secret && self.mode & 0o077 != 0 {
-                    let what = format!(
-                        "`{key}` of `[provider.{name}]` is a secret, and others can read this file (mode {:04o})",
-                        self.mode & 0o7777
+                    let what = t!(
+                        "`%{key}` of `[provider.%{name}]` is a secret, and others can read this file (mode %{mode})",
+                        key,
+                        name,
+                        mode = format_args!("{:04o}", self.mode & 0o7777)
                     );
-                    return Err(at(place, what).with_hint(format!(
-                        "`chmod 600 {path}`, or put the secret into a file of its own and name that with `{key}_file`"
+                    return Err(at(place, what).with_hint(t!(
+                        "`chmod 600 %{path}`, or put the secret into a file of its own and name that with `%{key}_file`",
+                        path,
+                        key
                     )));
                 }
                 if !matches!(value, toml::Value::String(_) | toml::Value::Integer(_) | toml::Value::Boolean(_)) {
-                    return Err(at(place, format!("`{key}` must be text, a whole number, or `true` or `false`")));
+                    return Err(at(place, t!("`%{key}` must be text, a whole number, or `true` or `false`", key)));
                 }
             }
         }
@@ -196,7 +214,7 @@ impl Source<'_> {
 
     fn error(&self, span: &Range<usize>, what: &str) -> Error {
         let Place { line, column } = self.place(span);
-        Error::config(format!("`{}` line {line}, column {column}: {what}", self.shown))
+        Error::config(t!("`%{shown}` line %{line}, column %{column}: %{what}", shown = self.shown, line, column, what))
     }
 
     /// Only the message: the error's own display shows the line, which may hold a secret.
@@ -205,12 +223,12 @@ impl Source<'_> {
     }
 
     fn unknown_option(&self, name: &str, key: &Spanned<std::borrow::Cow<'_, str>>) -> Error {
-        let error = self.error(&key.span(), &format!("there is no key `{name}`"));
+        let error = self.error(&key.span(), &t!("there is no key `%{name}`", name));
         let keys: Vec<String> =
             SETTINGS.iter().filter_map(Setting::key).chain(["provider", "route", "certificate"].map(str::to_owned)).collect();
         match nearest(name, keys.iter().map(String::as_str)) {
-            Some(near) => error.with_hint(format!("did you mean `{near}`?")),
-            None => error.with_hint("`dv-verify config check` lists the keys"),
+            Some(near) => error.with_hint(t!("did you mean `%{near}`?", near)),
+            None => error.with_hint(t!("`dv-verify config check` lists the keys")),
         }
     }
 
@@ -218,14 +236,19 @@ impl Source<'_> {
         let wrong = |what: &str| {
             self.error(
                 &value.span(),
-                &format!("`{}` must be {what}, not {}", setting.key().unwrap_or_default(), value.get_ref().type_str()),
+                &t!(
+                    "`%{key}` must be %{what}, not %{found}",
+                    key = setting.key().unwrap_or_default(),
+                    what,
+                    found = value.get_ref().type_str()
+                ),
             )
         };
         let texts = match (setting.kind, value.get_ref()) {
             (Kind::Flag, DeValue::Boolean(flag)) => vec![flag.to_string()],
             (Kind::Flag, _) => return Err(wrong("`true` or `false`")),
             (Kind::Count, DeValue::Integer(number)) => vec![number.as_str().to_owned()],
-            (Kind::Count, _) => return Err(wrong("a number")),
+            (Kind::Count, _) => return Err(wrong(t!("a number"))),
             (Kind::Value, DeValue::String(text)) => vec![text.to_string()],
             (Kind::Value, DeValue::Integer(number)) => vec![number.as_str().to_owned()],
             (Kind::Value, _) => return Err(wrong("text")),
@@ -233,19 +256,22 @@ impl Source<'_> {
             (Kind::List(_), DeValue::Array(items)) => items
                 .iter()
                 .map(|item| {
-                    item.get_ref().as_str().map(str::to_owned).ok_or_else(|| self.error(&item.span(), "every item must be text"))
+                    item.get_ref()
+                        .as_str()
+                        .map(str::to_owned)
+                        .ok_or_else(|| self.error(&item.span(), t!("every item must be text")))
                 })
                 .collect::<Result<_>>()?,
-            (Kind::List(_), _) => return Err(wrong("a list of texts")),
+            (Kind::List(_), _) => return Err(wrong(t!("a list of texts"))),
         };
         Ok(Filed { texts, place: self.place(&value.span()) })
     }
 
     fn instances(&self, value: &Spanned<DeValue<'_>>, values: Option<&toml::Table>) -> Result<BTreeMap<String, Instance>> {
         let Some(tables) = value.get_ref().as_table() else {
-            return Err(self.error(&value.span(), "`provider` is a table of provider instances").with_hint(
-                "write `default_provider = \"…\"` for the one that writes everything, or `[provider.NAME]` for an instance",
-            ));
+            return Err(self.error(&value.span(), t!("`provider` is a table of provider instances")).with_hint(t!(
+                "write `default_provider = \"…\"` for the one that writes everything, or `[provider.NAME]` for an instance"
+            )));
         };
         let mut instances = BTreeMap::new();
         for (key, value) in tables {
@@ -254,8 +280,8 @@ impl Source<'_> {
                 (value.get_ref().as_table(), values.and_then(|values| values.get(name)).and_then(toml::Value::as_table))
             else {
                 return Err(self
-                    .error(&value.span(), &format!("`provider.{name}` must be a table"))
-                    .with_hint(format!("write `[provider.{name}]` on a line of its own, and its keys below")));
+                    .error(&value.span(), &t!("`provider.%{name}` must be a table", name))
+                    .with_hint(t!("write `[provider.%{name}]` on a line of its own, and its keys below", name)));
             };
             instances.insert(name.to_owned(), self.instance(name, key, table, plain)?);
         }
@@ -272,8 +298,8 @@ impl Source<'_> {
         let sensible = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
         if !sensible {
             return Err(self
-                .error(&key.span(), &format!("`{name}` cannot be the name of a provider instance"))
-                .with_hint("use letters, digits, `-` and `_`: the name is part of variables such as `DV_<NAME>_API_TOKEN`"));
+                .error(&key.span(), &t!("`%{name}` cannot be the name of a provider instance", name))
+                .with_hint(t!("use letters, digits, `-` and `_`: the name is part of variables such as `DV_<NAME>_API_TOKEN`")));
         }
         let mut instance = Instance {
             provider: name.to_owned(),
@@ -287,9 +313,9 @@ impl Source<'_> {
             instance.places.insert(setting.to_owned(), self.place(&key.span()));
             match (setting, value.get_ref()) {
                 ("use", DeValue::String(id)) => instance.provider = id.to_string(),
-                ("use", _) => return Err(self.error(&value.span(), "`use` must be the id of a provider")),
+                ("use", _) => return Err(self.error(&value.span(), t!("`use` must be the id of a provider"))),
                 ("allow_http", DeValue::Boolean(flag)) => instance.allow_http = *flag,
-                ("allow_http", _) => return Err(self.error(&value.span(), "`allow_http` must be `true` or `false`")),
+                ("allow_http", _) => return Err(self.error(&value.span(), t!("`allow_http` must be `true` or `false`"))),
                 _ => {
                     instance.table.extend(plain.get(setting).map(|value| (setting.to_owned(), value.clone())));
                 }
@@ -299,33 +325,33 @@ impl Source<'_> {
     }
 
     fn routes(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<Route>> {
-        let shape = "write `[[route]]` on a line of its own, and below it `zone = \"…\"` and `provider = \"…\"`";
+        let shape = t!("write `[[route]]` on a line of its own, and below it `zone = \"…\"` and `provider = \"…\"`");
         let Some(items) = value.get_ref().as_array() else {
-            return Err(self.error(&value.span(), "`route` must be a list of tables").with_hint(shape));
+            return Err(self.error(&value.span(), t!("`route` must be a list of tables")).with_hint(shape));
         };
         let mut routes: Vec<Route> = Vec::new();
         for item in items {
             let Some(table) = item.get_ref().as_table() else {
-                return Err(self.error(&item.span(), "a route must be a table").with_hint(shape));
+                return Err(self.error(&item.span(), t!("a route must be a table")).with_hint(shape));
             };
             let (mut zone, mut provider) = (None, None);
             for (key, value) in table {
                 let Some(text) = value.get_ref().as_str() else {
-                    return Err(self.error(&value.span(), &format!("`{}` of a route must be text", key.get_ref())));
+                    return Err(self.error(&value.span(), &t!("`%{key}` of a route must be text", key = key.get_ref())));
                 };
                 match key.get_ref().as_ref() {
                     "zone" => zone = Some(Name::parse(text).map_err(|error| self.error(&value.span(), error.message()))?),
                     "provider" => provider = Some(text.to_owned()),
                     other => {
-                        return Err(self.error(&key.span(), &format!("a route has no key `{other}`")).with_hint(shape));
+                        return Err(self.error(&key.span(), &t!("a route has no key `%{other}`", other)).with_hint(shape));
                     }
                 }
             }
             let (Some(zone), Some(provider)) = (zone, provider) else {
-                return Err(self.error(&item.span(), "a route needs `zone` and `provider`").with_hint(shape));
+                return Err(self.error(&item.span(), t!("a route needs `zone` and `provider`")).with_hint(shape));
             };
             if routes.iter().any(|route| route.zone == zone) {
-                return Err(self.error(&item.span(), &format!("the zone `{zone}` has a route already")));
+                return Err(self.error(&item.span(), &t!("the zone `%{zone}` has a route already", zone)));
             }
             routes.push(Route { zone, provider });
         }

@@ -11,6 +11,7 @@ use super::{chosen, layers::Layers, parse};
 use crate::{
     error::{Error, Result},
     hook::Hook,
+    language::t,
     name::Name,
     provider::file::FilePublishers,
     web::{self, Scheme},
@@ -21,9 +22,9 @@ pub(super) fn publishers(layers: &Layers) -> Result<FilePublishers> {
     let webroots = layers.all("webroot", webroot)?;
     for (at, (host, _)) in webroots.iter().enumerate() {
         if webroots[..at].iter().any(|(other, _)| other == host) {
-            let whose = host.as_ref().map_or_else(|| "every host".to_owned(), |host| format!("`{host}`"));
-            return Err(Error::config(format!("`--webroot` is given twice for {whose}"))
-                .with_hint("one folder for each host: `--webroot www.example.com=/srv/www`"));
+            let whose = host.as_ref().map_or_else(|| t!("every host").to_owned(), |host| format!("`{host}`"));
+            return Err(Error::config(t!("`--webroot` is given twice for %{whose}", whose))
+                .with_hint(t!("one folder for each host: `--webroot www.example.com=/srv/www`")));
         }
     }
     let hook = |text: &str| {
@@ -51,20 +52,20 @@ fn webroot(text: &str) -> Result<(Option<Name>, PathBuf)> {
         _ => (None, text),
     };
     if host.as_ref().is_some_and(Name::is_wildcard) {
-        return Err(Error::config(format!("`{text}` is for a wildcard, which no file proves"))
-            .with_hint("name the host; it counts for those below it too: `--webroot example.com=/srv/www`"));
+        return Err(Error::config(t!("`%{text}` is for a wildcard, which no file proves", text))
+            .with_hint(t!("name the host; it counts for those below it too: `--webroot example.com=/srv/www`")));
     }
-    let hint = "`--webroot` names a folder that is there: the one that the web server serves at `/`";
-    let refuse = |why: String| Err(Error::config(format!("the web root `{folder}` {why}")).with_hint(hint));
+    let hint = t!("`--webroot` names a folder that is there: the one that the web server serves at `/`");
+    let refuse = |why: String| Err(Error::config(t!("the web root `%{folder}` %{why}", folder, why)).with_hint(hint));
     let whole = match std::fs::canonicalize(folder) {
         Ok(whole) => whole,
-        Err(error) => return refuse(format!("cannot be used: {error}")),
+        Err(error) => return refuse(t!("cannot be used: %{error}", error)),
     };
     if !whole.is_dir() {
-        return refuse("is no folder".to_owned());
+        return refuse(t!("is no folder").to_owned());
     }
     if whole.to_str().is_none() {
-        return refuse("has a name that is not UTF-8".to_owned());
+        return refuse(t!("has a name that is not UTF-8").to_owned());
     }
     Ok((host, whole))
 }
@@ -72,8 +73,8 @@ fn webroot(text: &str) -> Result<(Option<Name>, PathBuf)> {
 /// `http://ADDR[:PORT]` or `https://ADDR[:PORT]`.
 fn web_server(text: &str) -> Result<(Scheme, SocketAddr)> {
     let wrong = || {
-        Error::config(format!("`{text}` is not a web server"))
-            .with_hint("write a scheme and an IP address: `http://192.0.2.1`, `https://[2001:db8::1]:8443`")
+        Error::config(t!("`%{text}` is not a web server", text))
+            .with_hint(t!("write a scheme and an IP address: `http://192.0.2.1`, `https://[2001:db8::1]:8443`"))
     };
     let url = Url::parse(text.trim()).map_err(|_| wrong())?;
     let scheme = match url.scheme() {

@@ -6,6 +6,7 @@ use super::{layers::Layers, place::private_file};
 use crate::{
     delivery::{Access, Form, Format},
     error::{Error, Result},
+    language::t,
     nearest,
 };
 
@@ -13,19 +14,19 @@ use crate::{
 pub(super) fn form(layers: &Layers) -> Result<Form> {
     let form = Form {
         formats: layers.all("format", format)?,
-        password: layers.one("pkcs12-password-file", |path| private_file(path, "the password of `cert.p12`"))?,
+        password: layers.one("pkcs12-password-file", |path| private_file(path, t!("the password of `cert.p12`")))?,
         access: Access {
             key_mode: layers.one("key-mode", key_mode)?,
             owner: layers.one("file-owner", owner)?,
             group: layers.one("file-group", group)?,
         },
         keep: layers.one("keep", |text| {
-            text.parse().map_err(|_| Error::config(format!("`{text}` is not a number of older certificates")))
+            text.parse().map_err(|_| Error::config(t!("`%{text}` is not a number of older certificates", text)))
         })?,
     };
     if form.formats.contains(&Format::Pkcs12) && form.password.is_none() {
-        return Err(Error::config("the format `pkcs12` needs a password, and none is given").with_hint(
-            "put it into a file that only you can read, and name that with `--pkcs12-password-file`; Tomcat's and Java's tools expect at least 6 characters",
+        return Err(Error::config(t!("the format `pkcs12` needs a password, and none is given")).with_hint(
+            t!("put it into a file that only you can read, and name that with `--pkcs12-password-file`; Tomcat's and Java's tools expect at least 6 characters"),
         ));
     }
     Ok(form)
@@ -35,9 +36,9 @@ fn format(text: &str) -> Result<Format> {
     let found = Format::ALL.iter().find(|(word, _)| *word == text).map(|(_, format)| *format);
     found.ok_or_else(|| {
         let words = Format::ALL.map(|(word, _)| word);
-        let error = Error::config(format!("`{text}` is not a format: {}", words.join(", ")));
+        let error = Error::config(t!("`%{text}` is not a format: %{words}", text, words = words.join(", ")));
         match nearest::nearest(text, words) {
-            Some(word) => error.with_hint(format!("did you mean `{word}`?")),
+            Some(word) => error.with_hint(t!("did you mean `%{word}`?", word)),
             None => error,
         }
     })
@@ -47,8 +48,8 @@ fn format(text: &str) -> Result<Format> {
 fn key_mode(text: &str) -> Result<u32> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| mode & !0o644 == 0 && mode & 0o600 == 0o600);
     mode.ok_or_else(|| {
-        Error::config(format!("`{text}` is not a mode for a file with a private key"))
-            .with_hint("0600: only its owner reads it; 0640: its group, too; 0644: everybody")
+        Error::config(t!("`%{text}` is not a mode for a file with a private key", text))
+            .with_hint(t!("0600: only its owner reads it; 0640: its group, too; 0644: everybody"))
     })
 }
 
@@ -69,11 +70,10 @@ fn id(text: &str, kind: &str, by_name: impl Fn(&str) -> nix::Result<Option<u32>>
     }
     match by_name(text) {
         Ok(Some(number)) => Ok(number),
-        Ok(None) => Err(Error::config(format!("this machine knows no {kind} `{text}`"))
-            .with_hint(format!("name another {kind}, or its number"))),
-        Err(error) => {
-            Err(Error::config(format!("the {kind} `{text}` cannot be looked up: {error}")).with_hint("give its number"))
-        }
+        Ok(None) => Err(Error::config(t!("this machine knows no %{kind} `%{text}`", kind, text))
+            .with_hint(t!("name another %{kind}, or its number", kind))),
+        Err(error) => Err(Error::config(t!("the %{kind} `%{text}` cannot be looked up: %{error}", kind, text, error))
+            .with_hint(t!("give its number"))),
     }
 }
 

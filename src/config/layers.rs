@@ -10,6 +10,7 @@ use super::{
 use crate::{
     environment::Environment,
     error::{Error, Result},
+    language::t,
     nearest::nearest,
 };
 
@@ -38,8 +39,10 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(name) => write!(f, "`--{name}`"),
-            Self::Variable(name) => write!(f, "variable `{name}`"),
-            Self::File { path, key, place } => write!(f, "key `{key}` in `{}` line {}", path.display(), place.line),
+            Self::Variable(name) => f.write_str(&t!("variable `%{name}`", name)),
+            Self::File { path, key, place } => {
+                f.write_str(&t!("key `%{key}` in `%{path}` line %{line}", key, path = path.display(), line = place.line))
+            }
         }
     }
 }
@@ -118,7 +121,7 @@ impl Layers {
 
 /// A whole number of at least `least`.
 pub(super) fn number<T: TryFrom<u64>>(text: &str, least: u64) -> Result<T> {
-    let wrong = || Error::config(format!("`{text}` is not a whole number of at least {least}"));
+    let wrong = || Error::config(t!("`%{text}` is not a whole number of at least %{least}", text, least));
     text.trim()
         .parse::<u64>()
         .ok()
@@ -132,10 +135,10 @@ fn check_choice(name: &str, text: &str) -> Result<()> {
     if choices.is_empty() || choices.contains(&text) {
         return Ok(());
     }
-    let all = choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(", ");
-    let error = Error::config(format!("`{text}` is none of {all}"));
+    let all = choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(t!(", "));
+    let error = Error::config(t!("`%{text}` is none of %{all}", text, all));
     Err(match nearest(text, choices.iter().copied()) {
-        Some(near) => error.with_hint(format!("did you mean `{near}`?")),
+        Some(near) => error.with_hint(t!("did you mean `%{near}`?", near)),
         None => error,
     })
 }

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use super::{layers::Layers, place::private_file};
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
     status::Listen,
 };
 
 /// `--listen` with its companions, where it is given.
 pub(super) fn listen(layers: &Layers) -> Result<Option<Listen>> {
-    let token = layers.one("listen-token-file", |path| private_file(path, "the token"))?;
+    let token = layers.one("listen-token-file", |path| private_file(path, t!("the token")))?;
     let hosts = layers.all("listen-host", Name::parse)?;
     let Some(address) = layers.one("listen", address)? else { return Ok(None) };
     let listen = Listen { address, token, hosts };
@@ -21,6 +22,7 @@ pub(super) fn listen(layers: &Layers) -> Result<Option<Listen>> {
 
 fn address(text: &str) -> Result<SocketAddr> {
     text.parse().map_err(|_| {
-        Error::config(format!("`{text}` is not an address with a port")).with_hint("write `127.0.0.1:9123`, or `[::1]:9123`")
+        Error::config(t!("`%{text}` is not an address with a port", text))
+            .with_hint(t!("write `127.0.0.1:9123`, or `[::1]:9123`"))
     })
 }

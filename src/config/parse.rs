@@ -10,6 +10,7 @@ use url::Url;
 use crate::{
     error::{Error, Result},
     http,
+    language::t,
     name::Name,
     propagation::Policy,
 };
@@ -20,8 +21,8 @@ const DNS_PORT: u16 = 53;
 /// A duration such as `90s`, `15m`, `1h30m`, `500ms`, `2d`: numbers with units, the largest first.
 pub(super) fn duration(text: &str) -> Result<Duration> {
     let wrong = || {
-        Error::config(format!("`{text}` is not a duration"))
-            .with_hint("write a number with a unit: `90s`, `15m`, `1h30m`, `500ms`, `2d`")
+        Error::config(t!("`%{text}` is not a duration", text))
+            .with_hint(t!("write a number with a unit: `90s`, `15m`, `1h30m`, `500ms`, `2d`"))
     };
     let mut rest = text.trim();
     if rest == "0" {
@@ -81,29 +82,31 @@ pub(super) fn address(text: &str) -> Result<SocketAddr> {
         None => text.parse::<IpAddr>(),
     };
     ip.map(|ip| SocketAddr::new(ip, DNS_PORT)).map_err(|_| {
-        Error::config(format!("`{text}` is not an address"))
-            .with_hint("write an IP address, with a port if need be: `192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:5353`")
+        Error::config(t!("`%{text}` is not an address", text))
+            .with_hint(t!("write an IP address, with a port if need be: `192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:5353`"))
     })
 }
 
 /// The authorities of a zone: `ZONE=ADDR[:PORT],…`.
 pub(super) fn authorities(text: &str) -> Result<(Name, Vec<SocketAddr>)> {
     let (zone, addresses) = text.split_once('=').ok_or_else(|| {
-        Error::config(format!("`{text}` names no zone"))
-            .with_hint("write the zone, `=`, and its servers: `example.com=192.0.2.1,192.0.2.2`")
+        Error::config(t!("`%{text}` names no zone", text))
+            .with_hint(t!("write the zone, `=`, and its servers: `example.com=192.0.2.1,192.0.2.2`"))
     })?;
     let addresses =
         addresses.split(',').map(str::trim).filter(|part| !part.is_empty()).map(address).collect::<Result<Vec<_>>>()?;
     if addresses.is_empty() {
-        return Err(Error::config(format!("`{text}` names no server of the zone")));
+        return Err(Error::config(t!("`%{text}` names no server of the zone", text)));
     }
     Ok((Name::parse(zone)?, addresses))
 }
 
 /// `reachable`, `all`, `any` or `quorum=N`.
 pub(super) fn policy(text: &str) -> Result<Policy> {
-    let wrong =
-        || Error::config(format!("`{text}` is not a policy")).with_hint("policies are `reachable`, `all`, `quorum=N` and `any`");
+    let wrong = || {
+        Error::config(t!("`%{text}` is not a policy", text))
+            .with_hint(t!("policies are `reachable`, `all`, `quorum=N` and `any`"))
+    };
     match text.trim() {
         "reachable" => Ok(Policy::Reachable),
         "all" => Ok(Policy::All),
@@ -120,12 +123,12 @@ pub(super) fn endpoint(text: &str) -> Result<Url> {
     let text = text.trim();
     let full = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
     let url = Url::parse(&full).map_err(|error| {
-        Error::config(format!("the endpoint is not a URL: {error}"))
-            .with_hint("write a host such as `cas.aliyuncs.com`, or a URL such as `https://cas.aliyuncs.com`")
+        Error::config(t!("the endpoint is not a URL: %{error}", error))
+            .with_hint(t!("write a host such as `cas.aliyuncs.com`, or a URL such as `https://cas.aliyuncs.com`"))
     })?;
-    http::require_safe(&url, false, "the endpoint")?;
+    http::require_safe(&url, false, t!("the endpoint"))?;
     if url.host_str().is_none_or(str::is_empty) {
-        return Err(Error::config("the endpoint names no host"));
+        return Err(Error::config(t!("the endpoint names no host")));
     }
     Ok(url)
 }
@@ -133,8 +136,8 @@ pub(super) fn endpoint(text: &str) -> Result<Url> {
 /// A folder name: not empty, no path.
 pub(super) fn folder_name(text: &str) -> Result<String> {
     if text.is_empty() || text.starts_with('.') || text.contains(['/', '\\', '\0']) {
-        return Err(Error::config(format!("`{text}` is not the name of a folder"))
-            .with_hint("write a plain name without `/` that does not begin with a dot"));
+        return Err(Error::config(t!("`%{text}` is not the name of a folder", text))
+            .with_hint(t!("write a plain name without `/` that does not begin with a dot")));
     }
     Ok(text.to_owned())
 }
@@ -144,7 +147,7 @@ pub(super) fn boolean(text: &str) -> Result<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),
         "0" | "false" | "no" | "off" => Ok(false),
-        _ => Err(Error::config(format!("`{text}` is neither yes nor no")).with_hint("write `true` or `false`")),
+        _ => Err(Error::config(t!("`%{text}` is neither yes nor no", text)).with_hint(t!("write `true` or `false`"))),
     }
 }
 

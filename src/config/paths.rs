@@ -6,6 +6,7 @@ use super::variables;
 use crate::{
     environment::Environment,
     error::{Error, Result},
+    language::t,
 };
 
 /// The folder of the config file for root.
@@ -66,8 +67,8 @@ impl Places {
 
     fn state(&self) -> Result<&Path> {
         self.state.as_deref().ok_or_else(|| {
-            Error::config("there is no home folder (HOME is not set), so nowhere to keep the journal and the certificates")
-                .with_hint("say where with `--store FILE` and `--out FOLDER`, or set HOME or XDG_STATE_HOME")
+            Error::config(t!("there is no home folder (HOME is not set), so nowhere to keep the journal and the certificates"))
+                .with_hint(t!("say where with `--store FILE` and `--out FOLDER`, or set HOME or XDG_STATE_HOME"))
         })
     }
 }

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::{layers::Layers, parse};
 use crate::{
     error::{Error, Result},
+    language::t,
     secret::Secret,
     store::{self, Target},
 };
@@ -20,29 +21,30 @@ pub(super) fn store(layers: &Layers) -> Result<Option<Target>> {
     if stated.is_some() && filed.is_some() {
         let origins =
             ["store", "store-file"].map(|name| layers.get(name).map(|given| given.origin.to_string()).unwrap_or_default());
-        return Err(Error::config(format!("two places for the store: {} and {}", origins[0], origins[1]))
-            .with_hint("take one of them away"));
+        return Err(Error::config(t!("two places for the store: %{one} and %{other}", one = origins[0], other = origins[1]))
+            .with_hint(t!("take one of them away")));
     }
     Ok(stated.or(filed))
 }
 
 fn place_in_file(path: &str) -> Result<Target> {
-    Target::parse_private(private_file(path, "the store's URL")?.expose())
+    Target::parse_private(private_file(path, t!("the store's URL"))?.expose())
 }
 
 /// The text of a file that nobody else may read, without the white space around it. `content` says what it should hold.
 pub(super) fn private_file(path: &str, content: &str) -> Result<Secret> {
     let wrong = |why: String, hint: String| Error::config(format!("`{path}` {why}")).with_hint(hint);
-    let unreadable =
-        |error: std::io::Error| wrong(format!("cannot be read: {error}"), format!("name a file that holds one line: {content}"));
+    let unreadable = |error: std::io::Error| {
+        wrong(t!("cannot be read: %{error}", error), t!("name a file that holds one line: %{content}", content))
+    };
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0 {
-        return Err(wrong("can be read by others, and holds a secret".into(), format!("`chmod 600 {path}`")));
+        return Err(wrong(t!("can be read by others, and holds a secret").into(), format!("`chmod 600 {path}`")));
     }
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
     let line = text.trim();
     if line.is_empty() {
-        return Err(wrong("is empty".into(), format!("put {content} into it")));
+        return Err(wrong(t!("is empty").into(), t!("put %{content} into it", content)));
     }
     Ok(Secret::new(line))
 }
@@ -55,7 +57,7 @@ pub(super) fn lease(layers: &Layers) -> Result<Duration> {
 fn parse_lease(text: &str) -> Result<Duration> {
     let lease = parse::duration(text)?;
     if lease < LEAST_LEASE {
-        return Err(Error::config(format!("`{text}` is too short: at least {} s", LEAST_LEASE.as_secs())));
+        return Err(Error::config(t!("`%{text}` is too short: at least %{least} s", text, least = LEAST_LEASE.as_secs())));
     }
     Ok(lease)
 }

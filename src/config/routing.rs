@@ -11,6 +11,7 @@ use crate::{
     environment::Environment,
     error::{Error, Result},
     journey::{Routed, Routing},
+    language::t,
     name::Name,
     provider::{
         file::FilePublishers,
@@ -115,13 +116,15 @@ impl Router {
         let fitting = self.file.routes.iter().filter(|route| name.is_within(&route.zone));
         let longest = fitting.max_by_key(|route| route.zone.labels().count()).map(|route| route.provider.as_str());
         longest.or(self.default_provider.as_deref()).ok_or_else(|| {
-            let error = Error::config(format!("no provider is set for `{name}`"));
+            let error = Error::config(t!("no provider is set for `%{name}`", name));
             if self.file.routes.is_empty() {
-                return error.with_hint(
-                    "say who writes the records with `--provider PROVIDER`; `dv-verify providers list` shows what there is",
-                );
+                return error.with_hint(t!(
+                    "say who writes the records with `--provider PROVIDER`; `dv-verify providers list` shows what there is"
+                ));
             }
-            error.with_hint("add a `[[route]]` for its zone to the config, or `default_provider`, or use `--provider PROVIDER`")
+            error.with_hint(t!(
+                "add a `[[route]]` for its zone to the config, or `default_provider`, or use `--provider PROVIDER`"
+            ))
         })
     }
 
@@ -141,6 +144,11 @@ impl Router {
         };
         let (fallback, renewed) = (self.fallback)(&id);
         Ok(Settings { instance, id, table, environment: self.environment.clone(), allow_http, fallback, renewed })
+    }
+
+    /// What the credentials of these settings are taken from where none of them is set, as far as there is any such.
+    pub fn renewed(&self, settings: &Settings) -> Option<Arc<dyn Renewed>> {
+        self.registry.renewed(settings, &self.context)
     }
 
     /// Makes a provider instance, or takes the one that was made.
@@ -173,7 +181,7 @@ impl Routing for Router {
         if let Some(provider) = self.files.open(instance) {
             return Ok(Routed { instance: instance.to_owned(), provider });
         }
-        self.open(instance).map_err(|error| error.context(format!("provider instance `{instance}`")))
+        self.open(instance).map_err(|error| error.context(t!("provider instance `%{instance}`", instance)))
     }
 }
 

@@ -270,7 +270,11 @@ pub const SETTINGS: &[Setting] = &[
     value(Group::Watch, "interval", "DURATION", "How often `watch` looks for new orders").default("1m").details(
         "Machines that share a store take turns. A list of many pages is asked for less often, so that it takes a twentieth of the time at most.",
     ),
-    value(Group::Watch, "renew-before", "DURATION", "How long before its end a certificate is reported").default("30d"),
+    value(Group::Watch, "renew-before", "DURATION", "How long before its end a certificate is reported, or renewed at CAS").default("30d"),
+    flag(Group::Watch, "renew", "Renew certificates that are due, and apply for those of the config").details(
+        "What `dv-verify renew` does, for as long as the watch lives: at ACME CAs when the CA asks for it, else in the last third of the lifetime; at CAS \
+         what ends within `--renew-before`. `[[certificate]]` of the config is applied for where it is not there yet.",
+    ),
     value(Group::Status, "listen", "ADDR:PORT", "Show what goes on: a page at /, and /metrics, /healthz, /readyz").details(
         "While the program runs. On loopback (127.0.0.1:9123) for everybody on this machine; anywhere else only with a token. It speaks plain HTTP: \
          for other machines put a web server with TLS in front (docs/status.md).",
@@ -282,11 +286,14 @@ pub const SETTINGS: &[Setting] = &[
     list(',', Group::Status, "listen-host", "NAME", "A name by which readers come; repeatable").details(
         "Beside `localhost` and addresses. Requests that come by other names are refused, since a web page elsewhere may have sent them.",
     ),
+    value(Group::Source, "account", "NAME", "Which account the orders are of, where several share a store").details(
+        "A name of your choice: letters, digits, `-`, `_` and `.`. Orders, records and the budget of calls of accounts with different names are kept apart. The \
+         credentials say which account it really is (docs/fleet.md).",
+    ),
     value(Group::Source, "api", "API", "The generation of the API").default("auto").choices(&["auto", "2018", "order", "instance"]),
     value(Group::Source, "region", "REGION", "The region of the orders").default("cn-hangzhou"),
     value(Group::Source, "endpoint", "URL", "The CAS host, for all generations").default("by region"),
     value(Group::Source, "signature", "VERSION", "The signature of requests").default("v3, for 2018 v1").choices(&["v1", "v3"]),
-    value(Group::Source, "lang", "LANG", "The language of messages of the 2018 API").choices(&["zh", "en"]),
     value(Group::Source, "source-ip", "ADDR", "The parameter SourceIp of the 2018 API"),
     value(Group::Source, "rate", "N", "Calls per second, over all orders").default("10"),
     value(Group::Acme, "ca", "CA", "The ACME CA: a name, or the URL of its directory").details(
@@ -326,6 +333,9 @@ pub const SETTINGS: &[Setting] = &[
     value(Group::Common, "output", "FORMAT", "For people, or one JSON object per line")
         .default("human")
         .choices(&["human", "json"]),
+    value(Group::Common, "lang", "LANGUAGE", "The language of the program, and of CAS's messages")
+        .default("the locale's")
+        .choices(&["zh", "en"]),
     flag(Group::Common, "detailed-exit-code", "Exit with 10 instead of 0 where something new was issued"),
     count(Group::Common, "verbose", "Say more; twice: say everything").short('v'),
     flag(Group::Common, "quiet", "Say nothing but errors, one line each, and what was asked for").short('q'),

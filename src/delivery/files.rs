@@ -25,6 +25,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     failpoint,
+    language::t,
     name::Name,
 };
 
@@ -46,10 +47,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) fn failed(path: &Path, what: &str, error: io::Error) -> Error {
     let hint = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "make room on that disk, or choose another folder with `--out`"
+            t!("make room on that disk, or choose another folder with `--out`")
         }
-        io::ErrorKind::PermissionDenied => "give this user the right to write there, or choose another folder with `--out`",
-        _ => "choose a folder that can be written with `--out`",
+        io::ErrorKind::PermissionDenied => t!("give this user the right to write there, or choose another folder with `--out`"),
+        _ => t!("choose a folder that can be written with `--out`"),
     };
     Error::new(ErrorKind::Delivery, format!("`{}` {what}: {error}", path.display())).with_hint(hint).with_source(error)
 }
@@ -57,15 +58,15 @@ pub(super) fn failed(path: &Path, what: &str, error: io::Error) -> Error {
 /// Makes sure that files and links can be made, written, renamed and removed below `out`.
 pub(super) fn check_writable(out: &Path) -> Result<()> {
     make_folder(out)?;
-    let cannot = |error| failed(out, "cannot be written", error);
+    let cannot = |error| failed(out, t!("cannot be written"), error);
     let probe = tempfile::Builder::new().prefix(".write-test-").tempdir_in(out).map_err(cannot)?;
     let path = probe.path().join("file");
     // Some file systems say that they are full only when the bytes go to the disk.
     Access::default().write(&path, true, &[0; 16 * 1024]).map_err(cannot)?;
     let link = probe.path().join("link");
     let linked = symlink("file", &link).and_then(|()| fs::rename(&link, probe.path().join("live")));
-    linked.map_err(|error| failed(out, "does not let symbolic links be made, which `live` is", error))?;
-    probe.close().map_err(|error| failed(out, "does not let files be removed", error))
+    linked.map_err(|error| failed(out, t!("does not let symbolic links be made, which `live` is"), error))?;
+    probe.close().map_err(|error| failed(out, t!("does not let files be removed"), error))
 }
 
 /// Writes the pair into a folder of its own and makes `live` point there, unless `live` holds the same pair or a newer one already.
@@ -181,7 +182,7 @@ fn place(pair: &Pair, target: &Target, folder: &Path, step: &mut dyn FnMut(&str)
     let fresh = tempfile::Builder::new()
         .prefix(".new-")
         .tempdir_in(parent)
-        .map_err(|error| failed(parent, "cannot be written", error))?;
+        .map_err(|error| failed(parent, t!("cannot be written"), error))?;
     let about = About {
         order: target.order.to_string(),
         names: pair.names.clone(),
@@ -200,12 +201,12 @@ fn place(pair: &Pair, target: &Target, folder: &Path, step: &mut dyn FnMut(&str)
     for file in files {
         let path = fresh.path().join(file.name);
         let written = step("write").and_then(|()| access.write(&path, file.is_private, &file.bytes));
-        written.map_err(|error| failed(&path, "cannot be written", error))?;
+        written.map_err(|error| failed(&path, t!("cannot be written"), error))?;
     }
-    access.apply_to_folder(fresh.path()).map_err(|error| failed(fresh.path(), "cannot be given its owner", error))?;
+    access.apply_to_folder(fresh.path()).map_err(|error| failed(fresh.path(), t!("cannot be given its owner"), error))?;
     sync_folder(fresh.path())?;
     let moved = step("place").and_then(|()| fs::rename(fresh.path(), folder));
-    moved.map_err(|error| failed(folder, "cannot be made", error))?;
+    moved.map_err(|error| failed(folder, t!("cannot be made"), error))?;
     // It has another name now: nothing is left to remove.
     let _ = fresh.keep();
     sync_folder(parent)
@@ -222,9 +223,9 @@ fn complete(pair: &Pair, form: &Form, folder: &Path, step: &mut dyn FnMut(&str) 
         let _ = fs::remove_file(&fresh);
         let written = form.access.write(&fresh, file.is_private, &file.bytes);
         let moved = written.and_then(|()| step("write")).and_then(|()| fs::rename(&fresh, &path));
-        moved.map_err(|error| failed(&path, "cannot be written", error))?;
+        moved.map_err(|error| failed(&path, t!("cannot be written"), error))?;
     }
-    access::renew(folder, form.access).map_err(|error| failed(folder, "cannot be given its owner and modes", error))?;
+    access::renew(folder, form.access).map_err(|error| failed(folder, t!("cannot be given its owner and modes"), error))?;
     if !missing.is_empty() {
         sync_folder(folder)?;
     }
@@ -234,8 +235,11 @@ fn complete(pair: &Pair, form: &Form, folder: &Path, step: &mut dyn FnMut(&str) 
 /// Swaps `live` in one step: whoever reads it finds the old pair or the new one.
 fn make_current(folder: &Path, live: &Path, step: &mut dyn FnMut(&str) -> io::Result<()>) -> Result<()> {
     if fs::symlink_metadata(live).is_ok_and(|data| !data.is_symlink()) {
-        return Err(Error::new(ErrorKind::Delivery, format!("`{}` is not the symbolic link that it should be", live.display()))
-            .with_hint(format!("move it away; the new certificate is in `{}`", folder.display())));
+        return Err(Error::new(
+            ErrorKind::Delivery,
+            t!("`%{live}` is not the symbolic link that it should be", live = live.display()),
+        )
+        .with_hint(t!("move it away; the new certificate is in `%{folder}`", folder = folder.display())));
     }
     let parent = live.parent().unwrap_or(live);
     let next = parent.join(".live-new");
@@ -243,7 +247,7 @@ fn make_current(folder: &Path, live: &Path, step: &mut dyn FnMut(&str) -> io::Re
     symlink(relative, &next)
         .and_then(|()| step("live"))
         .and_then(|()| fs::rename(&next, live))
-        .map_err(|error| failed(live, "cannot be made", error))?;
+        .map_err(|error| failed(live, t!("cannot be made"), error))?;
     sync_folder(parent)
 }
 
@@ -269,16 +273,17 @@ fn lock(out: &Path) -> Result<Option<File>> {
         .write(true)
         .mode(0o600)
         .open(&path)
-        .map_err(|error| failed(&path, "cannot be written", error))?;
+        .map_err(|error| failed(&path, t!("cannot be written"), error))?;
     let began = Instant::now();
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(Some(file)),
             Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(5)),
             Err(TryLockError::WouldBlock) => {
-                let message = format!("another delivery has held `{}` for {} s", path.display(), PATIENCE.as_secs());
+                let message =
+                    t!("another delivery has held `%{path}` for %{value} s", path = path.display(), value = PATIENCE.as_secs());
                 return Err(Error::new(ErrorKind::Delivery, message)
-                    .with_hint("see whether another run of this program hangs")
+                    .with_hint(t!("see whether another run of this program hangs"))
                     .with_retry(Retry::Later));
             }
             // A file system without locks: each step is atomic all the same.
@@ -288,10 +293,10 @@ fn lock(out: &Path) -> Result<Option<File>> {
 }
 
 fn make_folder(folder: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(|error| failed(folder, "cannot be made", error))
+    DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(|error| failed(folder, t!("cannot be made"), error))
 }
 
 /// A rename is durable only once the folder is.
 fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder).and_then(|file| file.sync_all()).map_err(|error| failed(folder, "cannot be written", error))
+    File::open(folder).and_then(|file| file.sync_all()).map_err(|error| failed(folder, t!("cannot be written"), error))
 }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
     order::OrderId,
 };
@@ -51,18 +52,18 @@ pub(super) fn folder_name(pair: &Pair, target: &Target) -> Result<String> {
 /// `ErrorKind::Usage` with what is wrong.
 pub(super) fn check_name(name: &str) -> Result<()> {
     let why = if name.is_empty() {
-        "it is empty"
+        t!("it is empty")
     } else if name.starts_with('.') {
-        "it begins with a dot"
+        t!("it begins with a dot")
     } else if name.contains('/') || name.chars().any(char::is_control) {
-        "it holds `/` or a control character"
+        t!("it holds `/` or a control character")
     } else if name.len() > 200 {
-        "it is longer than 200 bytes"
+        t!("it is longer than 200 bytes")
     } else {
         return Ok(());
     };
-    Err(Error::usage(format!("`{}` cannot be a folder name: {why}", name.escape_debug()))
-        .with_hint("give `--name` one plain name, without `/` and without a dot in front"))
+    Err(Error::usage(t!("`%{name}` cannot be a folder name: %{why}", name = name.escape_debug(), why))
+        .with_hint(t!("give `--name` one plain name, without `/` and without a dot in front")))
 }
 
 #[derive(PartialEq, Eq)]

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::{access::Access, pair::Pair};
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     secret::Secret,
 };
 
@@ -112,24 +113,25 @@ pub(super) fn further_file(pair: &Pair, form: &Form, name: &'static str) -> Resu
 }
 
 fn cannot(what: &str, why: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Delivery, format!("{what} cannot be made: {why}")).with_hint("leave that format out of `--format`")
+    Error::new(ErrorKind::Delivery, t!("%{what} cannot be made: %{why}", what, why))
+        .with_hint(t!("leave that format out of `--format`"))
 }
 
 /// The key as PKCS#8 (RFC 5958). A key of an older form is wrapped under the algorithm of its certificate's public key, which is the same.
 fn pkcs8(pair: &Pair) -> Result<Zeroizing<Vec<u8>>> {
-    let key = pair.key.as_ref().ok_or_else(|| cannot("the key", "there is none"))?;
+    let key = pair.key.as_ref().ok_or_else(|| cannot(t!("the key"), t!("there is none")))?;
     if key.label == "PRIVATE KEY" {
         return Ok(key.der.clone());
     }
     let wrapped = SubjectPublicKeyInfoRef::from_der(&pair.public_key)
         .and_then(|public| Ok(PrivateKeyInfoRef::new(public.algorithm, OctetStringRef::new(&key.der)?)))
         .and_then(|info| info.to_der());
-    wrapped.map(Zeroizing::new).map_err(|error| cannot("the key in PKCS#8", error))
+    wrapped.map(Zeroizing::new).map_err(|error| cannot(t!("the key in PKCS#8"), error))
 }
 
 fn pkcs12(pair: &Pair, password: Option<&Secret>) -> Result<Vec<u8>> {
     let fails = |error: p12_keystore::error::Error| cannot("`cert.p12`", error);
-    let password = password.ok_or_else(|| cannot("`cert.p12`", "there is no password"))?;
+    let password = password.ok_or_else(|| cannot("`cert.p12`", t!("there is no password")))?;
     let key = PrivateKey::from_der(&pkcs8(pair)?).map_err(fails)?;
     let chain = pair.certificates.iter().map(|der| Certificate::from_der(der)).collect::<std::result::Result<Vec<_>, _>>();
     let chain = PrivateKeyChain::new(pair.serial.as_str(), key, chain.map_err(fails)?);

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use super::Delivered;
-use crate::{environment::Environment, error::Result, hook::Hook, order::OrderId};
+use crate::{environment::Environment, error::Result, hook::Hook, language::t, order::OrderId};
 
 /// Runs a hook with the paths in its environment: `DV_ORDER_ID`, `DV_FOLDER`, `DV_NAMES` (blank-separated), `DV_SERIAL`, `DV_NOT_AFTER`,
 /// `DV_LIVE`, `DV_CERT`, `DV_CHAIN`, `DV_FULLCHAIN` and, where there is a key, `DV_PRIVKEY` (all below `live`), without any variable in
@@ -21,8 +21,8 @@ pub async fn run_hook(
 ) -> Result<()> {
     hook.run(&variables(delivered, order), environment, hidden, timeout).await.map_err(|error| {
         let hint = error.hint().map_or_else(
-            || "the certificate is on disk; mend the hook, and the next run calls it again".to_owned(),
-            |hint| format!("{hint}; the certificate is on disk"),
+            || t!("the certificate is on disk; mend the hook, and the next run calls it again").to_owned(),
+            |hint| t!("%{hint}; the certificate is on disk", hint),
         );
         error.with_hint(hint)
     })

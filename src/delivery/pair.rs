@@ -7,6 +7,7 @@ use x509_parser::{certificate::X509Certificate, extensions::GeneralName, parse_x
 use super::pem::{self, Block};
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     name::Name,
     order::Bundle,
     secret::Secret,
@@ -42,18 +43,18 @@ impl Pair {
 }
 
 fn unfit(why: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Delivery, why).with_hint(
-        "nothing was written, the certificate that was there stays; fetch the certificate from the console and compare",
-    )
+    Error::new(ErrorKind::Delivery, why).with_hint(t!(
+        "nothing was written, the certificate that was there stays; fetch the certificate from the console and compare"
+    ))
 }
 
 /// Verifies that the key belongs to the leaf, that the leaf names every one of `domains` and has not expired at `now`, and brings the
 /// chain in order. A certificate that is not valid yet passes with a warning: more often than not this machine's clock is slow.
 pub(super) fn verify(bundle: &Bundle, domains: &[Name], now: jiff::Timestamp) -> Result<Pair> {
-    let mut certificates = pem::blocks(&bundle.certificate).map_err(|why| unfit(format!("the certificate is no PEM: {why}")))?;
+    let mut certificates = pem::blocks(&bundle.certificate).map_err(|why| unfit(t!("the certificate is no PEM: %{why}", why)))?;
     certificates.retain(|block| matches!(block.label.as_str(), "CERTIFICATE" | "X509 CERTIFICATE"));
     if certificates.is_empty() {
-        return Err(unfit("the order is issued, but its certificate has no PEM block"));
+        return Err(unfit(t!("the order is issued, but its certificate has no PEM block")));
     }
     let key = bundle.private_key.as_ref().map(read_key).transpose()?;
     let parsed = certificates.iter().map(|block| parse(&block.der)).collect::<Result<Vec<_>>>()?;
@@ -62,15 +63,15 @@ pub(super) fn verify(bundle: &Bundle, domains: &[Name], now: jiff::Timestamp) ->
     let names = names(leaf)?;
     if let Some(missing) = domains.iter().find(|domain| !covers(&names, domain)) {
         let all = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        return Err(unfit(format!("the certificate does not name `{missing}`; it names {all}")));
+        return Err(unfit(t!("the certificate does not name `%{missing}`; it names %{all}", missing, all)));
     }
     let moment = |time: x509_parser::time::ASN1Time| {
         jiff::Timestamp::from_second(time.timestamp())
-            .map_err(|error| unfit(format!("the certificate's validity cannot be read: {error}")))
+            .map_err(|error| unfit(t!("the certificate's validity cannot be read: %{error}", error)))
     };
     let (not_before, not_after) = (moment(leaf.validity().not_before)?, moment(leaf.validity().not_after)?);
     if not_after < now {
-        return Err(unfit(format!("the certificate expired on {not_after}; this machine's clock says {now}")));
+        return Err(unfit(t!("the certificate expired on %{not_after}; this machine's clock says %{now}", not_after, now)));
     }
     if not_before > now {
         tracing::warn!(
@@ -101,17 +102,17 @@ pub(super) fn look_at(certificate: &str) -> Option<(Vec<Name>, jiff::Timestamp, 
 }
 
 fn read_key(text: &Secret) -> Result<Block> {
-    let refuse = |why: &str| unfit(format!("the private key cannot be used: {why}"));
+    let refuse = |why: &str| unfit(t!("the private key cannot be used: %{why}", why));
     let mut blocks = pem::blocks(text.expose()).map_err(|why| refuse(&why))?;
     blocks.retain(|block| matches!(block.label.as_str(), "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY"));
-    let key = blocks.pop().ok_or_else(|| refuse("it is no PEM key in PKCS#8, PKCS#1 or SEC1 form"))?;
-    if blocks.is_empty() { Ok(key) } else { Err(refuse("there are several")) }
+    let key = blocks.pop().ok_or_else(|| refuse(t!("it is no PEM key in PKCS#8, PKCS#1 or SEC1 form")))?;
+    if blocks.is_empty() { Ok(key) } else { Err(refuse(t!("there are several"))) }
 }
 
 fn parse(der: &[u8]) -> Result<X509Certificate<'_>> {
     parse_x509_certificate(der)
         .map(|(_, certificate)| certificate)
-        .map_err(|error| unfit(format!("a certificate of the chain cannot be read: {error}")))
+        .map_err(|error| unfit(t!("a certificate of the chain cannot be read: %{error}", error)))
 }
 
 /// The leaf first, then each issuer. Doubles, and other certificates of an issuer that is in the chain already (cross-signed ones), are left
@@ -132,11 +133,11 @@ fn in_order<'a>(mut rest: Vec<X509Certificate<'a>>, key: Option<&Block>) -> Resu
     }
     let stray = rest.iter().find(|left| ordered.iter().all(|known| known.subject().as_raw() != left.subject().as_raw()));
     match (stray, ordered.last()) {
-        (Some(stray), Some(last)) => Err(unfit(format!(
-            "the chain has a gap: the certificate of `{}` was issued by `{}`, whose certificate is not there, but that of `{}` is",
-            last.subject(),
-            last.issuer(),
-            stray.subject()
+        (Some(stray), Some(last)) => Err(unfit(t!(
+            "the chain has a gap: the certificate of `%{subject}` was issued by `%{issuer}`, whose certificate is not there, but that of `%{stray}` is",
+            subject = last.subject(),
+            issuer = last.issuer(),
+            stray = stray.subject()
         ))),
         _ => Ok(ordered),
     }
@@ -151,11 +152,11 @@ fn leaf_of(certificates: &[X509Certificate<'_>], key: &Block) -> Result<usize> {
     };
     match ring::default_provider().key_provider.load_private_key(der) {
         Ok(loaded) => {
-            let public = loaded.public_key().ok_or_else(|| unfit("the private key does not tell its public key"))?;
+            let public = loaded.public_key().ok_or_else(|| unfit(t!("the private key does not tell its public key")))?;
             certificates
                 .iter()
                 .position(|certificate| certificate.public_key().raw == public.as_ref())
-                .ok_or_else(|| unfit("the private key does not belong to the certificate"))
+                .ok_or_else(|| unfit(t!("the private key does not belong to the certificate")))
         }
         // A kind that the TLS library does not load (SM2, P-521). Such a key carries its public point (RFC 5915 section 3).
         Err(error) => certificates
@@ -163,7 +164,7 @@ fn leaf_of(certificates: &[X509Certificate<'_>], key: &Block) -> Result<usize> {
             .position(|certificate| {
                 is_elliptic(certificate) && contains(&key.der, &certificate.public_key().subject_public_key.data)
             })
-            .ok_or_else(|| unfit(format!("the private key cannot be used, or does not belong to the certificate: {error}"))),
+            .ok_or_else(|| unfit(t!("the private key cannot be used, or does not belong to the certificate: %{error}", error))),
     }
 }
 
@@ -198,14 +199,14 @@ fn serial(certificate: &X509Certificate<'_>) -> String {
 fn names(certificate: &X509Certificate<'_>) -> Result<Vec<Name>> {
     let alternative = certificate
         .subject_alternative_name()
-        .map_err(|error| unfit(format!("the certificate's names cannot be read: {error}")))?;
+        .map_err(|error| unfit(t!("the certificate's names cannot be read: %{error}", error)))?;
     let mut texts: Vec<&str> =
         alternative.iter().flat_map(|extension| &extension.value.general_names).filter_map(dns_name).collect();
     if texts.is_empty() {
         texts.extend(certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok()));
     }
     let names: Vec<Name> = texts.into_iter().filter_map(|text| Name::parse(text).ok()).collect();
-    if names.is_empty() { Err(unfit("the certificate names no domain")) } else { Ok(names) }
+    if names.is_empty() { Err(unfit(t!("the certificate names no domain"))) } else { Ok(names) }
 }
 
 fn dns_name<'a>(name: &GeneralName<'a>) -> Option<&'a str> {

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
+use crate::{language::t, secret::Secret};
 
 /// One block. The bytes are wiped on drop, since they may be a key.
 pub(super) struct Block {
@@ -19,9 +19,9 @@ pub(super) fn blocks(text: &str) -> Result<Vec<Block>, String> {
     let mut rest = text;
     while let Some(begin) = rest.find(BEGIN) {
         rest = &rest[begin + BEGIN.len()..];
-        let Some((label, after)) = rest.split_once(DASHES) else { return Err("a BEGIN line does not end".to_owned()) };
+        let Some((label, after)) = rest.split_once(DASHES) else { return Err(t!("a BEGIN line does not end").to_owned()) };
         let Some((body, after)) = after.split_once(&format!("-----END {label}{DASHES}")) else {
-            return Err(format!("the block `{}` has no end", shown(label)));
+            return Err(t!("the block `%{label}` has no end", label = shown(label)));
         };
         blocks.push(Block { label: label.to_owned(), der: decode(body, label)? });
         rest = after;
@@ -31,12 +31,12 @@ pub(super) fn blocks(text: &str) -> Result<Vec<Block>, String> {
 
 fn decode(body: &str, label: &str) -> Result<Zeroizing<Vec<u8>>, String> {
     if body.contains("ENCRYPTED") || label.contains("ENCRYPTED") {
-        return Err(format!("the block `{}` is encrypted", shown(label)));
+        return Err(t!("the block `%{label}` is encrypted", label = shown(label)));
     }
     // An API that escapes twice sends line breaks as a backslash and a letter.
     let plain = Zeroizing::new(body.replace("\\r", "").replace("\\n", "").split_whitespace().collect::<String>());
     let der = data_encoding::BASE64.decode(plain.as_bytes());
-    der.map(Zeroizing::new).map_err(|_| format!("the block `{}` is not base64", shown(label)))
+    der.map(Zeroizing::new).map_err(|_| t!("the block `%{label}` is not base64", label = shown(label)))
 }
 
 /// A label for an error, never more than a label's length of foreign text.

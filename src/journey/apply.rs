@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     error::{Error, ErrorKind, Result},
     failpoint,
+    language::t,
     name::Name,
     order::{
         Bundle, OrderId, OrderSource as _, OrderState,
@@ -150,17 +151,17 @@ fn is_new_each_time(way: &Way) -> bool {
 fn not_known(left: SignedDuration) -> Error {
     Error::new(
         ErrorKind::StillWaiting,
-        "it is not known whether the application reached the CA: its reply was lost, and no order shows yet",
+        t!("it is not known whether the application reached the CA: its reply was lost, and no order shows yet"),
     )
-    .with_hint(format!(
-        "run the same command again: it looks for the order first, and applies anew only where none shows within {} s",
-        left.as_secs().max(1)
+    .with_hint(t!(
+        "run the same command again: it looks for the order first, and applies anew only where none shows within %{left} s",
+        left = left.as_secs().max(1)
     ))
 }
 
 async fn keep(store: &Store, origin: &str, subject: &str, way: &Way, order: Option<&OrderId>) -> Result<()> {
     let way = serde_json::to_value(way)
-        .map_err(|error| Error::new(ErrorKind::Unexpected, "an application cannot be kept").with_source(error))?;
+        .map_err(|error| Error::new(ErrorKind::Unexpected, t!("an application cannot be kept")).with_source(error))?;
     let begun: Timestamp = failpoint::now();
     let memory = ApplicationMemory { origin: origin.to_owned(), subject: subject.to_owned(), way, order: order.cloned(), begun };
     store.keep_application(&memory).await

@@ -1,9 +1,12 @@
 //! `clean`: withdraws what no live order needs.
 
+use std::sync::Arc;
+
 use super::{Surroundings, event::Event, withdraw};
 use crate::{
     error::{ErrorKind, Result},
-    order::{OrderId, OrderState},
+    language::t,
+    order::{OrderId, OrderSource, OrderState},
     store::{Entry, Holder, LockKey},
 };
 
@@ -19,21 +22,34 @@ pub struct Cleaned {
 }
 
 /// Withdraws entries without holders, and entries whose orders are final or gone and that no run holds. With `all`, also what was kept
-/// (`--keep-record`, `record add`), and what orders of another origin hold. A record that is needed by an order that still waits stays.
+/// (`--keep-record`, `record add`), what orders of another origin hold, and what other accounts wrote. A record that is needed by an order that still
+/// waits stays: its source, that of `surroundings` or one of `others`, is asked.
 ///
 /// # Errors
 /// Where the journal cannot be read; what concerns one entry is in its [`Cleaned::outcome`].
-pub async fn clean(surroundings: &Surroundings, all: bool, dry_run: bool) -> Result<Vec<Cleaned>> {
+pub async fn clean(
+    surroundings: &Surroundings,
+    others: &[Arc<dyn OrderSource>],
+    all: bool,
+    dry_run: bool,
+) -> Result<Vec<Cleaned>> {
+    let sources: Vec<&dyn OrderSource> = [&surroundings.source].into_iter().chain(others).map(AsRef::as_ref).collect();
     if !dry_run {
         withdraw::recover(surroundings).await?;
     }
     let mut cleaned = Vec::new();
     for entry in surroundings.store.entries().await? {
-        let mut kept = None;
+        let is_foreign = !all && !surroundings.store.is_of_this_account(&entry);
+        let mut kept = is_foreign.then(|| match entry.account.as_str() {
+            "" => {
+                t!("the account without a name wrote it; a `clean` of that account, or `clean --all`, takes it away").to_owned()
+            }
+            account => t!("account `%{account}` wrote it; a `clean` of that account, or `clean --all`, takes it away", account),
+        });
         // Locks on the orders, so that no run takes one up while its record is removed.
         let mut locks = Vec::new();
-        for holder in &entry.holders {
-            match still_needed(surroundings, holder, all, &mut locks).await? {
+        for holder in entry.holders.iter().filter(|_| !is_foreign) {
+            match still_needed(surroundings, &sources, holder, all, &mut locks).await? {
                 None => {}
                 reason => {
                     kept = reason;
@@ -59,38 +75,42 @@ pub async fn clean(surroundings: &Surroundings, all: bool, dry_run: bool) -> Res
 /// Why `holder` still needs its record; `None` where it does not.
 async fn still_needed(
     surroundings: &Surroundings,
+    sources: &[&dyn OrderSource],
     holder: &Holder,
     all: bool,
     locks: &mut Vec<crate::store::Lock>,
 ) -> Result<Option<String>> {
     if holder.is_person() {
-        return Ok((!all).then(|| "it was kept on request; `clean --all` or `record remove` takes it away".to_owned()));
+        return Ok((!all).then(|| t!("it was kept on request; `clean --all` or `record remove` takes it away").to_owned()));
     }
     if *holder == Holder::late_write() {
         return Ok(None);
     }
     let Some(lock) = surroundings.store.try_lock(&LockKey::Order(holder.clone())).await? else {
-        return Ok(Some(format!("a run works on {holder}")));
+        return Ok(Some(t!("a run works on %{holder}", holder)));
     };
     locks.push(lock);
     if holder.is_trial() {
         // Nobody holds it any more: it was killed.
         return Ok(None);
     }
-    let origin = surroundings.source.origin();
-    let Some(id) = holder.as_str().strip_prefix(origin).and_then(|rest| rest.strip_prefix('/')) else {
-        return Ok((!all).then(|| format!("{holder} is an order of another source; `clean --all` takes it away")));
+    let found = sources.iter().find_map(|source| {
+        let id = holder.as_str().strip_prefix(source.origin())?.strip_prefix('/')?;
+        Some((*source, id.to_owned()))
+    });
+    let Some((source, id)) = found else {
+        return Ok((!all).then(|| t!("%{holder} is an order of another source; `clean --all` takes it away", holder)));
     };
-    let id = OrderId::parse(id)?;
-    if surroundings.store.recall(origin, &id).await?.is_some_and(|memory| memory.finished) {
+    let id = OrderId::parse(&id)?;
+    if surroundings.store.recall(source.origin(), &id).await?.is_some_and(|memory| memory.finished) {
         return Ok(None);
     }
-    Ok(match surroundings.source.read(&id).await {
+    Ok(match source.read(&id).await {
         Ok(order) => match order.state {
             OrderState::Issued(_) | OrderState::Failed { .. } | OrderState::NotSubmitted => None,
-            state => Some(format!("order {id} is {}", state.word())),
+            state => Some(t!("order %{id} is %{state}", id, state = state.word())),
         },
         Err(error) if error.kind() == ErrorKind::UnknownOrder => None,
-        Err(error) => Some(format!("the state of order {id} cannot be read: {error}")),
+        Err(error) => Some(t!("the state of order %{id} cannot be read: %{error}", id, error)),
     })
 }

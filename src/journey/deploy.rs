@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     error::{Error, ErrorKind, Result},
     failpoint,
+    language::t,
     order::{
         OrderId, OrderSource as _,
         aliyun::{
@@ -109,10 +110,10 @@ async fn create(cas: &Cas, deployment: &Deployment, name: &str, before: &[Job]) 
     }
     Err(Error::new(
         ErrorKind::StillWaiting,
-        "it is not known whether a deployment job was made: the reply was lost, and none shows yet",
+        t!("it is not known whether a deployment job was made: the reply was lost, and none shows yet"),
     )
     .with_source(error)
-    .with_hint("run the same command again: it looks for the job first"))
+    .with_hint(t!("run the same command again: it looks for the job first")))
 }
 
 async fn wait(cas: &Cas, id: u64, patience: Duration) -> Result<Stage> {

@@ -19,6 +19,7 @@ use crate::{
     delivery::Delivered,
     error::{Error, ErrorKind, Result, Retry},
     failpoint,
+    language::t,
     order::{Generation, Order, OrderId, OrderState},
     record::Record,
     store::{Holder, Lock, LockKey, OrderMemory},
@@ -59,8 +60,8 @@ pub(super) async fn tell(run: &Run<'_>, id: &OrderId, outcome: &Result<Outcome>)
 async fn drive_alone(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome> {
     let Some(lock) = hold(run.surroundings, id).await? else {
         if named {
-            return Err(Error::new(ErrorKind::Held, format!("another run of this program works on order `{id}`"))
-                .with_hint("wait for it to end; two runs on one order would only disturb each other"));
+            return Err(Error::new(ErrorKind::Held, t!("another run of this program works on order `%{id}`", id))
+                .with_hint(t!("wait for it to end; two runs on one order would only disturb each other")));
         }
         return Ok(Outcome::HeldByAnotherRun);
     };
@@ -81,6 +82,7 @@ pub(super) async fn drive_holding(run: &Run<'_>, id: &OrderId, named: bool, lock
     let terms = Terms {
         named,
         no_wait: run.options.no_wait,
+        dry_run: run.options.dry_run,
         patience: run.options.patience.clone(),
         looks_by_itself: surroundings.source.looks_by_itself(),
         first_interval: surroundings.source.first_interval(),
@@ -144,7 +146,7 @@ impl Driver<'_> {
             let event = match action {
                 Action::Read => self.read().await?,
                 Action::Publish(challenges) => self.publish(challenges).await?,
-                Action::Wait { until, reason } => self.wait(until, reason).await,
+                Action::Wait { until, reason, failure } => self.wait(until, reason, failure).await,
                 Action::Deliver(bundle) => self.deliver(bundle).await?,
                 Action::WithdrawAndEnd(ending) => return self.withdraw_and_end(ending).await,
                 Action::End(ending) => return self.end(ending).await,
@@ -180,7 +182,7 @@ impl Driver<'_> {
                 Err(error) => machine::Event::ReadFailed(error),
             }),
             () = tokio::time::sleep_until(deadline) => Ok(machine::Event::ReadFailed(
-                Error::new(ErrorKind::OrderSource, format!("`{}` did not answer in time", source.origin())).with_retry(Retry::Later),
+                Error::new(ErrorKind::OrderSource, t!("`%{origin}` did not answer in time", origin = source.origin())).with_retry(Retry::Later),
             )),
         }
     }
@@ -198,8 +200,8 @@ impl Driver<'_> {
             run.surroundings.observer.event(&Event::Order { order: self.id, domains: &order.domains, state: word, note });
             if let OrderState::Unknown(word) = &order.state {
                 self.warn(
-                    &format!("the state `{word}` is not known to this version; waiting on"),
-                    Some("a newer version may know it; the console shows what the order waits for"),
+                    &t!("the state `%{word}` is not known to this version; waiting on", word),
+                    Some(t!("a newer version may know it; the console shows what the order waits for")),
                 );
             }
             self.last_word = word.to_owned();
@@ -216,9 +218,9 @@ impl Driver<'_> {
         let machine::Event::Read(mut order) = event else { return event };
         if let OrderState::Failed { reason } = &mut order.state
             && !self.run.surroundings.source.looks_by_itself()
-            && let Some(said) = sight::now(self.run.surroundings, &self.told).await
+            && let Some(said) = sight::now(self.run, &self.told, self.order.as_ref()).await
         {
-            *reason = format!("{reason}; {said}");
+            *reason = t!("%{reason}; %{said}", reason, said);
         }
         machine::Event::Read(order)
     }
@@ -252,8 +254,13 @@ impl Driver<'_> {
         stopped(self.run.stop)
     }
 
-    async fn wait(&mut self, until: Duration, reason: &'static str) -> machine::Event {
+    async fn wait(&mut self, until: Duration, reason: &'static str, failure: Option<String>) -> machine::Event {
         let waited = self.began.elapsed();
+        let told = failure.map(|why| {
+            let pause = until.saturating_sub(waited);
+            format!("{reason}; its last answer: {why}; asked again in {} s", pause.as_secs_f64().ceil())
+        });
+        let reason = told.as_deref().unwrap_or(reason);
         self.run.surroundings.observer.event(&Event::Waiting { order: self.id, reason, waited });
         let due = tokio::time::sleep_until(self.began + until);
         let wish = self.run.stop;

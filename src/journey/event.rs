@@ -131,6 +131,15 @@ pub enum Event<'a> {
         /// How often it failed in a row.
         failures: u32,
     },
+    /// `watch`: a certificate is applied for, because it is due, or is not there yet.
+    Renewal {
+        /// The order.
+        order: &'a OrderId,
+        /// The names of the certificate.
+        names: &'a [Name],
+        /// Why.
+        why: &'a str,
+    },
     /// `watch`: a certificate on disk expires soon. Sent once a day until a newer one takes its place.
     RenewalDue {
         /// The certificate.

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     name::Name,
-    order::{Challenge, ChallengeKind, Order, OrderId, OrderState},
+    order::{Challenge, ChallengeKind, Generation, Order, OrderId, OrderState},
     provider::file::is_plain_path,
     record::Record,
     web,
@@ -30,21 +31,21 @@ pub(super) fn wanted(challenge: &Challenge, order: &Order, base_domain: Option<&
     let place = said.strip_prefix("https://").or_else(|| said.strip_prefix("http://")).unwrap_or(said);
     let (host, path) = place.split_at(place.find('/').unwrap_or(place.len()));
     let refuse = |why: &str| {
-        Err(Error::usage(format!("the CA wants a file at `{said}`, {why}")).with_hint(
-            "only files below `/.well-known/` are written; publish this one yourself, or apply again with DNS validation",
-        ))
+        Err(Error::usage(t!("the CA wants a file at `%{said}`, %{why}", said, why)).with_hint(t!(
+            "only files below `/.well-known/` are written; publish this one yourself, or apply again with DNS validation"
+        )))
     };
     let host = if host.is_empty() { host_of(challenge, order, base_domain)? } else { Name::parse(host)? };
     if host.is_wildcard() {
-        return refuse("but no file proves a wildcard");
+        return refuse(t!("but no file proves a wildcard"));
     }
     if !is_plain_path(path) {
-        return refuse("which is not a place that this program writes to");
+        return refuse(t!("which is not a place that this program writes to"));
     }
     let content = &challenge.value;
     let is_text = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
     if content.is_empty() || content.len() > LONGEST_CONTENT || !content.chars().all(is_text) {
-        return refuse("but its content is empty, has control characters or is longer than 8 KiB");
+        return refuse(t!("but its content is empty, has control characters or is longer than 8 KiB"));
     }
     Ok(Record::of_file(host, path, content))
 }
@@ -53,8 +54,8 @@ fn host_of(challenge: &Challenge, order: &Order, base_domain: Option<&Name>) -> 
     let only = if let [only] = order.domains.as_slice() { Some(only) } else { None };
     let host = challenge.domain.as_ref().or(only).or(base_domain).cloned();
     host.ok_or_else(|| {
-        Error::usage(format!("the CA wants a file at `{}`, and the order does not say on which host", challenge.name))
-            .with_hint("name the host with `--base-domain`, such as `--base-domain www.example.com`")
+        Error::usage(t!("the CA wants a file at `%{name}`, and the order does not say on which host", name = challenge.name))
+            .with_hint(t!("name the host with `--base-domain`, such as `--base-domain www.example.com`"))
     })
 }
 
@@ -71,32 +72,29 @@ pub(super) async fn plan(surroundings: &Surroundings, options: &Options, order: 
 fn by_hand(error: Error, record: &Record) -> Error {
     let Some((path, content)) = record.file() else { return error };
     let url = format!("{}{path}", record.name);
-    error.with_hint(format!(
-        "name the folder that it serves with `--webroot {}=DIR`, or a program with `--file-hook`; or serve exactly these bytes, without a \
-         final newline, at http://{url} and https://{url}: {content}",
-        record.name
-    ))
+    error.with_hint(t!("name the folder that it serves with `--webroot %{name}=DIR`, or a program with `--file-hook`; or serve exactly these bytes, without a \
+         final newline, at http://%{url} and https://%{url}: %{content}", name = record.name, url, content))
 }
 
 /// The guard for files: hosts of the order, or what the user allows.
 fn permit(host: &Name, domains: &[Name], permission: &Permission) -> Result<()> {
     let refuse = |why: String| {
-        Err(Error::usage(format!("the order asks for a file at `{host}`, {why}"))
-            .with_hint(format!("if that is what you want, allow it with `--allow-name {host}`")))
+        Err(Error::usage(t!("the order asks for a file at `%{host}`, %{why}", host, why))
+            .with_hint(t!("if that is what you want, allow it with `--allow-name %{host}`", host)))
     };
     let in_zones = permission.zones.iter().any(|zone| host.is_within(zone));
     if permission.names.contains(host) || in_zones {
         return Ok(());
     }
     if permission.zones_limit {
-        return refuse("outside of the zones allowed with --zone".to_owned());
+        return refuse(t!("outside of the zones allowed with --zone").to_owned());
     }
     // Where the API tells no domain, the user's word that the folder is the host's counts.
     let proves = |domain: &Name| domain.is_within(host) || counterpart(domain).as_ref() == Some(host);
     if domains.is_empty() || domains.iter().any(proves) {
         return Ok(());
     }
-    refuse("which does not belong to the order's domains".to_owned())
+    refuse(t!("which does not belong to the order's domains").to_owned())
 }
 
 /// `www.` in front, or without it.
@@ -110,6 +108,10 @@ fn counterpart(host: &Name) -> Option<Name> {
 /// The hosts at which the CA looks for the file: with and without `www` where both are in the certificate and share the challenge.
 fn hosts(file: &Name, order: Option<&Order>) -> Vec<web::Host> {
     let mut hosts = vec![web::Host { name: file.clone(), is_required: true }];
+    if habit(order) == web::Habit::Http01 {
+        // Each name has a challenge of its own.
+        return hosts;
+    }
     let (Some(other), Some(order)) = (counterpart(file), order) else { return hosts };
     let has_its_own = |challenge: &Challenge| {
         challenge.kind == ChallengeKind::File && wanted(challenge, order, None).is_ok_and(|wanted| wanted.name == other)
@@ -124,6 +126,23 @@ fn hosts(file: &Name, order: Option<&Order>) -> Vec<web::Host> {
     hosts
 }
 
+/// How the CA of this order looks for files.
+fn habit(order: Option<&Order>) -> web::Habit {
+    match order.map(|order| order.generation) {
+        Some(Generation::Acme) => web::Habit::Http01,
+        _ => web::Habit::HttpsFirst,
+    }
+}
+
+/// What the web servers show at this moment, in a few words.
+pub(super) async fn now(options: &web::Options, file: &Record, order: Option<&Order>) -> String {
+    match web::look(options, habit(order), file, &hosts(&file.name, order)).await {
+        Ok(look) if look.visible => "every web server shows it".to_owned(),
+        Ok(look) => look.explanation.unwrap_or_else(|| "no web server shows it".to_owned()),
+        Err(error) => format!("its web servers cannot be asked: {error}"),
+    }
+}
+
 /// Waits until the CA will see the file, and tells what is seen.
 pub(super) async fn see(run: &Run<'_>, id: &OrderId, planned: &Planned, order: Option<&Order>) -> Result<()> {
     let whole = run.options.patience.propagation.unwrap_or(LEAST_PROPAGATION);
@@ -132,10 +151,10 @@ pub(super) async fn see(run: &Run<'_>, id: &OrderId, planned: &Planned, order: O
     let mut tell = |look: &web::Look| run.surroundings.observer.event(&Event::File { order: id, look });
     let hosts = hosts(&planned.record.name, order);
     let patience = web::Patience { whole, wrong };
-    match web::wait(&run.options.web, &planned.record, &hosts, patience, &mut tell).await {
+    match web::wait(&run.options.web, habit(order), &planned.record, &hosts, patience, &mut tell).await {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotVisible => {
-            Err(error.context(format!("published by {}", planned.routed.instance)))
+            Err(error.context(t!("published by %{instance}", instance = planned.routed.instance)))
         }
         Err(error) => Err(error),
     }
@@ -144,7 +163,6 @@ pub(super) async fn see(run: &Run<'_>, id: &OrderId, planned: &Planned, order: O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::order::Generation;
 
     fn name(text: &str) -> Name {
         Name::parse(text).unwrap()
@@ -219,6 +237,12 @@ mod tests {
         assert_eq!(of(&["example.com", "www.example.com"], &[place]), [bare.clone(), (www.clone(), true)]);
         assert_eq!(of(&[], &[place]), [bare.clone(), (www, false)]);
         let both = [place, "www.example.com/.well-known/pki-validation/fileauth.txt"];
-        assert_eq!(of(&["example.com", "www.example.com"], &both), [bare], "the other name has a challenge of its own");
+        assert_eq!(
+            of(&["example.com", "www.example.com"], &both),
+            std::slice::from_ref(&bare),
+            "the other has its own challenge"
+        );
+        let acme = Order { generation: Generation::Acme, ..order(&["example.com", "www.example.com"], &[place]) };
+        assert_eq!(hosts(&name("example.com"), Some(&acme)).len(), 1, "at ACME CAs the other may be valid already");
     }
 }

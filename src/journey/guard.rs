@@ -3,6 +3,7 @@
 use super::Permission;
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
 };
 
@@ -38,20 +39,20 @@ fn permit_name(request: &Request<'_>, permission: &Permission) -> Result<()> {
         return Ok(());
     }
     let refuse = |why: String| {
-        Err(Error::usage(format!("the order asks for a record at `{name}`, {why}"))
-            .with_hint(format!("if that is what you want, allow it with `--allow-name {name}`")))
+        Err(Error::usage(t!("the order asks for a record at `%{name}`, %{why}", name, why))
+            .with_hint(t!("if that is what you want, allow it with `--allow-name %{name}`", name)))
     };
     let in_zones = permission.zones.iter().any(|zone| name.is_within(zone));
     let outside = |name: &Name| !permission.zones.iter().any(|zone| name.is_within(zone));
     if permission.zones_limit && outside(request.target) && !permission.names.contains(request.target) {
-        return refuse(format!(
-            "written at `{}`, outside of the zones allowed with --zone ({})",
-            request.target,
-            list(&permission.zones)
+        return refuse(t!(
+            "written at `%{target}`, outside of the zones allowed with --zone (%{zones})",
+            target = request.target,
+            zones = list(&permission.zones)
         ));
     }
     if permission.zones_limit && !in_zones {
-        return refuse(format!("outside of the zones allowed with --zone ({})", list(&permission.zones)));
+        return refuse(t!("outside of the zones allowed with --zone (%{zones})", zones = list(&permission.zones)));
     }
     if in_zones {
         return Ok(());
@@ -60,12 +61,12 @@ fn permit_name(request: &Request<'_>, permission: &Permission) -> Result<()> {
         if name.first_label().starts_with('_') {
             return Ok(());
         }
-        return refuse("whose first label does not begin with `_`".to_owned());
+        return refuse(t!("whose first label does not begin with `_`").to_owned());
     }
     if request.domains.iter().any(|domain| proves(name, &domain.base())) {
         return Ok(());
     }
-    refuse(format!("which does not belong to the order's domain {}", list(request.domains)))
+    refuse(t!("which does not belong to the order's domain %{domains}", domains = list(request.domains)))
 }
 
 /// Whether a record at `name` can be about `domain`: at or below it, or a `_` label at one of its parents, where a CA may look too.
@@ -82,14 +83,18 @@ fn permit_apex(request: &Request<'_>, permission: &Permission) -> Result<()> {
         return Ok(());
     }
     let why = if request.rewrites_set {
-        "and this provider replaces the whole record set there, which holds SPF and the like"
+        t!("and this provider replaces the whole record set there, which holds SPF and the like")
     } else if request.root_domain == Some(request.zone) {
         return Ok(());
     } else {
-        "which the source does not name as its root domain"
+        t!("which the source does not name as its root domain")
     };
-    Err(Error::usage(format!("the record would be written at `{}`, the apex of the zone, {why}", request.target))
-        .with_hint("if that is what you want, allow it with `--allow-apex`"))
+    Err(Error::usage(t!(
+        "the record would be written at `%{target}`, the apex of the zone, %{why}",
+        target = request.target,
+        why
+    ))
+    .with_hint(t!("if that is what you want, allow it with `--allow-apex`")))
 }
 
 fn list(names: &[Name]) -> String {

@@ -6,6 +6,7 @@ use super::{Patience, event::Outcome};
 use crate::{
     delivery::Delivered,
     error::{Error, ErrorKind, Retry},
+    language::{message, say, t},
     order::{Bundle, Challenge, ChallengeKind, Order, OrderState},
 };
 
@@ -49,6 +50,8 @@ pub(crate) enum Action {
         until: Duration,
         /// For what, in words.
         reason: &'static str,
+        /// Where the order could not be read: why.
+        failure: Option<String>,
     },
     /// Write the pair to disk.
     Deliver(Bundle),
@@ -74,6 +77,8 @@ pub(crate) struct Terms {
     pub(crate) named: bool,
     /// `--no-wait`: the run leaves once the records are visible.
     pub(crate) no_wait: bool,
+    /// `--dry-run`: somebody sits there and wants to know; a source that fails is not waited for.
+    pub(crate) dry_run: bool,
     /// How long to wait for what.
     pub(crate) patience: Patience,
     /// Whether the source looks at DNS by itself; else it is told once every record is visible, and looks only then.
@@ -102,17 +107,25 @@ pub(crate) struct State {
     reason: &'static str,
     /// Why the last look at the order failed, where it did.
     last_failure: Option<String>,
+    /// How many looks failed, one after the other.
+    failures: u32,
     /// How long the source asked to be left alone.
     pub(crate) pause: Option<Duration>,
 }
 
-const FOR_CHALLENGE: &str = "for the CA to say what it wants to see";
-const FOR_VISIBILITY: &str = "for every name server to show the record";
-const FOR_FILE: &str = "for the web server to show the file";
-const FOR_CA: &str = "for the CA to see the record and issue";
-const FOR_REVIEW: &str = "for the CA's review";
-const FOR_SOURCE: &str = "for the order source to answer";
-const FOR_KNOWN_WORD: &str = "for a state that this version knows";
+const FOR_CHALLENGE: &str = message!("for the CA to say what it wants to see");
+const FOR_VISIBILITY: &str = message!("for every name server to show the record");
+const FOR_FILE: &str = message!("for the web server to show the file");
+const FOR_CA: &str = message!("for the CA to see the record and issue");
+const FOR_REVIEW: &str = message!("for the CA's review");
+const FOR_SOURCE: &str = message!("for the order source to answer");
+const FOR_KNOWN_WORD: &str = message!("for a state that this version knows");
+
+/// How often `--dry-run` asks a source that fails.
+const DRY_TRIES: u32 = 3;
+
+/// The longest wait for which `--dry-run` lets itself be put off.
+const DRY_WAIT: Duration = Duration::from_secs(10);
 
 impl State {
     /// The beginning. `was_pending` and `baseline` are what an earlier run knew.
@@ -127,6 +140,7 @@ impl State {
             looks: 0,
             reason: FOR_CHALLENGE,
             last_failure: None,
+            failures: 0,
             pause: None,
         }
     }
@@ -140,6 +154,12 @@ impl State {
                 Action::End(Ending::Badly(error))
             }
             Event::ReadFailed(error) => {
+                self.failures += 1;
+                if self.terms.dry_run
+                    && (self.failures >= DRY_TRIES || matches!(error.retry(), Retry::After(asked) if asked > DRY_WAIT))
+                {
+                    return Action::End(Ending::Badly(error));
+                }
                 self.last_failure = Some(error.to_string());
                 self.wait(if self.terms.no_wait { self.for_visibility() } else { FOR_SOURCE }, Some(&error), now)
             }
@@ -161,13 +181,14 @@ impl State {
             Event::Drained => Action::End(Ending::Well(Outcome::LeftWaiting)),
             Event::Stopped => Action::WithdrawAndEnd(Ending::Badly(Error::new(
                 ErrorKind::Interrupted,
-                "interrupted before the certificate was there",
+                t!("interrupted before the certificate was there"),
             ))),
         }
     }
 
     fn when_read(&mut self, order: Order, now: Duration) -> Action {
         self.last_failure = None;
+        self.failures = 0;
         let pending = matches!(order.state, OrderState::Preparing | OrderState::Checking(_) | OrderState::Reviewing);
         if pending && !self.was_pending {
             self.was_pending = true;
@@ -175,18 +196,18 @@ impl State {
         }
         match order.state {
             OrderState::NotSubmitted if self.was_pending => {
-                self.refused("the application is no longer there: it was withdrawn, or the CA rejected it", order.note)
+                self.refused(t!("the application is no longer there: it was withdrawn, or the CA rejected it"), order.note)
             }
             OrderState::NotSubmitted if self.terms.named => {
-                let error = Error::usage(format!("order `{}` is paid for, but not applied for yet", order.id));
-                Action::End(Ending::Badly(error.with_hint("apply for the certificate first, then run this again")))
+                let error = Error::usage(t!("order `%{id}` is paid for, but not applied for yet", id = order.id));
+                Action::End(Ending::Badly(error.with_hint(t!("apply for the certificate first, then run this again"))))
             }
             OrderState::NotSubmitted => Action::End(Ending::Well(Outcome::NothingToDo)),
             OrderState::Preparing => self.wait(FOR_CHALLENGE, None, now),
             OrderState::Checking(challenges) => self.when_challenged(challenges, now),
             OrderState::Reviewing => self.wait(FOR_REVIEW, None, now),
             OrderState::Issued(_) if self.is_the_old_one(order.certificate_id.as_deref()) => self.refused(
-                "the source shows the certificate from before the application: that was withdrawn, or the CA rejected it",
+                t!("the source shows the certificate from before the application: that was withdrawn, or the CA rejected it"),
                 order.note,
             ),
             OrderState::Issued(bundle) => Action::Deliver(bundle),
@@ -196,14 +217,18 @@ impl State {
     }
 
     fn refused(&self, reason: &str, note: Option<String>) -> Action {
-        let said =
-            note.filter(|note| !note.is_empty() && !reason.contains(note.as_str())).map(|note| format!("; the CA said: {note}"));
-        let error = Error::new(ErrorKind::Refused, format!("the CA refused the order: {reason}{}", said.unwrap_or_default()))
-            .with_hint(if self.terms.looks_by_itself {
-                "see the order in the certificate console; a refused order has to be applied for again"
-            } else {
-                "mend the cause, then run the same command again: it begins a new order"
-            });
+        let said = note
+            .filter(|note| !note.is_empty() && !reason.contains(note.as_str()))
+            .map(|note| t!("; the CA said: %{note}", note));
+        let error = Error::new(
+            ErrorKind::Refused,
+            t!("the CA refused the order: %{reason}%{said}", reason, said = said.unwrap_or_default()),
+        )
+        .with_hint(if self.terms.looks_by_itself {
+            t!("see the order in the certificate console; a refused order has to be applied for again")
+        } else {
+            t!("mend the cause, then run the same command again: it begins a new order")
+        });
         Action::WithdrawAndEnd(Ending::Badly(error))
     }
 
@@ -251,7 +276,8 @@ impl State {
         }
         let delay = delay.max(asked);
         self.looks = self.looks.saturating_add(1);
-        Action::Wait { until: (now + delay).min(deadline), reason }
+        let failure = if reason == FOR_SOURCE { self.last_failure.clone() } else { None };
+        Action::Wait { until: (now + delay).min(deadline), reason, failure }
     }
 
     /// When to look again: a source that is told when to look has nothing new before.
@@ -291,12 +317,12 @@ impl State {
     fn give_up(&self) -> Action {
         let seconds = self.deadline().as_secs();
         let waited = if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds / 60) };
-        let message = format!("still waiting {} after {waited}", self.reason);
+        let message = t!("still waiting %{reason} after %{waited}", reason = say(self.reason), waited);
         let error = match &self.last_failure {
             Some(why) => Error::new(ErrorKind::OrderSource, format!("{message}: {why}")),
             None => Error::new(ErrorKind::StillWaiting, message),
         };
-        Action::End(Ending::Badly(error.with_hint("run the same command again: it goes on where this run ended")))
+        Action::End(Ending::Badly(error.with_hint(t!("run the same command again: it goes on where this run ended"))))
     }
 }
 

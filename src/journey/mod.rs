@@ -13,6 +13,7 @@ use crate::{
     environment::Environment,
     error::{Error, Result},
     hook::Hook,
+    language::t,
     name::Name,
     order::{OrderId, OrderSource},
     propagation::Propagation,
@@ -76,7 +77,7 @@ pub trait Routing: Send + Sync {
     /// # Errors
     /// `ErrorKind::Config` where nobody does.
     fn files(&self, host: &Name) -> Result<Routed> {
-        Err(Error::config(format!("nothing says where the files of the web server of `{host}` are")))
+        Err(Error::config(t!("nothing says where the files of the web server of `%{host}` are", host)))
     }
 
     /// A provider instance, or a publisher of files, by its name, for entries of the journal.
@@ -98,7 +99,7 @@ pub struct Routed {
 impl Routed {
     /// The zone of the provider's account that holds `name`; an error names the instance.
     async fn locate(&self, name: &Name) -> Result<Zone> {
-        self.provider.locate(name).await.map_err(|error| error.context(format!("provider `{}`", self.instance)))
+        self.provider.locate(name).await.map_err(|error| error.context(t!("provider `%{instance}`", instance = self.instance)))
     }
 }
 

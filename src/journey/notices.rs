@@ -1,12 +1,8 @@
 //! Notices: programs of the user that tell somebody how an order ended. They change nothing about it.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::sync::Semaphore;
 
 use super::{
     Stop,
@@ -18,15 +14,17 @@ use crate::{
     environment::Environment,
     error::{Error, ErrorKind, Result},
     hook::Hook,
+    language::t,
     name::Name,
     order::OrderId,
+    store::{Store, Telling, Told},
 };
 
 /// Notices at the same time: a hundred orders may fail in one second.
 const AT_ONCE: usize = 4;
 
-/// The same failure of the same order is told again after so long (`watch` tries again and again).
-const TOLD_AGAIN: Duration = Duration::from_secs(6 * 60 * 60);
+/// The same kind of failure of the same order is told again after so long: cron and `watch` try again and again.
+const TOLD_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// So many failures are told one by one within [`WINDOW`]; then one notice says that there are more.
 const ONE_BY_ONE: usize = 10;
@@ -40,12 +38,11 @@ const FINISH: Duration = Duration::from_secs(3);
 /// The longest text in a variable, in characters.
 const LONGEST_TEXT: usize = 2000;
 
-/// Whom to tell, and what was told already.
+/// Whom to tell. What was told already is in the store.
 #[derive(Debug)]
 pub struct Notices {
     on_issued: Vec<Hook>,
     on_failure: Vec<Hook>,
-    told: Mutex<Told>,
     room: Semaphore,
 }
 
@@ -58,7 +55,7 @@ impl Default for Notices {
 impl Notices {
     /// Tells these programs.
     pub fn new(on_issued: Vec<Hook>, on_failure: Vec<Hook>) -> Self {
-        Self { on_issued, on_failure, told: Mutex::default(), room: Semaphore::new(AT_ONCE) }
+        Self { on_issued, on_failure, room: Semaphore::new(AT_ONCE) }
     }
 
     /// All programs.
@@ -66,38 +63,63 @@ impl Notices {
         self.on_issued.iter().chain(&self.on_failure)
     }
 
-    /// Tells of a failure of the run as a whole. Returns what went wrong with that; nothing is to be done about it than to say so.
+    /// Whether anybody is to be told of failures.
+    pub fn is_told_of_failures(&self) -> bool {
+        !self.on_failure.is_empty()
+    }
+
+    /// Tells of a failure of the run as a whole, unless an earlier run of the same account did; `memory` is the store and the account, where the
+    /// store can be used. Returns what went wrong with that; nothing is to be done about it than to say so.
     pub async fn tell_of_run(
         &self,
         error: &Error,
+        memory: Option<(&Store, &str)>,
         environment: &Environment,
         hidden: &[String],
         timeout: Duration,
     ) -> Vec<Error> {
         let about = About { environment, hidden, timeout, stop: &Stop::default() };
-        self.failed(None, &[], error, &about).await
+        self.failed(memory, None, &[], error, &about).await
     }
 
-    async fn failed(&self, order: Option<&OrderId>, names: &[Name], error: &Error, about: &About<'_>) -> Vec<Error> {
+    async fn failed(
+        &self,
+        memory: Option<(&Store, &str)>,
+        order: Option<&OrderId>,
+        names: &[Name],
+        error: &Error,
+        about: &About<'_>,
+    ) -> Vec<Error> {
         if self.on_failure.is_empty() || !is_told(error.kind()) {
             return Vec::new();
         }
         let message = error.to_string();
-        let decided = self.told.lock().unwrap_or_else(PoisonError::into_inner).decide(order, &message, Instant::now());
-        let variables = match decided {
-            Decision::Tell => failure_variables(order, names, &message, error),
-            Decision::TellOfMore => {
-                let more = Error::new(error.kind(), format!("more orders failed, such as: {message}"))
-                    .with_hint("the log, the status page or `dv-verify orders` tells which");
+        let kind = error.kind().word();
+        let decided = match memory {
+            Some((store, origin)) => store.decide_telling(origin, order, kind, WINDOW, |told| decide(kind, told)).await,
+            None => Ok(Telling::Tell),
+        };
+        // A store that fails is all the more to be told.
+        let variables = match decided.unwrap_or(Telling::Tell) {
+            Telling::Tell => failure_variables(order, names, &message, error),
+            Telling::TellOfMore => {
+                let more = Error::new(error.kind(), t!("more orders failed, such as: %{message}", message))
+                    .with_hint(t!("the log, the status page or `dv-verify orders` tells which"));
                 failure_variables(None, &[], more.message(), &more)
             }
-            Decision::Keep => return Vec::new(),
+            Telling::Keep => return Vec::new(),
         };
-        self.run(&self.on_failure, &variables, about).await
+        let failures = self.run(&self.on_failure, &variables, about).await;
+        if failures.len() == self.on_failure.len()
+            && let Some((store, origin)) = memory
+        {
+            // Nobody heard it, so it was not told. That this cannot be kept either costs a notice at most.
+            let _ = store.forget_telling(origin, order).await;
+        }
+        failures
     }
 
     async fn issued(&self, order: &OrderId, delivered: &Delivered, about: &About<'_>) -> Vec<Error> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).forget(order);
         if self.on_issued.is_empty() {
             return Vec::new();
         }
@@ -114,11 +136,13 @@ impl Notices {
             };
             let outcome = tokio::select! {
                 outcome = hook.run(variables, about.environment, about.hidden, about.timeout) => outcome,
-                () = stopped => Err(Error::new(ErrorKind::Interrupted, "a notice was broken off, since the run was to end")),
+                () = stopped => Err(Error::new(ErrorKind::Interrupted, t!("a notice was broken off, since the run was to end"))),
             };
             failures.extend(outcome.err().map(|error| match error.hint() {
                 Some(_) => error,
-                None => error.with_hint("the order is not concerned; call the program by hand with DV_EVENT and DV_MESSAGE set"),
+                None => {
+                    error.with_hint(t!("the order is not concerned; call the program by hand with DV_EVENT and DV_MESSAGE set"))
+                }
             }));
         }
         failures
@@ -145,18 +169,24 @@ pub(super) async fn tell(run: &Run<'_>, id: &OrderId, outcome: &Result<Outcome>)
         timeout: options.hook_timeout,
         stop: run.stop,
     };
+    let origin = surroundings.source.origin();
+    if let Ok(Outcome::Issued(_)) = outcome
+        && options.notices.is_told_of_failures()
+    {
+        let _ = surroundings.store.forget_telling(origin, Some(id)).await;
+    }
     let failures = match outcome {
         Ok(Outcome::Issued(delivered)) if delivered.changed => options.notices.issued(id, delivered, &about).await,
         Ok(_) => return,
         Err(error) => {
-            let memory = surroundings.store.recall(surroundings.source.origin(), id).await.ok().flatten();
+            let memory = surroundings.store.recall(origin, id).await.ok().flatten();
             let names = memory.map(|memory| memory.domains).unwrap_or_default();
-            options.notices.failed(Some(id), &names, error, &about).await
+            options.notices.failed(Some((&surroundings.store, origin)), Some(id), &names, error, &about).await
         }
     };
     for error in failures {
         // Of no order: this one has ended, and nothing of it comes after its end.
-        let message = format!("notice about order `{id}`: {error}");
+        let message = t!("notice about order `%{id}`: %{error}", id, error);
         surroundings.observer.event(&Event::Warning { order: None, message: &message, hint: error.hint() });
     }
 }
@@ -185,7 +215,7 @@ fn issued_variables(order: &OrderId, delivered: &Delivered) -> Vec<(&'static str
     let mut all = delivery::variables(delivered, order);
     all.retain(|(name, _)| *name != "DV_PRIVKEY");
     all.push(("DV_EVENT", "issued".to_owned()));
-    all.push(("DV_MESSAGE", one_line(&format!("new certificate for {names} until {until}"))));
+    all.push(("DV_MESSAGE", one_line(&t!("new certificate for %{names} until %{until}", names, until))));
     all
 }
 
@@ -194,46 +224,13 @@ fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_TEXT).collect()
 }
 
-/// What is done about a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Decision {
-    /// It is told.
-    Tell,
-    /// It is told that there are more.
-    TellOfMore,
-    /// It was told already, or there were too many.
-    Keep,
-}
-
-/// What was told, so that nobody is told the same all night.
-#[derive(Debug, Default)]
-struct Told {
-    last: HashMap<Option<OrderId>, (String, Instant)>,
-    /// When failures were told within the window.
-    recent: Vec<Instant>,
-}
-
-impl Told {
-    fn decide(&mut self, order: Option<&OrderId>, message: &str, now: Instant) -> Decision {
-        self.last.retain(|_, (_, at)| now.duration_since(*at) < TOLD_AGAIN);
-        self.recent.retain(|at| now.duration_since(*at) < WINDOW);
-        if self.last.get(&order.cloned()).is_some_and(|(known, _)| known == message) {
-            return Decision::Keep;
-        }
-        let decision = match self.recent.len() {
-            ..ONE_BY_ONE => Decision::Tell,
-            ONE_BY_ONE => Decision::TellOfMore,
-            _ => return Decision::Keep,
-        };
-        self.recent.push(now);
-        if decision == Decision::Tell {
-            self.last.insert(order.cloned(), (message.to_owned(), now));
-        }
-        decision
-    }
-
-    fn forget(&mut self, order: &OrderId) {
-        self.last.remove(&Some(order.clone()));
+/// What is done about a failure of this kind.
+fn decide(kind: &str, told: &Told) -> Telling {
+    match &told.last {
+        Some((known, ago)) if known == kind && *ago < TOLD_AGAIN => Telling::Keep,
+        _ if told.recent < ONE_BY_ONE => Telling::Tell,
+        _ if told.recent == ONE_BY_ONE => Telling::TellOfMore,
+        _ => Telling::Keep,
     }
 }
 
@@ -241,36 +238,24 @@ impl Told {
 mod tests {
     use super::*;
 
-    fn id(text: &str) -> OrderId {
-        OrderId::parse(text).unwrap()
+    fn told(last: Option<(&str, u64)>, recent: usize) -> Told {
+        Told { last: last.map(|(kind, hours)| (kind.to_owned(), Duration::from_secs(hours * 3600))), recent }
     }
 
     #[test]
-    fn the_same_failure_is_told_once_in_six_hours_and_another_one_at_once() {
-        let (mut told, began) = (Told::default(), Instant::now());
-        let mut decide = |order: &str, message: &str, minutes: u64| {
-            told.decide(Some(&id(order)), message, began + Duration::from_secs(60 * minutes))
-        };
-        assert_eq!(decide("a", "x", 0), Decision::Tell);
-        assert_eq!(decide("a", "x", 1), Decision::Keep);
-        assert_eq!(decide("b", "x", 2), Decision::Tell);
-        assert_eq!(decide("a", "y", 3), Decision::Tell);
-        assert_eq!(decide("a", "y", 300), Decision::Keep);
-        assert_eq!(decide("a", "y", 364), Decision::Tell);
-        told.forget(&id("a"));
-        assert_eq!(told.decide(Some(&id("a")), "y", began + Duration::from_secs(60 * 365)), Decision::Tell);
+    fn the_same_failure_is_told_once_a_day_and_another_one_at_once() {
+        assert_eq!(decide("provider", &told(None, 0)), Telling::Tell);
+        assert_eq!(decide("provider", &told(Some(("provider", 0)), 1)), Telling::Keep);
+        assert_eq!(decide("provider", &told(Some(("provider", 23)), 0)), Telling::Keep);
+        assert_eq!(decide("provider", &told(Some(("provider", 24)), 0)), Telling::Tell);
+        assert_eq!(decide("refused", &told(Some(("provider", 0)), 1)), Telling::Tell);
     }
 
     #[test]
     fn many_failures_are_ten_notices_and_one_that_says_so() {
-        let (mut told, began) = (Told::default(), Instant::now());
-        let decisions: Vec<Decision> =
-            (0..300).map(|number| told.decide(Some(&id(&format!("o-{number}"))), "x", began)).collect();
-        assert!(decisions[..10].iter().all(|decision| *decision == Decision::Tell));
-        assert_eq!(decisions[10], Decision::TellOfMore);
-        assert!(decisions[11..].iter().all(|decision| *decision == Decision::Keep));
-        // Later there is room again, also for those that were kept.
-        assert_eq!(told.decide(Some(&id("o-299")), "x", began + WINDOW), Decision::Tell);
+        let all: Vec<Telling> = (0..13).map(|recent| decide("provider", &told(None, recent))).collect();
+        assert!(all[..10].iter().all(|telling| *telling == Telling::Tell));
+        assert_eq!(all[10..], [Telling::TellOfMore, Telling::Keep, Telling::Keep]);
     }
 
     #[test]

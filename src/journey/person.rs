@@ -7,7 +7,7 @@ use super::{
     publish::{self, Planned},
     withdraw,
 };
-use crate::{error::Result, order::OrderId, record::Record, store::Holder};
+use crate::{error::Result, language::t, order::OrderId, record::Record, store::Holder};
 
 /// Publishes one record for a person: journaled, kept until `record remove` or `clean --all`. What is there already is success.
 ///
@@ -17,6 +17,7 @@ pub async fn add_record(surroundings: &Surroundings, record: &Record, permission
     let routed = surroundings.routing.route(&record.name)?;
     let capabilities = routed.provider.capabilities();
     publish::require_type(&routed, &capabilities, record.record_type)?;
+    publish::warn_about(surroundings, &routed, None);
     let zone = routed.locate(&record.name).await?;
     // The person says the name, so that only the apex needs a second word.
     let permission = Permission { names: vec![record.name.clone()], ..permission.clone() };
@@ -50,7 +51,7 @@ pub async fn remove_record(surroundings: &Surroundings, record: &Record) -> Resu
             .provider
             .withdraw(&zone, record, None)
             .await
-            .map_err(|error| error.context(format!("provider `{}`", routed.instance)))?;
+            .map_err(|error| error.context(t!("provider `%{instance}`", instance = routed.instance)))?;
         surroundings.observer.event(&Event::Withdrawn { order: no_order, record, provider: &routed.instance, kept: None });
         return Ok(());
     }

@@ -6,12 +6,13 @@ use super::{Options, Routed, Surroundings, event::Event, event::PlannedRecord, f
 use crate::{
     error::{Error, ErrorKind, Result},
     failpoint,
+    language::t,
     name::Name,
     order::{Challenge, ChallengeKind, Order, OrderId, challenge_name},
     propagation::Verdict,
     provider::{Capabilities, Found, Handle, Zone},
     record::{Record, RecordType},
-    store::{Holder, Intent, Lock, LockKey, Note},
+    store::{Holder, Intent, Lock, LockKey},
 };
 
 /// How long a write waits for another run that writes at the same name.
@@ -34,6 +35,22 @@ pub(super) struct Planned {
     pub(super) zone: Zone,
 }
 
+/// Says what the user should know of a provider before it writes.
+pub(super) fn warn_about(surroundings: &Surroundings, routed: &Routed, order: Option<&OrderId>) {
+    let (instance, capabilities) = (&routed.instance, routed.provider.capabilities());
+    let all = [
+        (capabilities.experimental, t!("provider `%{instance}` is experimental: nobody has shown that it works", instance)),
+        (!capabilities.removal, t!("provider `%{instance}` cannot remove records: this one will stay", instance)),
+        (
+            !capabilities.several_values,
+            t!("provider `%{instance}` holds one value per name: another value there is replaced", instance),
+        ),
+    ];
+    for (_, message) in all.iter().filter(|(holds, _)| *holds) {
+        surroundings.observer.event(&Event::Warning { order, message, hint: None });
+    }
+}
+
 /// The record that a challenge asks for.
 pub(super) fn wanted(challenge: &Challenge, order: &Order, base_domain: Option<&Name>) -> Result<Record> {
     let record_type = match challenge.kind {
@@ -46,8 +63,10 @@ pub(super) fn wanted(challenge: &Challenge, order: &Order, base_domain: Option<&
     let value = match record_type {
         RecordType::Txt => {
             if challenge.value.is_empty() || challenge.value.len() > LONGEST_VALUE || challenge.value.contains(char::is_control) {
-                return Err(Error::usage(format!(
-                    "the value for `{name}` cannot be a TXT record here: it is empty, has control characters or is longer than {LONGEST_VALUE} bytes"
+                return Err(Error::usage(t!(
+                    "the value for `%{name}` cannot be a TXT record here: it is empty, has control characters or is longer than %{LONGEST_VALUE} bytes",
+                    name,
+                    LONGEST_VALUE
                 )));
             }
             challenge.value.clone()
@@ -108,8 +127,8 @@ pub(super) fn require_type(routed: &Routed, capabilities: &Capabilities, record_
     if capabilities.record_types.contains(&record_type) {
         return Ok(());
     }
-    Err(Error::usage(format!("provider `{}` cannot write {record_type} records", routed.instance))
-        .with_hint("route this zone to a provider that can, or write the record by hand with `--provider manual`"))
+    Err(Error::usage(t!("provider `%{instance}` cannot write %{record_type} records", instance = routed.instance, record_type))
+        .with_hint(t!("route this zone to a provider that can, or write the record by hand with `--provider manual`")))
 }
 
 /// What a run would do with a challenge, for `--dry-run` and for runs without a provider.
@@ -148,7 +167,9 @@ pub(super) async fn publish(
 ) -> Result<bool> {
     let Planned { record, routed, zone } = planned;
     let provider = &routed.provider;
-    let at_provider = |error: Error| error.context(format!("provider `{}`, {}", routed.instance, record.title()));
+    let at_provider = |error: Error| {
+        error.context(t!("provider `%{instance}`, %{record}", instance = routed.instance, record = record.title()))
+    };
     let key = lock_key(&routed.instance, &provider.capabilities(), zone, &record.name);
     let lock = surroundings.store.lock(&key, LOCK_PATIENCE).await?;
     let found = provider.find(zone, record).await.map_err(at_provider)?;
@@ -163,19 +184,14 @@ pub(super) async fn publish(
     let intent = Intent { provider: routed.instance.clone(), zone: zone.clone(), record: record.clone(), was_there };
     failpoint::reach("publish.before-intent");
     if !was_there {
-        surroundings.store.note(&Note {
-            provider: intent.provider.clone(),
-            zone: intent.zone.clone(),
-            record: intent.record.clone(),
-            is_kept: holders.iter().any(Holder::is_person),
-        })?;
+        surroundings.store.note(&intent, holders.iter().any(Holder::is_person))?;
     }
     let mut entry = None;
     for holder in holders {
         entry = Some(surroundings.store.intend(&intent, holder).await?);
     }
     let Some(entry) = entry else {
-        return Err(Error::new(ErrorKind::Unexpected, "a record without a holder was to be published"));
+        return Err(Error::new(ErrorKind::Unexpected, t!("a record without a holder was to be published")));
     };
     failpoint::reach("publish.after-intent");
     let written = match found {
@@ -201,7 +217,7 @@ pub(super) async fn publish(
         }
         return Err(Error::new(
             ErrorKind::Held,
-            format!("another machine finished with {} while this one wrote it", record.name),
+            t!("another machine finished with %{name} while this one wrote it", name = record.name),
         ));
     }
     failpoint::reach("publish.after-handle");

@@ -16,9 +16,10 @@ use super::{
 use crate::{
     delivery,
     error::Result,
+    language::t,
     name::Name,
     order::{Listing, OrderId, OrderSummary},
-    store::{Holder, OrderMemory},
+    store::{Entry, Holder, OrderMemory},
 };
 
 /// Takes every order that is asked for through its journey.
@@ -72,13 +73,16 @@ pub async fn run(surroundings: &Surroundings, options: &Options, stop: &Stop) ->
 }
 
 /// Withdraws records without a holder: what a run left that died, or a provider that failed, at the last step; and what was written too late.
+/// Those of other accounts are left to runs that have their credentials.
 pub(super) async fn withdraw_leftovers(surroundings: &Surroundings) {
     if let Err(error) = withdraw::recover(surroundings).await {
         surroundings.observer.event(&Event::Warning { order: None, message: &error.to_string(), hint: error.hint() });
     }
     let entries = surroundings.store.entries().await.unwrap_or_default();
     let late = Holder::late_write();
-    for entry in entries.iter().filter(|entry| entry.holders.iter().all(|holder| *holder == late)) {
+    let is_left =
+        |entry: &&Entry| surroundings.store.is_of_this_account(entry) && entry.holders.iter().all(|holder| *holder == late);
+    for entry in entries.iter().filter(is_left) {
         if let Err(error) = withdraw::withdraw(surroundings, entry, std::slice::from_ref(&late), None).await {
             surroundings.observer.event(&Event::Warning { order: None, message: &error.to_string(), hint: error.hint() });
         }
@@ -99,7 +103,7 @@ async fn select(surroundings: &Surroundings, options: &Options) -> Result<Vec<Or
 pub(super) async fn waiting(surroundings: &Surroundings) -> Result<(Vec<OrderSummary>, Vec<OrderMemory>)> {
     let Listing { orders, unanswered } = surroundings.source.list().await?;
     for (generation, error) in &unanswered {
-        let message = format!("orders of `--api {generation}` could not be listed: {error}");
+        let message = t!("orders of `--api %{generation}` could not be listed: %{error}", generation, error);
         surroundings.observer.event(&Event::Warning { order: None, message: &message, hint: error.hint() });
     }
     let unfinished = surroundings.store.unfinished(surroundings.source.origin()).await?;

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{Surroundings, driver::Run, event::Event, files, publish::Planned};
 use crate::{
     error::Result,
+    language::t,
     order::{Order, OrderId},
     propagation::{Expectation, ResolverReport, Round, Verdict},
     record::{Record, RecordType},
@@ -60,32 +61,41 @@ pub(super) async fn see(
     Ok(())
 }
 
-/// What the name servers say about these records now, in one sentence; `None` where there is none.
-pub(super) async fn now(surroundings: &Surroundings, records: &[Record]) -> Option<String> {
-    let looks = futures_util::future::join_all(records.iter().map(|record| surroundings.propagation.look(record))).await;
-    let mut said = Vec::new();
-    for (record, look) in records.iter().zip(looks) {
-        let text = match look {
-            Ok(round) if round.visible => "every name server shows it".to_owned(),
-            Ok(round) => {
-                let mut missing = round.observations.iter().filter(|observation| observation.verdict != Verdict::Visible);
-                let first = missing.next().map(|observation| {
-                    format!(
-                        "{} ({}) says: {}",
-                        observation.authority.server,
-                        observation.authority.address,
-                        observation.verdict.sentence()
-                    )
-                });
-                let more = missing.count();
-                let more = if more > 0 { format!(", and {more} more do not show it") } else { String::new() };
-                first.map_or_else(|| "no name server answers".to_owned(), |first| format!("{first}{more}"))
-            }
-            Err(error) => format!("its name servers cannot be asked: {error}"),
-        };
-        said.push(format!("of the value `{}` at {}, {text}", record.value, record.name));
+/// What the name servers, and web servers, say about these records now, in one sentence; `None` where there is none.
+pub(super) async fn now(run: &Run<'_>, records: &[Record], order: Option<&Order>) -> Option<String> {
+    let looks = records.iter().map(async |record| match record.file() {
+        Some((path, _)) => {
+            let text = files::now(&run.options.web, record, order).await;
+            t!("of the file at %{url}, %{text}", url = format!("http://{}{path}", record.name), text)
+        }
+        None => {
+            let text = at_name_servers(run, record).await;
+            t!("of the value `%{value}` at %{name}, %{text}", value = record.value, name = record.name, text)
+        }
+    });
+    let said = futures_util::future::join_all(looks).await;
+    if said.is_empty() { None } else { Some(t!("at this moment, %{said}", said = said.join(t!("; ")))) }
+}
+
+async fn at_name_servers(run: &Run<'_>, record: &Record) -> String {
+    match run.surroundings.propagation.look(record).await {
+        Ok(round) if round.visible => t!("every name server shows it").to_owned(),
+        Ok(round) => {
+            let mut missing = round.observations.iter().filter(|observation| observation.verdict != Verdict::Visible);
+            let first = missing.next().map(|observation| {
+                t!(
+                    "%{server} (%{address}) says: %{sentence}",
+                    server = observation.authority.server,
+                    address = observation.authority.address,
+                    sentence = observation.verdict.sentence()
+                )
+            });
+            let more = missing.count();
+            let more = if more > 0 { t!(", and %{more} more do not show it", more) } else { String::new() };
+            first.map_or_else(|| t!("no name server answers").to_owned(), |first| format!("{first}{more}"))
+        }
+        Err(error) => t!("its name servers cannot be asked: %{error}", error),
     }
-    if said.is_empty() { None } else { Some(format!("at this moment, {}", said.join("; "))) }
 }
 
 /// Asks the recursive resolvers and tells what they say, beside the journey: nothing waits for them.

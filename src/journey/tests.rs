@@ -205,13 +205,13 @@ async fn two_orders_with_the_same_record_are_two_holders() {
     add_record(&world.surroundings, &record, &Permission::default()).await.unwrap();
     let holders = world.surroundings.store.entries().await.unwrap().remove(0).holders;
     assert_eq!(holders.len(), 2);
-    assert!(!clean(&world.surroundings, false, false).await.unwrap().is_empty());
+    assert!(!clean(&world.surroundings, &[], false, false).await.unwrap().is_empty());
     assert_eq!(world.values().len(), 1, "the order still waits");
     world.sandbox.fault(Fault::Order { order: id, change: OrderChange::Reject }).unwrap();
-    clean(&world.surroundings, false, false).await.unwrap();
+    clean(&world.surroundings, &[], false, false).await.unwrap();
     assert_eq!(world.values().len(), 1, "the person still wants it");
     remove_record(&world.surroundings, &record).await.unwrap();
-    clean(&world.surroundings, false, false).await.unwrap();
+    clean(&world.surroundings, &[], false, false).await.unwrap();
     assert_eq!(world.values(), Vec::<String>::new());
     remove_record(&world.surroundings, &record).await.unwrap();
 }

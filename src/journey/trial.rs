@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     name::Name,
     propagation::{Expectation, Round, Verdict},
     record::{Record, RecordType},
@@ -70,7 +71,7 @@ pub async fn trial(
     let _lock = surroundings.store.try_lock(&LockKey::Order(holder.clone())).await?;
     let outcome = tokio::select! {
         outcome = attempt(surroundings, zone, &name, &holder, patience, tell) => outcome,
-        () = stop.stop.cancelled() => Err(Error::new(ErrorKind::Interrupted, "interrupted during the test")),
+        () = stop.stop.cancelled() => Err(Error::new(ErrorKind::Interrupted, t!("interrupted during the test"))),
     };
     let grace = *stop.grace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let withdrawn = tokio::select! {
@@ -93,12 +94,13 @@ async fn attempt(
     let capabilities = routed.provider.capabilities();
     publish::require_type(&routed, &capabilities, RecordType::Txt)?;
     if !capabilities.removal {
-        return Err(Error::usage(format!(
-            "provider `{}` cannot remove values, so that a test would leave two behind",
-            routed.instance
+        return Err(Error::usage(t!(
+            "provider `%{instance}` cannot remove values, so that a test would leave two behind",
+            instance = routed.instance
         ))
-        .with_hint("add one value with `dv-verify record add`, and look at it with `dv-verify check`"));
+        .with_hint(t!("add one value with `dv-verify record add`, and look at it with `dv-verify check`")));
     }
+    publish::warn_about(surroundings, &routed, None);
     let patience = sight::patience(patience, capabilities.usual_delay);
     let zone = routed.locate(name).await?;
     permit(name, asked, &zone.name)?;
@@ -118,7 +120,7 @@ async fn attempt(
         delay = if delay.is_zero() { begun.elapsed() } else { delay };
     }
     if both.len() == 2 && !shows_anywhere(&surroundings.propagation.look(&one).await?) {
-        return Err(broke(&routed.instance, "adding a second value at the name took the first one away"));
+        return Err(broke(&routed.instance, t!("adding a second value at the name took the first one away")));
     }
     // What was measured makes the next wait in this zone shorter.
     let _ = surroundings.store.note_delay(&zone.name, &routed.instance, delay).await;
@@ -131,7 +133,7 @@ async fn attempt(
         removal_delay = begun.elapsed();
         tell(Step::Gone(record, removal_delay));
         if index + 1 < both.len() && !shows_anywhere(&surroundings.propagation.look(&other).await?) {
-            return Err(broke(&routed.instance, "removing one value took the other one away"));
+            return Err(broke(&routed.instance, t!("removing one value took the other one away")));
         }
     }
     Ok(Trial { provider: routed.instance, zone: zone.name, name: name.clone(), delay, removal_delay })
@@ -167,11 +169,11 @@ async fn wait_gone(surroundings: &Surroundings, record: &Record, deadline: Insta
         if Instant::now() >= deadline {
             return Err(Error::new(
                 ErrorKind::NotVisible,
-                format!("{} was removed at the provider, but name servers still show it", record.name),
+                t!("%{name} was removed at the provider, but name servers still show it", name = record.name),
             )
-            .with_hint(
-                "the provider may be slow: look again with `dv-verify check`, or give more time with `--propagation-timeout`",
-            ));
+            .with_hint(t!(
+                "the provider may be slow: look again with `dv-verify check`, or give more time with `--propagation-timeout`"
+            )));
         }
         tokio::time::sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
         pause = pause.mul_f64(1.5).min(LONGEST_PAUSE);
@@ -184,7 +186,7 @@ fn shows_anywhere(round: &Round) -> bool {
 }
 
 fn broke(instance: &str, what: &str) -> Error {
-    Error::new(ErrorKind::Provider, format!("provider `{instance}`: {what}")).with_hint(
-        "do not use this provider beside other users of the name; please report it, with `providers show` and the version",
-    )
+    Error::new(ErrorKind::Provider, t!("provider `%{instance}`: %{what}", instance, what)).with_hint(t!(
+        "do not use this provider beside other users of the name; please report it, with `providers show` and the version"
+    ))
 }

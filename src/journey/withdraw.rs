@@ -6,6 +6,7 @@ use super::{Surroundings, event::Event, publish::lock_key};
 use crate::{
     error::{Error, Result},
     failpoint,
+    language::t,
     order::OrderId,
     store::{Entry, Holder, Intent, Note},
 };
@@ -53,15 +54,19 @@ pub(super) async fn withdraw(
         });
     };
     if let Some(other) = remaining.first() {
-        kept(&if other.is_person() { "it is kept until `record remove`".to_owned() } else { format!("{other} still needs it") });
+        kept(&if other.is_person() {
+            t!("it is kept until `record remove`").to_owned()
+        } else {
+            t!("%{other} still needs it", other)
+        });
         return Ok(());
     }
     if entry.was_there {
-        kept("it was there before");
+        kept(t!("it was there before"));
         return store.forget(entry.id).await;
     }
     if !capabilities.removal {
-        kept("this provider cannot remove records");
+        kept(t!("this provider cannot remove records"));
         store.erase_note(&entry.provider, &entry.record);
         return store.forget(entry.id).await;
     }
@@ -98,7 +103,7 @@ pub(super) async fn recover(surroundings: &Surroundings) -> Result<()> {
         if is_known(&store.entries().await?, &note) {
             continue;
         }
-        let message = format!("{} was ours, and the journal did not know it any more", note.record.title());
+        let message = t!("%{record} was ours, and the journal did not know it any more", record = note.record.title());
         surroundings.observer.event(&Event::Warning { order: None, message: &message, hint: None });
         let intent = Intent { provider: note.provider, zone: note.zone, record: note.record, was_there: false };
         let nobody = Holder::person();
@@ -110,6 +115,10 @@ pub(super) async fn recover(surroundings: &Surroundings) -> Result<()> {
 
 fn left_behind(entry: &Entry, error: Error) -> Error {
     error
-        .context(format!("{} at provider `{}` could not be removed", entry.record.title(), entry.provider))
-        .with_hint("it stays in the journal: `dv-verify clean` removes it once the cause is gone")
+        .context(t!(
+            "%{record} at provider `%{provider}` could not be removed",
+            record = entry.record.title(),
+            provider = entry.provider
+        ))
+        .with_hint(t!("it stays in the journal: `dv-verify clean` removes it once the cause is gone"))
 }

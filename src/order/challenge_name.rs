@@ -2,6 +2,7 @@
 
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
 };
 
@@ -30,7 +31,7 @@ pub fn join(name: &str, root: Option<&Name>, fallbacks: &[Name]) -> Result<Name>
     if text.is_empty() || text == "@" {
         return bases.into_iter().next().ok_or_else(|| relative_to_nothing(trimmed));
     }
-    let given = Name::parse(text).map_err(|error| error.context("challenge name"))?;
+    let given = Name::parse(text).map_err(|error| error.context(t!("challenge name")))?;
     if bases.iter().any(|base| is_full(&given, base)) {
         return Ok(given);
     }
@@ -57,8 +58,8 @@ fn without_overlap(name: &Name, base: &Name) -> String {
 
 fn relative_to_nothing(name: &str) -> Error {
     let shown = if name.is_empty() { "@" } else { name };
-    Error::usage(format!("the challenge name `{shown}` is relative, and the order does not say to which domain"))
-        .with_hint("name the domain with `--base-domain`, such as `--base-domain example.com`")
+    Error::usage(t!("the challenge name `%{shown}` is relative, and the order does not say to which domain", shown))
+        .with_hint(t!("name the domain with `--base-domain`, such as `--base-domain example.com`"))
 }
 
 #[cfg(test)]

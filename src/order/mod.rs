@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
     record::RecordType,
     secret::Secret,
@@ -31,9 +32,9 @@ impl OrderId {
         let id = text.trim();
         if id.is_empty() || id.len() > 200 || !id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':'))
         {
-            return Err(Error::usage(format!("`{id}` is not an order id")).with_hint(
-                "order ids look like `cas-cn-68n1mm16abcd`, `cas_dv-cn-123` or `123451222`; `dv-verify orders` lists them",
-            ));
+            return Err(Error::usage(t!("`%{id}` is not an order id", id)).with_hint(t!(
+                "order ids look like `cas-cn-68n1mm16abcd`, `cas_dv-cn-123` or `123451222`; `dv-verify orders` lists them"
+            )));
         }
         Ok(Self(id.to_owned()))
     }

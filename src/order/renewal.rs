@@ -2,6 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::language::t;
+
 /// The time in which a CA wants a certificate to be renewed (RFC 9773 section 4.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
@@ -29,18 +31,18 @@ pub enum Due {
 /// when a third of its lifetime is left.
 pub fn due(now: Timestamp, not_before: Timestamp, not_after: Timestamp, window: Option<&Window>, share: f64) -> Due {
     if now >= not_after {
-        return Due::Now(format!("it expired on {not_after}"));
+        return Due::Now(t!("it expired on %{not_after}", not_after));
     }
     let part = |whole: SignedDuration, share: f64| whole.mul_f64_clamped(share);
     let (moment, why) = match window {
         Some(window) if window.start <= window.end => {
             let long = window.end.duration_since(window.start);
             let why = window.explanation.as_ref().map(|page| format!(" (see {page})")).unwrap_or_default();
-            (window.start + part(long, share.clamp(0.0, 1.0)), format!("the CA asks for it{why}"))
+            (window.start + part(long, share.clamp(0.0, 1.0)), t!("the CA asks for it%{why}", why))
         }
         _ => {
             let lifetime = not_after.duration_since(not_before);
-            (not_after - part(lifetime, 1.0 / 3.0), "less than a third of its lifetime is left".to_owned())
+            (not_after - part(lifetime, 1.0 / 3.0), t!("less than a third of its lifetime is left").to_owned())
         }
     };
     if now >= moment { Due::Now(why) } else { Due::NotBefore(moment) }

@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
+    language::t,
     name::Name,
 };
 
@@ -88,7 +89,7 @@ impl Shared {
         }
         match self.cut_at_resolver(name).await? {
             Some(cut) => self.with_addresses(&cut).await,
-            None => Err(Error::new(ErrorKind::NotVisible, format!("the resolver knows no top level {name}"))),
+            None => Err(Error::new(ErrorKind::NotVisible, t!("the resolver knows no top level %{name}", name))),
         }
     }
 
@@ -105,7 +106,7 @@ impl Shared {
                     Placement::Child { zone: child, servers, glue, referred: true } if child == *zone => {
                         Ok(ParentView { zone: parent.clone(), servers, glue })
                     }
-                    _ => Err("gives no referral".to_owned()),
+                    _ => Err(t!("gives no referral").to_owned()),
                 }
             }
         });
@@ -153,8 +154,8 @@ impl Shared {
         }
         let Some(mut cut) = cut else {
             return Err(failure.unwrap_or_else(|| {
-                Error::new(ErrorKind::NotVisible, format!("no zone found for {name}: the resolver knows no zone above it"))
-                    .with_hint("check the name, or state the authorities with `--authority ZONE=ADDRESS`")
+                Error::new(ErrorKind::NotVisible, t!("no zone found for %{name}: the resolver knows no zone above it", name))
+                    .with_hint(t!("check the name, or state the authorities with `--authority ZONE=ADDRESS`"))
             }));
         };
         for _ in 0..DEEPEST {
@@ -224,7 +225,11 @@ impl Shared {
             Err(failures) => Below::Unknown(
                 Error::new(
                     ErrorKind::NotVisible,
-                    format!("none of the servers of {} gives a usable answer: {}", above.zone, and(&failures)),
+                    t!(
+                        "none of the servers of %{zone} gives a usable answer: %{failures}",
+                        zone = above.zone,
+                        failures = and(&failures)
+                    ),
                 )
                 .with_retry(Retry::Later),
             ),
@@ -246,7 +251,7 @@ impl Shared {
                     let answer = self.ask_authority(address, &apex, WireType::NS).await;
                     let servers = answer.map(|answer| servers_of(&apex, &answer.answers)).unwrap_or_default();
                     if servers.is_empty() {
-                        return Err(format!("{address} shows a zone {apex}, but no name servers of it"));
+                        return Err(t!("%{address} shows a zone %{apex}, but no name servers of it", address, apex));
                     }
                     return Ok(Placement::Child { zone: apex, servers, glue: HashMap::new(), referred: false });
                 }
@@ -282,8 +287,12 @@ impl Shared {
             if !own.is_empty() {
                 let only_child: Vec<Name> = own.iter().filter(|server| !cut.servers.contains(server)).cloned().collect();
                 let only_parent = cut.servers.iter().filter(|server| !own.contains(server)).map(Name::to_string);
-                differences.extend(only_parent.map(|server| format!("{server} is named by the parent of {} only", cut.zone)));
-                differences.extend(only_child.iter().map(|server| format!("{server} is named by {} itself only", cut.zone)));
+                differences.extend(
+                    only_parent.map(|server| t!("%{server} is named by the parent of %{zone} only", server, zone = cut.zone)),
+                );
+                differences.extend(
+                    only_child.iter().map(|server| t!("%{server} is named by %{zone} itself only", server, zone = cut.zone)),
+                );
                 let more = self.addresses(&only_child, &cut.glue).await;
                 found.0.extend(more.0);
                 found.1.extend(more.1);
@@ -293,10 +302,13 @@ impl Shared {
         authorities.sort();
         authorities.dedup();
         if authorities.is_empty() {
-            let why = if left_out.is_empty() { "it has no name servers".to_owned() } else { describe_left_out(&left_out) };
-            return Err(Error::new(ErrorKind::NotVisible, format!("no server of the zone {} can be asked: {why}", cut.zone))
-                .with_retry(Retry::Later)
-                .with_hint("repair the delegation of the zone, or state the authorities with `--authority ZONE=ADDRESS`"));
+            let why = if left_out.is_empty() { t!("it has no name servers").to_owned() } else { describe_left_out(&left_out) };
+            return Err(Error::new(
+                ErrorKind::NotVisible,
+                t!("no server of the zone %{zone} can be asked: %{why}", zone = cut.zone, why),
+            )
+            .with_retry(Retry::Later)
+            .with_hint(t!("repair the delegation of the zone, or state the authorities with `--authority ZONE=ADDRESS`")));
         }
         Ok(Arc::new(Delegation { zone: cut.zone.clone(), authorities, left_out, differences }))
     }
@@ -320,7 +332,7 @@ impl Shared {
                         if has_route(address).await {
                             authorities.push(Authority { server: server.clone(), address });
                         } else {
-                            let why = "this host has no route to it".to_owned();
+                            let why = t!("this host has no route to it").to_owned();
                             left_out.push(LeftOut { server: server.clone(), address: Some(address), why });
                         }
                     }
@@ -352,7 +364,7 @@ impl Shared {
                 }
             })
             .await;
-        made.unwrap_or_else(|error| Err(format!("its address cannot be found, {}", error.message())))
+        made.unwrap_or_else(|error| Err(t!("its address cannot be found, %{message}", message = error.message())))
     }
 }
 

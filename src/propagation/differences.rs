@@ -12,7 +12,7 @@ use super::{
     shared::Shared,
     text::and,
 };
-use crate::name::Name;
+use crate::{language::t, name::Name};
 
 /// The glue of one name server, and the addresses that the zone itself has for it.
 pub(crate) type Glued = (Name, Vec<IpAddr>, Vec<IpAddr>);
@@ -28,7 +28,7 @@ pub(super) async fn between_parent_and_child(shared: &Shared, name: &Name) -> Ve
     let own = first_usable(&delegation.authorities, zone, |authority: Authority| async move {
         let answer = shared.ask_authority(authority.address, zone, WireType::NS).await.map_err(|verdict| verdict.sentence())?;
         let servers = servers_of(zone, &answer.answers);
-        if servers.is_empty() || !answer.metadata.authoritative { Err("tells no NS".to_owned()) } else { Ok(servers) }
+        if servers.is_empty() || !answer.metadata.authoritative { Err(t!("tells no NS").to_owned()) } else { Ok(servers) }
     });
     let (parent, own) = tokio::join!(shared.parent_view(zone), own);
     let (Some(parent), Ok(own)) = (parent, own) else { return Vec::new() };
@@ -44,7 +44,7 @@ pub(crate) async fn glued(shared: &Shared, zone: &Name, parent: &ParentView, aut
                 let answer =
                     shared.ask_authority(authority.address, server, record_type).await.map_err(|verdict| verdict.sentence())?;
                 if !answer.metadata.authoritative {
-                    return Err("is not authoritative".to_owned());
+                    return Err(t!("is not authoritative").to_owned());
                 }
                 Ok(answer.answers.iter().filter_map(|entry| entry.data.ip_addr()).collect::<Vec<IpAddr>>())
             })
@@ -66,12 +66,13 @@ pub(crate) fn servers(zone: &Name, parent: &Name, named: &[Name], own: &[Name]) 
     let (only_parent, only_child) = (only(named, own), only(own, named));
     let mut parts = Vec::new();
     if !only_parent.is_empty() {
-        parts.push(format!("{parent} names {only_parent}, the zone itself does not"));
+        parts.push(t!("%{parent} names %{only_parent}, the zone itself does not", parent, only_parent));
     }
     if !only_child.is_empty() {
-        parts.push(format!("the zone names {only_child}, {parent} does not"));
+        parts.push(t!("the zone names %{only_child}, %{parent} does not", only_child, parent));
     }
-    (!parts.is_empty()).then(|| format!("the delegation of {zone} and its own NS records differ: {}", parts.join("; ")))
+    (!parts.is_empty())
+        .then(|| t!("the delegation of %{zone} and its own NS records differ: %{parts}", zone, parts = parts.join(t!("; "))))
 }
 
 /// One sentence for each name server whose glue is not what the zone says. Addresses of a family that the glue leaves out are no
@@ -87,8 +88,14 @@ pub(crate) fn glue(parent: &Name, glued: &[Glued]) -> Vec<String> {
             if glue.is_empty() || glue == own {
                 continue;
             }
-            let own = if own.is_empty() { "no such address".to_owned() } else { texts(&own) };
-            found.push(format!("the glue of {server} at {parent} is {}, the zone itself has {own}", texts(&glue)));
+            let own = if own.is_empty() { t!("no such address").to_owned() } else { texts(&own) };
+            found.push(t!(
+                "the glue of %{server} at %{parent} is %{glue}, the zone itself has %{own}",
+                server,
+                parent,
+                glue = texts(&glue),
+                own
+            ));
         }
     }
     found

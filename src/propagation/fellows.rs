@@ -97,7 +97,9 @@ struct Known {
     latest: Option<(Instant, Instant)>,
     /// Who asks once more on behalf of all.
     confirming: Option<u64>,
-    /// Such a question did not show the record: from then on each asks for itself.
+    /// Whether the last such question got no answer: the next one may have been luckier, so another name tries.
+    went_unanswered: bool,
+    /// Such a question did not show the record, or two in a row got no answer: from then on each asks for itself.
     is_doubtful: bool,
 }
 
@@ -146,6 +148,7 @@ impl Place {
         let (is_first, was_confirming) = {
             let mut known = self.post.known();
             known.latest = known.latest.max(Some((sent, self.since)));
+            known.went_unanswered = false;
             let is_first = known.waiting.remove(&self.number);
             if is_first && tell {
                 known.sightings += 1;
@@ -159,13 +162,16 @@ impl Place {
         }
     }
 
-    /// The record is not here, or no longer.
-    pub(crate) fn lacks(&mut self) {
+    /// The record is not here, or no longer; or, where nothing was `answered`, nobody knows.
+    pub(crate) fn lacks(&mut self, answered: bool) {
         let was_confirming = {
             let mut known = self.post.known();
             known.waiting.insert(self.number);
             let was_confirming = known.release(self.number);
-            known.is_doubtful |= was_confirming;
+            if was_confirming {
+                known.is_doubtful |= answered || known.went_unanswered;
+                known.went_unanswered = !answered;
+            }
             was_confirming
         };
         if was_confirming {
@@ -230,7 +236,7 @@ mod tests {
         assert!(!second.heard_news());
         second.sees(now, false);
         assert!(!first.heard_news());
-        second.lacks();
+        second.lacks(true);
         assert_eq!(first.turn().of, 1);
         drop(second);
         let third = fellowship.join(address, now);
@@ -274,7 +280,29 @@ mod tests {
         assert!(two.may_confirm() && !one.may_confirm());
         drop(two);
         assert!(one.may_confirm());
-        one.lacks();
+        one.lacks(true);
         assert!(late.may_confirm() && one.may_confirm() && !one.is_vouched_for(after(9)));
+    }
+
+    #[test]
+    fn a_lost_answer_lets_another_name_ask_and_two_let_everybody() {
+        let fellowship = Fellowships::default().of(&Name::parse("example.test").unwrap());
+        let address = SocketAddr::from(([127, 0, 0, 1], 53));
+        let now = Instant::now();
+        let mut names = [0; 3].map(|_| fellowship.join(address, now));
+        let others_may = |names: &[Place; 3]| names.iter().filter(|name| name.may_confirm()).count();
+        for name in &mut names {
+            name.sees(now, true);
+        }
+        assert!(names[0].may_confirm());
+        names[0].lacks(false);
+        assert!(names[1].may_confirm() && others_may(&names) == 1 && names[2].is_vouched_for(now));
+        // An answer in between makes it the first one again.
+        names[1].sees(now, false);
+        assert!(names[1].may_confirm());
+        names[1].lacks(false);
+        assert_eq!(others_may(&names), 1);
+        names[0].lacks(false);
+        assert!(others_may(&names) == 3 && !names[2].is_vouched_for(now));
     }
 }

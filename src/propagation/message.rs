@@ -10,6 +10,8 @@ use hickory_proto::{
 
 use super::verdict::{option, response_word};
 
+use crate::language::t;
+
 /// The largest answer over UDP that we ask for: it passes every common path unfragmented (DNS flag day 2020).
 const UDP_PAYLOAD: u16 = 1232;
 /// The option code of DNS cookies (RFC 7873 section 4).
@@ -98,23 +100,23 @@ pub(crate) fn encode(question: &Question, id: u16, manners: &Manners) -> Result<
         edns.options_mut().insert(EdnsOption::Unknown(EdnsCode::Cookie.into(), manners.cookie.clone()));
         message.set_edns(edns);
     }
-    message.to_vec().map_err(|error| format!("the question cannot be encoded: {error}"))
+    message.to_vec().map_err(|error| t!("the question cannot be encoded: %{error}", error))
 }
 
 /// Reads a packet that came for `question`, which was sent with one of `ids`.
 pub(crate) fn read(packet: &[u8], ids: &[u16], question: &Question, manners: &Manners) -> Reading {
     let Some(id) = packet.first_chunk::<2>().map(|bytes| u16::from_be_bytes(*bytes)) else {
-        return Reading::Foreign(format!("a packet of {} bytes", packet.len()));
+        return Reading::Foreign(t!("a packet of %{packet} bytes", packet = packet.len()));
     };
     if !ids.contains(&id) {
-        return Reading::Foreign("an answer with another id".to_owned());
+        return Reading::Foreign(t!("an answer with another id").to_owned());
     }
     let message = match Message::from_vec(packet) {
         Ok(message) => message,
-        Err(error) => return Reading::Broken(format!("not a DNS message ({error})")),
+        Err(error) => return Reading::Broken(t!("not a DNS message (%{error})", error)),
     };
     if message.metadata.message_type != MessageType::Response || message.metadata.op_code != OpCode::Query {
-        return Reading::Foreign("a packet that is no answer".to_owned());
+        return Reading::Foreign(t!("a packet that is no answer").to_owned());
     }
     let code = message.metadata.response_code;
     match message.queries.as_slice() {
@@ -122,15 +124,19 @@ pub(crate) fn read(packet: &[u8], ids: &[u16], question: &Question, manners: &Ma
             if asked.name == question.name && asked.query_type == question.record_type && asked.query_class == DNSClass::IN => {}
         // A server that could not read the question cannot repeat it.
         [] if response_word(code) != "NOERROR" && response_word(code) != "NXDOMAIN" => {}
-        [] => return Reading::Foreign("an answer without the question".to_owned()),
+        [] => return Reading::Foreign(t!("an answer without the question").to_owned()),
         [other, ..] => {
-            return Reading::Foreign(format!("an answer to another question ({} {})", other.name, other.query_type));
+            return Reading::Foreign(t!(
+                "an answer to another question (%{name} %{query_type})",
+                name = other.name,
+                query_type = other.query_type
+            ));
         }
     }
     if let Some(cookie) = option(&message, COOKIE)
         && cookie.get(..CLIENT_COOKIE) != manners.cookie.get(..CLIENT_COOKIE)
     {
-        return Reading::Foreign("an answer with another client cookie".to_owned());
+        return Reading::Foreign(t!("an answer with another client cookie").to_owned());
     }
     Reading::Answer(Box::new(message))
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
     record::Record,
 };
@@ -324,9 +325,10 @@ impl Propagation {
 
 /// The resolvers that the system is configured with, in its order.
 fn system_resolvers() -> Result<Vec<ResolverAddress>> {
-    let hint = "name one with `--resolver ADDRESS`, or state the authorities with `--authority ZONE=ADDRESS`";
-    let (config, _) = hickory_resolver::system_conf::read_system_conf()
-        .map_err(|error| Error::config(format!("the system's resolver configuration cannot be read: {error}")).with_hint(hint))?;
+    let hint = t!("name one with `--resolver ADDRESS`, or state the authorities with `--authority ZONE=ADDRESS`");
+    let (config, _) = hickory_resolver::system_conf::read_system_conf().map_err(|error| {
+        Error::config(t!("the system's resolver configuration cannot be read: %{error}", error)).with_hint(hint)
+    })?;
     let mut resolvers: Vec<ResolverAddress> = Vec::new();
     for server in config.name_servers() {
         let port = server.connections.first().map_or(53, |connection| connection.port);
@@ -336,7 +338,7 @@ fn system_resolvers() -> Result<Vec<ResolverAddress>> {
         }
     }
     if resolvers.is_empty() {
-        return Err(Error::config("the system has no DNS resolver configured").with_hint(hint));
+        return Err(Error::config(t!("the system has no DNS resolver configured")).with_hint(hint));
     }
     Ok(resolvers)
 }

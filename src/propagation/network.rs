@@ -27,7 +27,7 @@ use super::{
     shared::Shared,
     verdict::Verdict,
 };
-use crate::name::Name;
+use crate::{language::t, name::Name};
 
 /// Addresses for documentation (RFC 5737, RFC 3849), where no server can be: whatever answers from there intercepts DNS.
 pub const NO_SERVERS: [SocketAddr; 2] = [
@@ -66,14 +66,14 @@ impl Network {
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Intercepted(address) => write!(
-                f,
-                "this network answers DNS in the name of others (even {address}, where no server is, gave an answer), so the zone's own servers cannot be asked from here"
-            ),
-            Self::Blocked(resolver) => write!(
-                f,
-                "port 53 seems to be blocked here (no server of the zone answers, yet {resolver} knows the zone), so the zone's own servers cannot be asked from here"
-            ),
+            Self::Intercepted(address) => f.write_str(&t!(
+                "this network answers DNS in the name of others (even %{address}, where no server is, gave an answer), so the zone's own servers cannot be asked from here",
+                address
+            )),
+            Self::Blocked(resolver) => f.write_str(&t!(
+                "port 53 seems to be blocked here (no server of the zone answers, yet %{resolver} knows the zone), so the zone's own servers cannot be asked from here",
+                resolver
+            )),
         }
     }
 }

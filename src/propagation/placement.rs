@@ -8,7 +8,7 @@ use hickory_proto::{
 };
 
 use super::verdict::response_word;
-use crate::name::Name;
+use crate::{language::t, name::Name};
 
 /// Where a name belongs, as one authority of a zone above it says.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(crate) fn place(zone: &Name, name: &Name, answer: &Message) -> Placement {
             return match apex {
                 apex if apex == *zone => Placement::Here,
                 apex if deeper(&apex) => Placement::Apex(apex),
-                apex => Placement::Unusable(format!("answers for the zone {apex}, not for {zone}")),
+                apex => Placement::Unusable(t!("answers for the zone %{apex}, not for %{zone}", apex, zone)),
             };
         }
     }
@@ -73,7 +73,7 @@ pub(crate) fn place(zone: &Name, name: &Name, answer: &Message) -> Placement {
         }
         return Placement::Child { zone: child, servers, glue, referred: true };
     }
-    if answer.metadata.authoritative { Placement::Here } else { Placement::Unusable("is not authoritative".to_owned()) }
+    if answer.metadata.authoritative { Placement::Here } else { Placement::Unusable(t!("is not authoritative").to_owned()) }
 }
 
 /// The targets of the NS records of `zone`, sorted, each once.

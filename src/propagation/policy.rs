@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Authority, LeftOut, Network, Policy, text::and, verdict::Verdict};
 
+use crate::language::t;
+
 /// A server is out after so many failed rounds on all its addresses.
 const FAILED_ROUNDS: u32 = 3;
 /// How many servers an explanation names.
@@ -69,7 +71,7 @@ impl Judgement {
             Network::Intercepted(_) => None,
             Network::Blocked(_) => self.explanation,
         };
-        let explanation = seen.map_or_else(|| network.to_string(), |seen| format!("{network}: {seen}"));
+        let explanation = seen.map_or_else(|| network.to_string(), |seen| t!("%{network}: %{seen}", network, seen));
         Self { visible: false, out: self.out, may_follow_from_failures: false, explanation: Some(explanation) }
     }
 }
@@ -158,40 +160,45 @@ fn explain(
         .map(|((authority, standing), out)| {
             let said = match &standing.verdict {
                 Some(verdict) => verdict.sentence(),
-                None => "has not answered yet".to_owned(),
+                None => t!("has not answered yet").to_owned(),
             };
             let rounds = match standing.failed_rounds {
-                _ if *out => " and counts as out".to_owned(),
+                _ if *out => t!(" and counts as out").to_owned(),
                 0 => String::new(),
-                rounds => format!(" (failed {} of {FAILED_ROUNDS} times)", rounds.min(FAILED_ROUNDS)),
+                rounds => t!(" (failed %{rounds} of %{FAILED_ROUNDS} times)", rounds = rounds.min(FAILED_ROUNDS), FAILED_ROUNDS),
             };
             format!("{} {said}{rounds}", described(authority))
         })
         .collect();
-    parts.extend(unaskable.iter().map(|left| format!("{} cannot be asked: {}", left.server, left.why)));
+    parts.extend(unaskable.iter().map(|left| t!("%{server} cannot be asked: %{why}", server = left.server, why = left.why)));
     if parts.is_empty() && visible {
         return None;
     }
     let more = parts.len().saturating_sub(NAMED);
     parts.truncate(NAMED);
     if more > 0 {
-        parts.push(format!("{more} more do not show it either"));
+        parts.push(t!("%{more} more do not show it either", more));
     }
-    let details = parts.join("; ");
+    let details = parts.join(t!("; "));
     if visible {
-        return Some(format!("the policy is satisfied, but a CA may see something else: {details}"));
+        return Some(t!("the policy is satisfied, but a CA may see something else: %{details}", details));
     }
     let count = match (showing, servers) {
-        (0, 1) => "the only server does not show the value".to_owned(),
-        (0, _) => "no server shows the value".to_owned(),
-        (showing, servers) => format!("{showing} of {servers} servers {} the value", if showing == 1 { "shows" } else { "show" }),
+        (0, 1) => t!("the only server does not show the value").to_owned(),
+        (0, _) => t!("no server shows the value").to_owned(),
+        (1, servers) => t!("1 of %{servers} servers shows the value", servers),
+        (showing, servers) => t!("%{showing} of %{servers} servers show the value", showing, servers),
     };
     let wanted = match policy {
-        Policy::Quorum(wanted) => format!(", {} must", wanted.max(1)),
-        Policy::All => ", all must".to_owned(),
+        Policy::Quorum(wanted) => t!(", %{wanted} must", wanted = wanted.max(1)),
+        Policy::All => t!(", all must").to_owned(),
         Policy::Reachable | Policy::Any => String::new(),
     };
-    Some(if details.is_empty() { format!("{count}{wanted}") } else { format!("{count}{wanted}: {details}") })
+    Some(if details.is_empty() {
+        format!("{count}{wanted}")
+    } else {
+        t!("%{count}%{wanted}: %{details}", count, wanted, details)
+    })
 }
 
 fn described(authority: &Authority) -> String {
@@ -208,8 +215,8 @@ pub(crate) fn describe_left_out(left_out: &[LeftOut]) -> String {
     and(&left_out
         .iter()
         .map(|left| match left.address {
-            Some(address) => format!("{} at {} ({})", left.server, address.ip(), left.why),
-            None => format!("{} ({})", left.server, left.why),
+            Some(address) => t!("%{server} at %{address} (%{why})", server = left.server, address = address.ip(), why = left.why),
+            None => t!("%{server} (%{why})", server = left.server, why = left.why),
         })
         .collect::<Vec<_>>())
 }

@@ -21,6 +21,8 @@ use super::{
     verdict::{Verdict, response_word},
 };
 
+use crate::language::t;
+
 /// An answer, and how long it took from the sending of its question.
 #[derive(Debug)]
 pub(crate) struct Reply {
@@ -97,7 +99,7 @@ async fn exchange(
     let hurry = Notify::new();
     let udp = async {
         let end = if over_tcp {
-            Err(UdpEnd::Failed("not asked over UDP".to_owned()))
+            Err(UdpEnd::Failed(t!("not asked over UDP").to_owned()))
         } else {
             over_udp(address, question, manners, patience).await
         };
@@ -111,7 +113,7 @@ async fn exchange(
         }
         match timeout(patience, over_tcp_once(address, question, manners)).await {
             Ok(end) => end,
-            Err(_) => Err(TcpEnd::Failed(format!("no answer within {}", span(patience)))),
+            Err(_) => Err(TcpEnd::Failed(t!("no answer within %{patience}", patience = span(patience)))),
         }
     };
     tokio::pin!(udp, tcp);
@@ -183,7 +185,7 @@ async fn over_udp(address: SocketAddr, question: &Question, manners: &Manners, p
         Ok(end) => end,
         Err(_) => Err(match foreign {
             Some(what) => UdpEnd::Foreign(what),
-            None => UdpEnd::Failed(format!("no answer within {}", span(patience))),
+            None => UdpEnd::Failed(t!("no answer within %{patience}", patience = span(patience))),
         }),
     }
 }
@@ -199,7 +201,7 @@ async fn over_tcp_once(address: SocketAddr, question: &Question, manners: &Manne
     let failed = |error: io::Error| TcpEnd::Failed(io_reason(&error));
     let id = rand::random::<u16>();
     let packet = encode(question, id, manners).map_err(TcpEnd::Failed)?;
-    let length = u16::try_from(packet.len()).map_err(|_| TcpEnd::Failed("the question is too long".to_owned()))?;
+    let length = u16::try_from(packet.len()).map_err(|_| TcpEnd::Failed(t!("the question is too long").to_owned()))?;
     let begun = Instant::now();
     let mut stream = TcpStream::connect(address).await.map_err(failed)?;
     // Length and message in one segment (RFC 7766 section 8).
@@ -242,12 +244,12 @@ const ADDRESS_FAMILY_UNSUPPORTED: i32 = 97;
 
 fn io_reason(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => "the port is closed".to_owned(),
+        io::ErrorKind::ConnectionRefused => t!("the port is closed").to_owned(),
         io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
-            "the connection was closed before the answer was whole".to_owned()
+            t!("the connection was closed before the answer was whole").to_owned()
         }
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable | io::ErrorKind::AddrNotAvailable => {
-            "no route to the address".to_owned()
+            t!("no route to the address").to_owned()
         }
         _ => error.to_string(),
     }

@@ -7,7 +7,7 @@ use hickory_proto::{
 };
 
 use super::{Authority, shared::Shared};
-use crate::name::Name;
+use crate::{language::t, name::Name};
 
 /// How far one authority has come with its zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ fn is_newer(one: u32, other: u32) -> bool {
 /// The end of a sentence that begins with a server that serves `serial`; `None` where that is the newest.
 pub(crate) fn lag(serial: u32, newest: u32) -> Option<String> {
     let by = newest.wrapping_sub(serial);
-    (by != 0).then(|| format!("is behind: it serves serial {serial}, the newest is {newest}, {by} further"))
+    (by != 0).then(|| t!("is behind: it serves serial %{serial}, the newest is %{newest}, %{by} further", serial, newest, by))
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
+    language::t,
     name::Name,
 };
 
@@ -151,15 +152,22 @@ impl Shared {
             }
         }
         if failures.is_empty() {
-            return Err(Error::new(ErrorKind::NotVisible, "there is no resolver to ask: this system has none configured")
-                .with_hint("name one with `--resolver ADDRESS`, or state the authorities with `--authority ZONE=ADDRESS`"));
+            return Err(Error::new(ErrorKind::NotVisible, t!("there is no resolver to ask: this system has none configured"))
+                .with_hint(t!("name one with `--resolver ADDRESS`, or state the authorities with `--authority ZONE=ADDRESS`")));
         }
         Err(Error::new(
             ErrorKind::NotVisible,
-            format!("the resolver does not answer for {name} {record_type}: {}", and(&failures)),
+            t!(
+                "the resolver does not answer for %{name} %{record_type}: %{failures}",
+                name,
+                record_type,
+                failures = and(&failures)
+            ),
         )
         .with_retry(Retry::Later)
-        .with_hint("name another resolver with `--resolver ADDRESS`, or state the authorities with `--authority ZONE=ADDRESS`"))
+        .with_hint(t!(
+            "name another resolver with `--resolver ADDRESS`, or state the authorities with `--authority ZONE=ADDRESS`"
+        )))
     }
 
     /// The question to every resolver over HTTPS at once, each answer with the resolver that gave it, in the order of arrival.

@@ -8,6 +8,7 @@ use hickory_proto::{
 use super::{Authority, Delegation, Target, delegation::first_usable, shared::Shared, text::and, verdict::response_word};
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
+    language::t,
     name::Name,
 };
 
@@ -20,7 +21,7 @@ pub(super) async fn resolve(shared: &Shared, name: &Name) -> Result<Target> {
     let mut chain: Vec<Name> = Vec::new();
     loop {
         let delegation = shared.delegation(&current).await.map_err(|error| match chain.last() {
-            Some(from) => error.context(format!("{from} is a CNAME to {current}, where the record would be written")),
+            Some(from) => error.context(t!("%{from} is a CNAME to %{current}, where the record would be written", from, current)),
             None => error,
         })?;
         let (authority, target) = alias_at(shared, &delegation, &current).await?;
@@ -30,10 +31,14 @@ pub(super) async fn resolve(shared: &Shared, name: &Name) -> Result<Target> {
         }
         chain.push(current);
         if chain.contains(&target) {
-            return Err(broken(name, &chain, &format!("the CNAME chain of {name} is a loop")));
+            return Err(broken(name, &chain, &t!("the CNAME chain of %{name} is a loop", name)));
         }
         if chain.len() >= LONGEST_CHAIN {
-            return Err(broken(name, &chain, &format!("the CNAME chain of {name} has more than {LONGEST_CHAIN} links")));
+            return Err(broken(
+                name,
+                &chain,
+                &t!("the CNAME chain of %{name} has more than %{LONGEST_CHAIN} links", name, LONGEST_CHAIN),
+            ));
         }
         current = target;
     }
@@ -42,7 +47,7 @@ pub(super) async fn resolve(shared: &Shared, name: &Name) -> Result<Target> {
 fn broken(name: &Name, chain: &[Name], what: &str) -> Error {
     let path = chain.iter().map(Name::to_string).collect::<Vec<_>>().join(" -> ");
     Error::config(format!("{what}: {path}"))
-        .with_hint(format!("repair the CNAME records, or write at {name} itself with `--no-follow`"))
+        .with_hint(t!("repair the CNAME records, or write at %{name} itself with `--no-follow`", name))
 }
 
 /// The CNAME at `name` as the first usable authority shows it, and which that was.
@@ -53,7 +58,12 @@ async fn alias_at(shared: &Shared, delegation: &Delegation, name: &Name) -> Resu
     })
     .await
     .map_err(|failures| {
-        let message = format!("none of the servers of {} tells whether {name} is a CNAME: {}", delegation.zone, and(&failures));
+        let message = t!(
+            "none of the servers of %{zone} tells whether %{name} is a CNAME: %{failures}",
+            zone = delegation.zone,
+            name,
+            failures = and(&failures)
+        );
         Error::new(ErrorKind::NotVisible, message).with_retry(Retry::Later)
     })
 }
@@ -68,7 +78,7 @@ async fn cname(shared: &Shared, authority: &Authority, name: &Name) -> Result<Op
         return Err(format!("{} answers {}", authority.server, response_word(code)));
     }
     if !answer.metadata.authoritative {
-        return Err(format!("{} is not authoritative for {name}", authority.server));
+        return Err(t!("%{server} is not authoritative for %{name}", server = authority.server, name));
     }
     Ok(target_of(&answer, name))
 }
@@ -86,7 +96,7 @@ async fn is_synthesised(shared: &Shared, authority: &Authority, name: &Name, tar
     // No room for a sibling: the name is as long as names get.
     let Ok(sibling) = parent.below(&format!("dv-{:016x}", rand::random::<u64>())) else { return Ok(false) };
     cname(shared, authority, &sibling).await.map(|found| found.as_ref() == Some(target)).map_err(|why| {
-        let message = format!("it cannot be told whether the CNAME at {name} comes from a wildcard: {why}");
+        let message = t!("it cannot be told whether the CNAME at %{name} comes from a wildcard: %{why}", name, why);
         Error::new(ErrorKind::NotVisible, message).with_retry(Retry::Later)
     })
 }

@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
+use crate::language::t;
+
 /// A duration as people write it: `150 ms`, `3 s`, `2.5 s`, `4 min`, `1 h 5 min`.
 pub(crate) fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     if duration < Duration::from_secs(1) {
-        format!("{} ms", duration.as_millis())
+        t!("%{milliseconds} ms", milliseconds = duration.as_millis())
     } else if seconds < 10 && duration.subsec_millis() >= 100 {
-        format!("{}.{} s", seconds, duration.subsec_millis() / 100)
+        t!("%{seconds} s", seconds = format_args!("{seconds}.{}", duration.subsec_millis() / 100))
     } else if seconds < 120 {
-        format!("{seconds} s")
+        t!("%{seconds} s", seconds)
     } else if seconds < 3600 {
-        format!("{} min", seconds / 60)
+        t!("%{minutes} min", minutes = seconds / 60)
     } else {
-        format!("{} h {} min", seconds / 3600, seconds % 3600 / 60)
+        t!("%{hours} h %{minutes} min", hours = seconds / 3600, minutes = seconds % 3600 / 60)
     }
 }
 
@@ -23,7 +25,7 @@ pub(crate) fn and(items: &[String]) -> String {
     match items {
         [] => String::new(),
         [one] => one.clone(),
-        [head @ .., last] => format!("{} and {last}", head.join(", ")),
+        [head @ .., last] => t!("%{others} and %{last}", others = head.join(t!(", ")), last),
     }
 }
 

@@ -8,6 +8,7 @@ use hickory_proto::{
 };
 
 use crate::{
+    language::t,
     name::Name,
     record::{Record, RecordType},
 };
@@ -77,18 +78,18 @@ impl Verdict {
     /// The end of a sentence that begins with the name of the server: "does not know the name (NXDOMAIN)".
     pub fn sentence(&self) -> String {
         match self {
-            Self::Visible => "shows the value".to_owned(),
-            Self::Missing => "has no record of this type at the name".to_owned(),
-            Self::OtherValue(values) => format!("shows only other values at the name: {}", list(values)),
-            Self::Alias(target) => format!("has a CNAME to {target} at the name, so that nothing else there counts"),
-            Self::NxDomain => "does not know the name (NXDOMAIN)".to_owned(),
-            Self::ServFail(None) => "fails to answer (SERVFAIL)".to_owned(),
-            Self::ServFail(Some(detail)) => format!("fails to answer (SERVFAIL, {detail})"),
-            Self::Refused => "refuses the question (REFUSED)".to_owned(),
-            Self::Lame => "is not authoritative for the name (no AA, or a referral)".to_owned(),
-            Self::Truncated(why) => format!("truncates its answer over UDP, and TCP does not work: {why}"),
-            Self::Mismatched(what) => format!("does not answer the question that was asked: {what}"),
-            Self::Unreachable(why) => format!("gives no usable answer: {why}"),
+            Self::Visible => t!("shows the value").to_owned(),
+            Self::Missing => t!("has no record of this type at the name").to_owned(),
+            Self::OtherValue(values) => t!("shows only other values at the name: %{values}", values = list(values)),
+            Self::Alias(target) => t!("has a CNAME to %{target} at the name, so that nothing else there counts", target),
+            Self::NxDomain => t!("does not know the name (NXDOMAIN)").to_owned(),
+            Self::ServFail(None) => t!("fails to answer (SERVFAIL)").to_owned(),
+            Self::ServFail(Some(detail)) => t!("fails to answer (SERVFAIL, %{detail})", detail),
+            Self::Refused => t!("refuses the question (REFUSED)").to_owned(),
+            Self::Lame => t!("is not authoritative for the name (no AA, or a referral)").to_owned(),
+            Self::Truncated(why) => t!("truncates its answer over UDP, and TCP does not work: %{why}", why),
+            Self::Mismatched(what) => t!("does not answer the question that was asked: %{what}", what),
+            Self::Unreachable(why) => t!("gives no usable answer: %{why}", why),
         }
     }
 }
@@ -122,7 +123,7 @@ fn judge_answer(record: &Record, answer: &Message, authority: bool) -> Verdict {
         ResponseCode::ServFail => return Verdict::ServFail(extended_error(answer)),
         ResponseCode::Refused => return Verdict::Refused,
         ResponseCode::NotAuth => return Verdict::Lame,
-        other => return Verdict::Unreachable(format!("it answers {}", response_word(other))),
+        other => return Verdict::Unreachable(t!("it answers %{other}", other = response_word(other))),
     }
     if authority && !answer.metadata.authoritative {
         return Verdict::Lame;

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
+    language::t,
     record::Record,
 };
 
@@ -150,7 +151,7 @@ async fn discover(shared: &Arc<Shared>, record: &Record, deadline: Instant) -> R
     match timeout_at(deadline, searching).await {
         Ok(found) => found,
         Err(_) => Err(last.unwrap_or_else(|| {
-            Error::new(ErrorKind::NotVisible, format!("the zone of {} was not found in time", record.name))
+            Error::new(ErrorKind::NotVisible, t!("the zone of %{name} was not found in time", name = record.name))
                 .with_retry(Retry::Later)
         })),
     }
@@ -168,7 +169,7 @@ fn settle(looking: &mut Looking, post: &mut Post, plan: &Plan, index: usize, ask
     if visible {
         post.place.sees(sent, !post.woken);
     } else {
-        post.place.lacks();
+        post.place.lacks(!failed);
     }
     post.woken = std::mem::take(&mut post.wake_again) && !visible;
     if visible {
@@ -223,11 +224,20 @@ fn confirmed(posts: &mut [Post], satisfied: &mut Option<Instant>, fresh_for: Dur
 
 fn too_late(looking: &Looking) -> Error {
     let (record, waited) = (&looking.record, span(looking.begun.elapsed()));
-    let why = looking.judgement().explanation.unwrap_or_else(|| "its last confirmation did not come in time".to_owned());
-    Error::new(ErrorKind::NotVisible, format!("{} {} is not visible after {waited}: {why}", record.name, record.record_type))
-        .with_retry(Retry::Later)
-        .with_hint(format!(
-            "run the same command again, it goes on where it stopped; `dv-verify explain {}` says what may be wrong",
-            record.name
-        ))
+    let why = looking.judgement().explanation.unwrap_or_else(|| t!("its last confirmation did not come in time").to_owned());
+    Error::new(
+        ErrorKind::NotVisible,
+        t!(
+            "%{name} %{record_type} is not visible after %{waited}: %{why}",
+            name = record.name,
+            record_type = record.record_type,
+            waited,
+            why
+        ),
+    )
+    .with_retry(Retry::Later)
+    .with_hint(t!(
+        "run the same command again, it goes on where it stopped; `dv-verify explain %{name}` says what may be wrong",
+        name = record.name
+    ))
 }

@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 use super::Capabilities;
 
+use crate::language::t;
+
 /// One credential or setting that a provider takes, for `providers show` and for errors.
 #[derive(Clone, Debug)]
 pub struct CredentialHelp {
@@ -34,10 +36,43 @@ pub struct Description {
     pub origin: String,
     /// What it takes.
     pub credentials: Vec<CredentialHelp>,
+    /// Whose credentials of the machine take their place where none of them is set.
+    pub ambient: Option<Ambient>,
     /// What has shown that it works; `None` for protocols that have no vendor, which our own tests play.
     pub proof: Option<Proof>,
     /// What it can do.
     pub capabilities: Capabilities,
+}
+
+/// Credentials that a machine has without being told, as the tools of one vendor find them (`docs/ambient-credentials.md`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ambient {
+    /// Profiles, web identity, containers and instances of AWS: `access_key`, `secret_key` and `session_token`.
+    Aws,
+    /// Application default credentials of Google: a `session`, and the `project`.
+    Google,
+    /// Workload and managed identities of Azure: a `session`.
+    Azure,
+}
+
+impl Ambient {
+    /// What is looked for, for people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Aws => {
+                t!(
+                    "those of the machine: a profile of ~/.aws, web identity (EKS, OIDC), a container's role (ECS, EKS), an EC2 instance's role"
+                )
+            }
+            Self::Google => {
+                t!(
+                    "application default credentials: GOOGLE_APPLICATION_CREDENTIALS, those of `gcloud auth application-default login`, the service account of a machine at Google"
+                )
+            }
+            Self::Azure => t!("workload identity (AKS, OIDC), the managed identity of an application or a machine at Azure"),
+        }
+    }
 }
 
 /// What has shown that a provider works: the origin of the best of its examples (`docs/manifest.md`). Better ones are greater.

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    Access, Capabilities, DnsProvider, Found, Handle, Zone,
+    Capabilities, DnsProvider,
     description::{CredentialHelp, Description},
-    manual::zone_above,
     program::{self, Program, only_txt},
     registry::Registry,
     settings::{Context, Settings},
+    told::{Told, Writer},
 };
 use crate::{
     error::{Error, Result},
-    name::Name,
+    language::t,
     record::Record,
 };
 
@@ -29,19 +29,25 @@ pub(super) fn describe() -> Description {
     };
     Description {
         id: "exec".to_owned(),
-        title: "A program of your own, in the protocol of lego's exec".to_owned(),
+        title: t!("A program of your own, in the protocol of lego's exec").to_owned(),
         docs: Some("https://go-acme.github.io/lego/dns/exec/".to_owned()),
         origin: "built-in".to_owned(),
+        ambient: None,
         proof: None,
         credentials: vec![
             setting(
                 "path",
                 false,
-                "the program; it is called with `present` or `cleanup`, the name with its final dot, and the value",
+                t!("the program; it is called with `present` or `cleanup`, the name with its final dot, and the value"),
                 &["EXEC_PATH"],
             ),
-            setting("timeout", true, "how long it may take, such as `90s` or `5m` (default 2m)", &[]),
-            setting("pass", true, "names of credential variables that it gets all the same, by comma; it gets no others", &[]),
+            setting("timeout", true, t!("how long it may take, such as `90s` or `5m` (default 2m)"), &[]),
+            setting(
+                "pass",
+                true,
+                t!("names of credential variables that it gets all the same, by comma; it gets no others"),
+                &[],
+            ),
         ],
         capabilities: Capabilities::default(),
     }
@@ -54,8 +60,11 @@ pub(super) fn describe() -> Description {
 /// lego's RAW mode.
 pub(super) fn open(settings: &Settings, context: &Context, registry: &Registry) -> Result<Arc<dyn DnsProvider>> {
     if let Some(mode) = settings.find("mode", &["EXEC_MODE".to_owned()])?.filter(|mode| !mode.value.is_empty()) {
-        return Err(Error::config(format!("{}: only the default mode works; RAW needs an ACME challenge", mode.origin))
-            .with_hint("unset it, and let the program take the name and the value"));
+        return Err(Error::config(t!(
+            "%{origin}: only the default mode works; RAW needs an ACME challenge",
+            origin = mode.origin
+        ))
+        .with_hint(t!("unset it, and let the program take the name and the value")));
     }
     let setting = settings.require("path", &["EXEC_PATH".to_owned()])?;
     let path = setting.value.expose().to_owned();
@@ -68,17 +77,17 @@ pub(super) fn open(settings: &Settings, context: &Context, registry: &Registry) 
     let hidden = registry.hidden_variables(&settings.environment);
     let visible = settings.environment.iter().filter(|(name, _)| pass.contains(name) || !hidden.iter().any(|it| it == name));
     let environment = visible.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    Ok(Arc::new(Exec { program: Program { path, timeout, environment, redactor: context.redactor.clone() } }))
+    Ok(Arc::new(Told(Exec { program: Program { path, timeout, environment, redactor: context.redactor.clone() } })))
 }
 
 fn can_run(path: &str) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt;
-    let metadata = std::fs::metadata(path).map_err(|error| format!("cannot be run: {error}"))?;
+    let metadata = std::fs::metadata(path).map_err(|error| t!("cannot be run: %{error}", error))?;
     if !metadata.is_file() {
-        return Err("is not a file".to_owned());
+        return Err(t!("is not a file").to_owned());
     }
     if metadata.permissions().mode() & 0o111 == 0 {
-        return Err("is not executable (chmod +x)".to_owned());
+        return Err(t!("is not executable (chmod +x)").to_owned());
     }
     Ok(())
 }
@@ -96,35 +105,17 @@ impl Exec {
 }
 
 #[async_trait]
-impl DnsProvider for Exec {
+impl Writer for Exec {
     fn id(&self) -> &'static str {
         "exec"
     }
 
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+    async fn add(&self, record: &Record) -> Result<()> {
+        self.run("present", record).await
     }
 
-    async fn locate(&self, name: &Name) -> Result<Zone> {
-        Ok(zone_above(name))
-    }
-
-    async fn find(&self, _zone: &Zone, _record: &Record) -> Result<Found> {
-        Ok(Found::CannotTell)
-    }
-
-    async fn publish(&self, _zone: &Zone, record: &Record) -> Result<Handle> {
-        self.run("present", record).await?;
-        Ok(Handle(serde_json::Value::Object(serde_json::Map::new())))
-    }
-
-    async fn withdraw(&self, _zone: &Zone, record: &Record, _handle: Option<&Handle>) -> Result<()> {
+    async fn remove(&self, record: &Record) -> Result<()> {
         self.run("cleanup", record).await
-    }
-
-    async fn probe(&self) -> Result<Access> {
-        // The protocol has no call that writes nothing.
-        Ok(Access::default())
     }
 }
 

@@ -9,17 +9,17 @@ use reqwest::StatusCode;
 use url::Url;
 
 use super::{
-    Access, Capabilities, DnsProvider, Found, Handle, Zone,
+    Capabilities, DnsProvider,
     description::{CredentialHelp, Description},
-    manual::zone_above,
     program::only_txt,
     registry::Registry,
     settings::{Context, Setting, Settings},
+    told::{Told, Writer},
 };
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     http::{Http, Reply, require_safe},
-    name::Name,
+    language::t,
     record::Record,
     secret::{Redactor, Secret},
 };
@@ -42,14 +42,15 @@ pub(super) fn describe() -> Description {
     };
     Description {
         id: "httpreq".to_owned(),
-        title: "Webhook in the protocol of lego's httpreq".to_owned(),
+        title: t!("Webhook in the protocol of lego's httpreq").to_owned(),
         docs: Some("https://go-acme.github.io/lego/dns/httpreq/".to_owned()),
         origin: "built-in".to_owned(),
+        ambient: None,
         proof: None,
         credentials: vec![
-            setting("endpoint", false, false, "URL under which `/present` and `/cleanup` are"),
-            setting("username", false, true, "for Basic authentication, together with the password"),
-            setting("password", true, true, "for Basic authentication, together with the user name"),
+            setting("endpoint", false, false, t!("URL under which `/present` and `/cleanup` are")),
+            setting("username", false, true, t!("for Basic authentication, together with the password")),
+            setting("password", true, true, t!("for Basic authentication, together with the user name")),
         ],
         capabilities: Capabilities::default(),
     }
@@ -62,12 +63,15 @@ pub(super) fn describe() -> Description {
 /// RAW mode.
 pub(super) fn open(settings: &Settings, context: &Context, _registry: &Registry) -> Result<Arc<dyn DnsProvider>> {
     if let Some(mode) = settings.find("mode", &familiar("mode"))?.filter(|mode| !mode.value.is_empty()) {
-        return Err(Error::config(format!("{}: only the default mode works; RAW needs an ACME challenge", mode.origin))
-            .with_hint("unset it, and let the webhook take `fqdn` and `value`"));
+        return Err(Error::config(t!(
+            "%{origin}: only the default mode works; RAW needs an ACME challenge",
+            origin = mode.origin
+        ))
+        .with_hint(t!("unset it, and let the webhook take `fqdn` and `value`")));
     }
     let endpoint = settings.require("endpoint", &familiar("endpoint"))?;
     let mut url = Url::parse(endpoint.value.expose().trim())
-        .map_err(|error| Error::config(format!("{} is no URL: {error}", endpoint.origin)))?;
+        .map_err(|error| Error::config(t!("%{origin} is no URL: %{error}", origin = endpoint.origin, error)))?;
     require_safe(&url, settings.allow_http, &endpoint.origin)?;
     url.set_query(None);
     url.set_fragment(None);
@@ -87,7 +91,7 @@ pub(super) fn open(settings: &Settings, context: &Context, _registry: &Registry)
             None
         }
     };
-    Ok(Arc::new(HttpReq { url, login, http: context.http.clone(), redactor: context.redactor.clone() }))
+    Ok(Arc::new(Told(HttpReq { url, login, http: context.http.clone(), redactor: context.redactor.clone() })))
 }
 
 struct HttpReq {
@@ -99,6 +103,7 @@ struct HttpReq {
 
 impl HttpReq {
     async fn call(&self, action: &str, record: &Record) -> Result<()> {
+        only_txt("httpreq", record)?;
         (|| self.call_once(action, record))
             .retry(ExponentialBuilder::default().with_min_delay(Duration::from_millis(250)).with_max_times(2).with_jitter())
             .when(|error: &Error| match error.retry() {
@@ -136,57 +141,42 @@ impl HttpReq {
 
     fn failure(&self, what: &str, reply: &Reply) -> Error {
         let host = self.url.host_str().unwrap_or_default();
-        let error = Error::provider(format!("{what}: `{host}` answers {}", self.redactor.redact(&reply.excerpt())))
-            .with_http_status(reply.status.as_u16());
+        let error = Error::provider(t!(
+            "%{what}: `%{host}` answers %{excerpt}",
+            what,
+            host,
+            excerpt = self.redactor.redact(&reply.excerpt())
+        ))
+        .with_http_status(reply.status.as_u16());
         match reply.status {
             StatusCode::UNAUTHORIZED => {
-                error.with_kind(ErrorKind::Credentials).with_hint("check `HTTPREQ_USERNAME` and `HTTPREQ_PASSWORD`")
+                error.with_kind(ErrorKind::Credentials).with_hint(t!("check `HTTPREQ_USERNAME` and `HTTPREQ_PASSWORD`"))
             }
             StatusCode::FORBIDDEN => {
-                error.with_kind(ErrorKind::Rights).with_hint("the webhook does not let this user write this name")
+                error.with_kind(ErrorKind::Rights).with_hint(t!("the webhook does not let this user write this name"))
             }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 error.with_retry(reply.retry_after().map_or(Retry::Later, Retry::After))
             }
             status if status.is_server_error() => error.with_retry(Retry::Later),
-            StatusCode::NOT_FOUND => error.with_hint("check `HTTPREQ_ENDPOINT`: `/present` and `/cleanup` are put behind it"),
+            StatusCode::NOT_FOUND => error.with_hint(t!("check `HTTPREQ_ENDPOINT`: `/present` and `/cleanup` are put behind it")),
             _ => error,
         }
     }
 }
 
 #[async_trait]
-impl DnsProvider for HttpReq {
+impl Writer for HttpReq {
     fn id(&self) -> &'static str {
         "httpreq"
     }
 
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+    async fn add(&self, record: &Record) -> Result<()> {
+        self.call("present", record).await
     }
 
-    async fn locate(&self, name: &Name) -> Result<Zone> {
-        Ok(zone_above(name))
-    }
-
-    async fn find(&self, _zone: &Zone, _record: &Record) -> Result<Found> {
-        Ok(Found::CannotTell)
-    }
-
-    async fn publish(&self, _zone: &Zone, record: &Record) -> Result<Handle> {
-        only_txt("httpreq", record)?;
-        self.call("present", record).await?;
-        Ok(Handle(serde_json::Value::Object(serde_json::Map::new())))
-    }
-
-    async fn withdraw(&self, _zone: &Zone, record: &Record, _handle: Option<&Handle>) -> Result<()> {
-        only_txt("httpreq", record)?;
+    async fn remove(&self, record: &Record) -> Result<()> {
         self.call("cleanup", record).await
-    }
-
-    async fn probe(&self) -> Result<Access> {
-        // The protocol has no call that writes nothing.
-        Ok(Access::default())
     }
 }
 
@@ -197,7 +187,7 @@ mod tests {
     use axum::{Router, body::Bytes, extract::State, http::HeaderMap, http::Uri, routing::post};
 
     use super::*;
-    use crate::{environment::Environment, record::RecordType};
+    use crate::{environment::Environment, name::Name, provider::told::zone_above, record::RecordType};
 
     /// What a webhook received: path, Authorization, body.
     type Calls = Arc<Mutex<Vec<(String, Option<String>, serde_json::Value)>>>;

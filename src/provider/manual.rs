@@ -5,14 +5,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    Access, Capabilities, DnsProvider, Found, Handle, Zone,
+    Capabilities, DnsProvider,
     description::Description,
     registry::Registry,
     settings::{Context, Settings},
+    told::{Told, Writer},
 };
 use crate::{
     error::Result,
-    name::Name,
+    language::t,
     record::{Record, RecordType},
 };
 
@@ -20,9 +21,10 @@ use crate::{
 pub(super) fn describe() -> Description {
     Description {
         id: "manual".to_owned(),
-        title: "By hand: shows the records and waits until they are visible".to_owned(),
+        title: t!("By hand: shows the records and waits until they are visible").to_owned(),
         docs: None,
         origin: "built-in".to_owned(),
+        ambient: None,
         proof: None,
         credentials: Vec::new(),
         capabilities: capabilities(),
@@ -41,18 +43,13 @@ fn capabilities() -> Capabilities {
 /// Makes the provider.
 #[expect(clippy::unnecessary_wraps, reason = "all providers are made by functions of one shape")]
 pub(super) fn open(_settings: &Settings, _context: &Context, _registry: &Registry) -> Result<Arc<dyn DnsProvider>> {
-    Ok(Arc::new(Manual))
-}
-
-/// The zone where nobody tells which zones there are: named after the parent of the name, which is what a person looks for.
-pub(super) fn zone_above(name: &Name) -> Zone {
-    Zone { name: name.parent().unwrap_or_else(Name::root), fields: std::collections::BTreeMap::new() }
+    Ok(Arc::new(Told(Manual)))
 }
 
 struct Manual;
 
 #[async_trait]
-impl DnsProvider for Manual {
+impl Writer for Manual {
     fn id(&self) -> &'static str {
         "manual"
     }
@@ -61,43 +58,36 @@ impl DnsProvider for Manual {
         capabilities()
     }
 
-    async fn locate(&self, name: &Name) -> Result<Zone> {
-        Ok(zone_above(name))
-    }
-
-    async fn find(&self, _zone: &Zone, _record: &Record) -> Result<Found> {
-        Ok(Found::CannotTell)
-    }
-
-    async fn publish(&self, _zone: &Zone, record: &Record) -> Result<Handle> {
+    async fn add(&self, record: &Record) -> Result<()> {
         tracing::info!(name = %record.name, r#type = %record.record_type, value = record.value, "add this record by hand");
-        Ok(Handle(serde_json::Value::Object(serde_json::Map::new())))
-    }
-
-    async fn withdraw(&self, _zone: &Zone, record: &Record, _handle: Option<&Handle>) -> Result<()> {
-        tracing::info!(name = %record.name, r#type = %record.record_type, value = record.value, "this record is needed no more: remove it by hand");
         Ok(())
     }
 
-    async fn probe(&self) -> Result<Access> {
-        Ok(Access::default())
+    async fn remove(&self, record: &Record) -> Result<()> {
+        tracing::info!(name = %record.name, r#type = %record.record_type, value = record.value, "this record is needed no more: remove it by hand");
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        name::Name,
+        provider::{Found, told::zone_above},
+    };
 
     #[tokio::test]
     async fn a_person_does_everything() {
         let name = Name::parse("_dv.www.example.com").unwrap();
         let record = Record { name: name.clone(), record_type: RecordType::Txt, value: "v".into() };
-        assert!(Manual.capabilities().by_hand);
-        let zone = Manual.locate(&name).await.unwrap();
+        let manual = Told(Manual);
+        assert!(DnsProvider::capabilities(&manual).by_hand);
+        let zone = manual.locate(&name).await.unwrap();
         assert_eq!(zone.name.as_str(), "www.example.com");
-        assert_eq!(Manual.find(&zone, &record).await.unwrap(), Found::CannotTell);
-        let handle = Manual.publish(&zone, &record).await.unwrap();
-        Manual.withdraw(&zone, &record, Some(&handle)).await.unwrap();
+        assert_eq!(manual.find(&zone, &record).await.unwrap(), Found::CannotTell);
+        let handle = manual.publish(&zone, &record).await.unwrap();
+        manual.withdraw(&zone, &record, Some(&handle)).await.unwrap();
         assert!(zone_above(&Name::parse("com").unwrap()).name.is_root());
     }
 }

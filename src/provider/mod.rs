@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::Result,
+    language::t,
     name::Name,
     record::{Record, RecordType},
 };
 
+mod ambient;
 mod bridge;
 pub mod description;
 mod exec;
@@ -22,6 +24,7 @@ mod program;
 pub mod registry;
 mod rfc2136;
 pub mod settings;
+mod told;
 
 /// A zone of the provider's account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,11 +110,11 @@ impl Capabilities {
     /// What it cannot do, or only at a price; for people who choose a provider.
     pub fn limits(&self) -> Vec<&'static str> {
         let all = [
-            (!self.record_types.contains(&RecordType::Cname), "writes no CNAME"),
-            (!self.several_values, "one value per name: another value at the name is replaced"),
-            (!self.removal, "cannot remove records"),
-            (self.rewrites_zone, "every write replaces the whole zone"),
-            (self.by_hand, "a person writes the records"),
+            (!self.record_types.contains(&RecordType::Cname), t!("writes no CNAME")),
+            (!self.several_values, t!("one value per name: another value at the name is replaced")),
+            (!self.removal, t!("cannot remove records")),
+            (self.rewrites_zone, t!("every write replaces the whole zone")),
+            (self.by_hand, t!("a person writes the records")),
         ];
         all.into_iter().filter(|(holds, _)| *holds).map(|(_, limit)| limit).collect()
     }

@@ -7,6 +7,7 @@ use tokio::{process::Command, sync::Mutex};
 use super::settings::Settings;
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     process::{self, Ended, Failure, Limits, Sink, Streams},
     record::{Record, RecordType},
     secret::Redactor,
@@ -40,16 +41,21 @@ pub(super) fn timeout(settings: &Settings) -> Result<Duration> {
     parsed
         .and_then(|time| Duration::try_from(time).ok())
         .filter(|time| !time.is_zero() && *time <= Duration::from_hours(24))
-        .ok_or_else(|| Error::config(format!("{} is no duration", setting.origin)).with_hint("such as `90s` or `5m`"))
+        .ok_or_else(|| {
+            Error::config(t!("%{origin} is no duration", origin = setting.origin)).with_hint(t!("such as `90s` or `5m`"))
+        })
 }
 
 /// Refuses what the protocols of other tools do not know.
 pub(super) fn only_txt(id: &str, record: &Record) -> Result<()> {
     match record.record_type {
         RecordType::Txt => Ok(()),
-        other @ (RecordType::Cname | RecordType::File) => {
-            Err(Error::provider(format!("provider `{id}` can only write TXT, and {} needs {other}", record.name)))
-        }
+        other @ (RecordType::Cname | RecordType::File) => Err(Error::provider(t!(
+            "provider `%{id}` can only write TXT, and %{name} needs %{other}",
+            id,
+            name = record.name,
+            other
+        ))),
     }
 }
 
@@ -86,7 +92,7 @@ impl Program {
         };
         let ended = self.call(arguments, Streams::Output, &mut take).await;
         self.judge(what, ended, "")?;
-        String::from_utf8(answer).map_err(|_| Error::provider(format!("{what} answers what is no UTF-8")))
+        String::from_utf8(answer).map_err(|_| Error::provider(t!("%{what} answers what is no UTF-8", what)))
     }
 
     async fn call(&self, arguments: &[&str], streams: Streams, sink: Sink<'_>) -> Result<Ended, Failure> {
@@ -101,12 +107,16 @@ impl Program {
         let failed = |why: String| Error::provider(format!("{what} {why}"));
         match ended {
             Ok(Ended::Exited(status)) if status.success() => Ok(()),
-            Ok(Ended::Exited(status)) => Err(failed(format!("failed ({status}){quoted}"))),
-            Ok(Ended::TimedOut) => Err(failed(format!("did not end within {} s and was killed{quoted}", self.timeout.as_secs()))
-                .with_hint("allow more time with the setting `timeout`")),
-            Err(Failure::Start(error)) => Err(failed(format!("cannot be started: {error}")).with_kind(ErrorKind::Config)),
-            Err(Failure::Wait(error)) => Err(failed(format!("cannot be waited for: {error}"))),
-            Err(Failure::TooMuch) => Err(failed("said too much".to_owned())),
+            Ok(Ended::Exited(status)) => Err(failed(t!("failed (%{status})%{quoted}", status, quoted))),
+            Ok(Ended::TimedOut) => Err(failed(t!(
+                "did not end within %{timeout} s and was killed%{quoted}",
+                timeout = self.timeout.as_secs(),
+                quoted
+            ))
+            .with_hint(t!("allow more time with the setting `timeout`"))),
+            Err(Failure::Start(error)) => Err(failed(t!("cannot be started: %{error}", error)).with_kind(ErrorKind::Config)),
+            Err(Failure::Wait(error)) => Err(failed(t!("cannot be waited for: %{error}", error))),
+            Err(Failure::TooMuch) => Err(failed(t!("said too much").to_owned())),
         }
     }
 }
@@ -168,6 +178,6 @@ impl Output {
     /// The last lines, for an error.
     fn quoted(&self) -> String {
         let lines: Vec<&str> = self.last.iter().map(String::as_str).collect();
-        if lines.is_empty() { String::new() } else { format!(": {}", lines.join(" | ")) }
+        if lines.is_empty() { String::new() } else { t!(": %{lines}", lines = lines.join(" | ")) }
     }
 }

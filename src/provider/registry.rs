@@ -1,29 +1,29 @@
 //! All providers by id: built-in manifests, manifests of the user, and those in Rust.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
 use super::{
-    DnsProvider,
+    DnsProvider, ambient,
     bridge::Bridge,
     description::Description,
     exec, httpreq,
     manifest::{self, Manifest},
     manual, rfc2136,
-    settings::{Context, Settings},
+    settings::{Context, Renewed, Settings},
 };
 use crate::{
-    environment::{CREDENTIALS_DIRECTORY, Environment},
     error::{Error, Result},
+    language::t,
     nearest::nearest,
 };
 
-/// The largest manifest that is read, in bytes: the longest real ones have 2 kB.
-const MAX_MANIFEST: u64 = 1024 * 1024;
+mod files;
+mod hidden;
 
 /// The providers that there are. Cheap to clone.
 #[derive(Clone)]
@@ -62,7 +62,7 @@ impl Entry {
     fn describe(&self) -> Result<&Description> {
         let read = || match self.source {
             Source::BuiltIn(text) => manifest::describe_builtin(text),
-            Source::Rust(_) | Source::Manifest(_) => Err(Error::config(format!("`{}` has no description", self.id))),
+            Source::Rust(_) | Source::Manifest(_) => Err(Error::config(t!("`%{id}` has no description", id = self.id))),
         };
         self.description.get_or_init(read).as_ref().map_err(|error| Error::config(error.to_string()))
     }
@@ -89,7 +89,7 @@ impl Registry {
     /// # Errors
     /// `ErrorKind::Config` for a manifest that does not load, with file, line and column; for one that takes an id that is taken.
     pub fn load(folder: Option<&Path>) -> Result<Self> {
-        let user = folder.map(read_folder).transpose()?.unwrap_or_default();
+        let user = folder.map(files::read_folder).transpose()?.unwrap_or_default();
         Self::of(manifest::builtin(), &user)
     }
 
@@ -175,25 +175,15 @@ impl Registry {
         settings.id.clone_from(&entry.id);
         match &entry.source {
             Source::Rust(open) => open(&settings, context, self),
-            Source::BuiltIn(text) => Manifest::parse(text, "built-in manifest", true)?.open(&settings, context),
+            Source::BuiltIn(text) => ambient::open(&Manifest::parse(text, t!("built-in manifest"), true)?, settings, context),
             Source::Manifest(manifest) => manifest.open(&settings, context),
         }
     }
 
-    /// The variables of `environment` that hold credentials, as far as this program knows any: of every provider under every spelling,
-    /// of Alibaba Cloud, and of the store. Hooks and other programs do not get them.
-    pub fn hidden_variables(&self, environment: &Environment) -> Vec<String> {
-        let secrets = || self.descriptions().flat_map(|description| &description.credentials).filter(|it| it.secret);
-        let familiar: BTreeSet<&str> = secrets().flat_map(|secret| secret.familiar.iter().map(String::as_str)).collect();
-        let endings: BTreeSet<String> = secrets().map(|secret| format!("_{}", secret.name.to_ascii_uppercase())).collect();
-        let hidden = |variable: &str| {
-            let bare = variable.strip_suffix("_FILE").unwrap_or(variable);
-            variable == CREDENTIALS_DIRECTORY
-                || familiar.contains(bare)
-                || bare.starts_with("DV_") && endings.iter().any(|ending| bare.ends_with(ending.as_str()))
-                || is_known_secret(bare)
-        };
-        environment.iter().map(|(name, _)| name).filter(|name| hidden(name)).map(str::to_owned).collect()
+    /// What a provider's credentials are taken from where none of them is set, as far as there is any such; for people.
+    pub fn renewed(&self, settings: &Settings, context: &Context) -> Option<Arc<dyn Renewed>> {
+        let of_machine = || ambient::find(self.entry(&settings.id).ok()?.describe().ok()?, settings, context).ok()?;
+        settings.renewed.clone().or_else(of_machine)
     }
 
     fn entry(&self, id: &str) -> Result<&Entry> {
@@ -203,18 +193,18 @@ impl Registry {
     }
 
     fn unknown(&self, id: &str) -> Error {
-        let error = Error::config(format!("there is no provider `{id}`"));
+        let error = Error::config(t!("there is no provider `%{id}`", id));
         let names = self.entries.keys().chain(self.aliases.keys()).map(String::as_str);
         match nearest(&id.to_ascii_lowercase(), names) {
-            Some(name) => error.with_hint(format!("did you mean `{name}`? `dv-verify providers list` shows all")),
+            Some(name) => error.with_hint(t!("did you mean `%{name}`? `dv-verify providers list` shows all", name)),
             None => error.with_hint(
-                "`dv-verify providers list` shows all; for others use a manifest of your own (a path that ends in `.toml`), `acme.sh:SCRIPT`, `lexicon:NAME`, `exec` or `httpreq`",
+                t!("`dv-verify providers list` shows all; for others use a manifest of your own (a path that ends in `.toml`), `acme.sh:SCRIPT`, `lexicon:NAME`, `exec` or `httpreq`"),
             ),
         }
     }
 
     fn load_path(&self, path: &str) -> Result<Manifest> {
-        let manifest = Manifest::parse(&read_manifest(Path::new(path))?, path, false)?;
+        let manifest = Manifest::parse(&files::read_manifest(Path::new(path))?, path, false)?;
         let taken = self.entry(manifest.id()).ok().map(Entry::describe).transpose()?;
         // The same file may also lie in the user's folder.
         refuse_taken(manifest.id(), path, taken.filter(|description| description.origin.starts_with("built-in")))?;
@@ -237,10 +227,13 @@ fn is_path(id: &str) -> bool {
 fn refuse_taken(id: &str, origin: &str, taken_by: Option<&Description>) -> Result<()> {
     match taken_by {
         None => Ok(()),
-        Some(description) => {
-            Err(Error::config(format!("{origin}: the id `{id}` belongs to a provider already ({})", description.origin))
-                .with_hint("choose another `id`: credentials are found by it"))
-        }
+        Some(description) => Err(Error::config(t!(
+            "%{origin}: the id `%{id}` belongs to a provider already (%{other})",
+            origin,
+            id,
+            other = description.origin
+        ))
+        .with_hint(t!("choose another `id`: credentials are found by it"))),
     }
 }
 
@@ -249,139 +242,5 @@ fn aliases_of(manifest: &Manifest) -> impl Iterator<Item = String> {
     manifest.aliases().iter().map(|alias| alias.to_ascii_lowercase())
 }
 
-fn read_folder(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
-    let failed =
-        |error: std::io::Error| Error::config(format!("the folder of manifests `{}` cannot be read: {error}", folder.display()));
-    let listing = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(failed)?,
-    };
-    let mut paths = listing.map(|entry| entry.map(|it| it.path())).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    paths.retain(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.ends_with(".toml") && !name.ends_with(".examples.toml") && !name.starts_with('.')
-    });
-    paths.sort();
-    paths.into_iter().map(|path| read_manifest(&path).map(|text| (path, text))).collect()
-}
-
-fn read_manifest(path: &Path) -> Result<String> {
-    let failed = |error: &dyn fmt::Display| Error::config(format!("the manifest `{}` cannot be read: {error}", path.display()));
-    let length = std::fs::metadata(path).map_err(|error| failed(&error))?.len();
-    if length > MAX_MANIFEST {
-        return Err(failed(&format!("it has {length} bytes, more than {MAX_MANIFEST}")));
-    }
-    std::fs::read_to_string(path).map_err(|error| failed(&error))
-}
-
-/// Secrets that no provider declares: Alibaba Cloud's own variables (with those of its older tools), and PostgreSQL's password.
-fn is_known_secret(variable: &str) -> bool {
-    let alibaba = ["ALIBABA_CLOUD_", "ALIBABACLOUD_", "ALICLOUD_", "ALIYUN_"].iter().any(|start| variable.starts_with(start));
-    variable == "PGPASSWORD"
-        || alibaba && ["SECRET", "TOKEN", "ACCESS_KEY", "CREDENTIALS"].iter().any(|part| variable.contains(part))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{error::ErrorKind, http::Http, secret::Redactor};
-
-    fn registry() -> Registry {
-        Registry::of(&[], &[]).unwrap()
-    }
-
-    fn context() -> Context {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Context { http: Http::new().unwrap(), redactor: Redactor::default() }
-    }
-
-    #[test]
-    fn an_alias_stands_for_its_provider() {
-        let registry = registry();
-        assert_eq!(registry.describe("dnsupdate").unwrap().id, "rfc2136");
-        assert_eq!(registry.describe("RFC2136").unwrap().id, "rfc2136");
-        assert_eq!(registry.aliases("rfc2136"), ["dnsupdate", "nsupdate"]);
-        let ids: Vec<String> = registry.list().into_iter().map(|it| it.id).collect();
-        assert_eq!(ids, ["exec", "httpreq", "manual", "rfc2136"]);
-    }
-
-    #[test]
-    fn an_alias_finds_the_variables_of_the_id_too() {
-        let environment = Environment::of([("DV_RFC2136_NAMESERVER", "127.0.0.1")]);
-        let opened = registry().open(&Settings::of_builtin("dnsupdate", environment), &context()).unwrap();
-        assert_eq!(opened.id(), "rfc2136");
-    }
-
-    #[test]
-    fn an_unknown_provider_is_an_error_with_advice() {
-        let error = registry().describe("rfc2137").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Config);
-        assert!(error.to_string().contains("`rfc2137`"));
-        assert!(error.hint().unwrap().contains("did you mean `rfc2136`"));
-    }
-
-    #[test]
-    fn a_manifest_that_is_not_there_is_named() {
-        let settings = Settings::of_builtin("./nowhere/mine.toml", Environment::default());
-        let error = registry().open(&settings, &context()).err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::Config);
-        assert!(error.to_string().contains("./nowhere/mine.toml"));
-    }
-
-    #[test]
-    fn a_folder_gives_its_manifests_but_not_their_examples() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["b.toml", "a.toml", "a.examples.toml", "notes.txt", ".hidden.toml"] {
-            std::fs::write(folder.path().join(name), name).unwrap();
-        }
-        let texts: Vec<String> = read_folder(folder.path()).unwrap().into_iter().map(|(_, text)| text).collect();
-        assert_eq!(texts, ["a.toml", "b.toml"]);
-        assert!(read_folder(Path::new("/nonexistent/folder")).unwrap().is_empty());
-    }
-
-    #[test]
-    fn what_is_read_cheaply_of_a_manifest_is_what_it_says() {
-        let registry = Registry::load(None).unwrap();
-        for (id, text) in manifest::builtin() {
-            let manifest = Manifest::parse(text, id, true).unwrap();
-            let (cheap, whole) = (registry.describe(id).unwrap(), manifest.describe());
-            assert_eq!(format!("{cheap:?}"), format!("{whole:?}"));
-            let mut aliases: Vec<String> = aliases_of(&manifest).collect();
-            aliases.sort();
-            assert_eq!(registry.aliases(id), aliases, "{id}");
-        }
-    }
-
-    #[test]
-    fn a_taken_id_is_refused() {
-        let error = refuse_taken("exec", "mine.toml", Some(&exec::describe())).unwrap_err();
-        assert!(error.to_string().contains("`exec`") && error.to_string().contains("mine.toml"));
-    }
-
-    #[test]
-    fn credentials_are_hidden_under_every_spelling() {
-        let environment = Environment::of([
-            ("PATH", "/bin"),
-            ("RFC2136_TSIG_SECRET", "s"),
-            ("DV_RFC2136_TSIG_SECRET", "s"),
-            ("DV_MY_PRIMARY_TSIG_SECRET_FILE", "/run/secret"),
-            ("DV_RFC2136_NAMESERVER", "127.0.0.1"),
-            ("HTTPREQ_PASSWORD", "s"),
-            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "s"),
-            ("ALIBABA_CLOUD_REGION_ID", "cn-hangzhou"),
-            ("PGPASSWORD", "s"),
-            ("SOMEBODYS_TSIG_SECRET", "not ours"),
-        ]);
-        assert_eq!(
-            registry().hidden_variables(&environment),
-            [
-                "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
-                "DV_MY_PRIMARY_TSIG_SECRET_FILE",
-                "DV_RFC2136_TSIG_SECRET",
-                "HTTPREQ_PASSWORD",
-                "PGPASSWORD",
-                "RFC2136_TSIG_SECRET"
-            ]
-        );
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ use crate::{
     environment::Environment,
     error::{Error, ErrorKind, Result},
     http::Http,
+    language::t,
     secret::{Redactor, Secret},
     secret_command,
 };
@@ -51,10 +52,15 @@ pub trait Renewed: fmt::Debug + Send + Sync {
     /// The settings that they are for. Where one of these is set, none is taken from here: keys of two accounts must not be mixed.
     fn names(&self) -> &'static [&'static str];
 
-    /// Where they come from, for `config check`.
+    /// The settings that need not be set where these are used.
+    fn replaced(&self) -> &'static [&'static str] {
+        self.names()
+    }
+
+    /// Where they come from, for people.
     fn origin(&self) -> String;
 
-    /// Those to use now, by setting name.
+    /// Those to use now, by setting name; `session` stands for a token that calls carry instead of one that `[login]` would fetch.
     ///
     /// # Errors
     /// Where they cannot be had.
@@ -101,23 +107,23 @@ impl Settings {
     pub fn find(&self, name: &str, familiar: &[String]) -> Result<Option<Setting>> {
         for variable in self.variables(name, familiar) {
             if let Some(value) = self.environment.get(&variable) {
-                return Ok(Some(Setting { value: Secret::new(value), origin: format!("variable `{variable}`") }));
+                return Ok(Some(Setting { value: Secret::new(value), origin: t!("variable `%{name}`", name = variable) }));
             }
             let with_file = format!("{variable}_FILE");
             if let Some(path) = self.environment.get(&with_file) {
-                return read_file(path, &format!("variable `{with_file}`")).map(Some);
+                return read_file(path, &t!("variable `%{name}`", name = with_file)).map(Some);
             }
             if let Some(path) = self.environment.systemd_credential(&variable) {
-                return read_file(&path, "a credential of systemd").map(Some);
+                return read_file(&path, t!("a credential of systemd")).map(Some);
             }
         }
         if let Some(value) = self.table.get(name) {
-            let origin = format!("key `{name}` of `[provider.{}]`", self.instance);
+            let origin = t!("key `%{name}` of `[provider.%{instance}]`", name, instance = self.instance);
             let text = match value {
                 toml::Value::String(text) => text.clone(),
                 toml::Value::Integer(number) => number.to_string(),
                 toml::Value::Boolean(flag) => flag.to_string(),
-                _ => return Err(Error::config(format!("{origin} must be text"))),
+                _ => return Err(Error::config(t!("%{origin} must be text", origin))),
             };
             let value = match secret_command::command_of(&text) {
                 Some(line) => secret_command::run(line, &self.environment, &origin)?,
@@ -127,9 +133,13 @@ impl Settings {
         }
         match self.table.get(&format!("{name}_file")) {
             Some(toml::Value::String(path)) => {
-                read_file(path, &format!("key `{name}_file` of `[provider.{}]`", self.instance)).map(Some)
+                read_file(path, &t!("key `%{name}_file` of `[provider.%{instance}]`", name, instance = self.instance)).map(Some)
             }
-            Some(_) => Err(Error::config(format!("key `{name}_file` of `[provider.{}]` must be a path", self.instance))),
+            Some(_) => Err(Error::config(t!(
+                "key `%{name}_file` of `[provider.%{instance}]` must be a path",
+                name,
+                instance = self.instance
+            ))),
             None => Ok(self.fallback.get(name).cloned()),
         }
     }
@@ -141,9 +151,11 @@ impl Settings {
     pub fn require(&self, name: &str, familiar: &[String]) -> Result<Setting> {
         self.find(name, familiar)?.ok_or_else(|| {
             let variables = self.variables(name, familiar).iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(" or ");
-            Error::new(ErrorKind::Credentials, format!("provider `{}`: `{name}` is not set", self.instance)).with_hint(format!(
-                "set {variables} (or, with `_FILE` behind it, a file that holds it; or a systemd credential of that name)"
-            ))
+            Error::new(ErrorKind::Credentials, t!("provider `%{instance}`: `%{name}` is not set", instance = self.instance, name))
+                .with_hint(t!(
+                    "set %{variables} (or, with `_FILE` behind it, a file that holds it; or a systemd credential of that name)",
+                    variables
+                ))
         })
     }
 }
@@ -157,9 +169,13 @@ pub fn variable(owner: &str, name: &str) -> String {
 }
 
 fn read_file(path: &str, origin: &str) -> Result<Setting> {
-    let text = std::fs::read_to_string(Path::new(path))
-        .map_err(|error| Error::config(format!("{origin} names the file `{path}`, which cannot be read: {error}")))?;
-    Ok(Setting { value: Secret::new(text.trim_end_matches(['\n', '\r'])), origin: format!("file `{path}` ({origin})") })
+    let text = std::fs::read_to_string(Path::new(path)).map_err(|error| {
+        Error::config(t!("%{origin} names the file `%{path}`, which cannot be read: %{error}", origin, path, error))
+    })?;
+    Ok(Setting {
+        value: Secret::new(text.trim_end_matches(['\n', '\r'])),
+        origin: t!("file `%{path}` (%{origin})", path, origin),
+    })
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ const ISSUER_DAYS: i64 = 3650;
 pub(super) struct CertificateAuthority {
     root: String,
     intermediate: CertifiedIssuer<'static, KeyPair>,
+    age: i64,
 }
 
 /// An issued certificate.
@@ -51,15 +52,15 @@ pub(super) struct Certificate {
 }
 
 impl CertificateAuthority {
-    /// Makes a new root and a new intermediate.
+    /// Makes a new root and a new intermediate. What it issues was valid from `age` days ago.
     ///
     /// # Errors
     /// `ErrorKind::Unexpected` where no key can be made.
-    pub(super) fn new() -> Result<Self> {
+    pub(super) fn new(age: u16) -> Result<Self> {
         let build = || -> Result<Self, rcgen::Error> {
             let root = CertifiedIssuer::self_signed(issuer("dv-verify Sandbox Root CA", 1)?, KeyPair::generate()?)?;
             let intermediate = CertifiedIssuer::signed_by(issuer(ISSUER, 0)?, KeyPair::generate()?, &root)?;
-            Ok(Self { root: root.pem(), intermediate })
+            Ok(Self { root: root.pem(), intermediate, age: age.into() })
         };
         build().map_err(|error| Error::new(ErrorKind::Unexpected, "the sandbox's CA cannot be made").with_source(error))
     }
@@ -74,13 +75,13 @@ impl CertificateAuthority {
         self.intermediate.pem()
     }
 
-    /// Issues a certificate for these names, valid from yesterday, for the key of a request (PEM) or for a new one; `None` for no names, for names
+    /// Issues a certificate for these names, for the key of a request (PEM) or for a new one; `None` for no names, for names
     /// that no certificate can hold, and for what is no request.
     pub(super) fn issue(&self, domains: &[Name], csr: Option<&str>) -> Option<Arc<Certificate>> {
         let texts: Vec<String> = domains.iter().map(Name::to_string).collect();
         let mut params = CertificateParams::new(texts.clone()).ok()?;
         let serial = random_serial();
-        let (not_before, not_after) = validity(&mut params, DAYS);
+        let (not_before, not_after) = validity(&mut params, self.age, DAYS);
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, texts.first()?.clone());
         params.serial_number = Some(SerialNumber::from_slice(&serial));
@@ -122,7 +123,7 @@ impl Certificate {
 
 fn issuer(name: &str, path_length: u8) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(Vec::<String>::new())?;
-    validity(&mut params, ISSUER_DAYS);
+    validity(&mut params, 1, ISSUER_DAYS);
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     params.distinguished_name.push(DnType::OrganizationName, "dv-verify sandbox, not to be trusted");
@@ -132,9 +133,10 @@ fn issuer(name: &str, path_length: u8) -> Result<CertificateParams, rcgen::Error
     Ok(params)
 }
 
-fn validity(params: &mut CertificateParams, days: i64) -> (Date, Date) {
+/// Valid for so many days from tomorrow on, or for as many fewer as it is older than a day.
+fn validity(params: &mut CertificateParams, age: i64, days: i64) -> (Date, Date) {
     let today = Timestamp::now().to_zoned_datetime(TimeZone::UTC).date();
-    let (first, last) = (today.saturating_sub(1.day()), today.saturating_add(days.days()));
+    let (first, last) = (today.saturating_sub(age.days()), today.saturating_add((days + 1 - age).days()));
     let midnight = |day: Date| date_time_ymd(day.year().into(), day.month().unsigned_abs(), day.day().unsigned_abs());
     params.not_before = midnight(first);
     params.not_after = midnight(last);
@@ -160,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_certificate_names_its_domains_and_chains_to_the_root() {
-        let ca = CertificateAuthority::new().unwrap();
+        let ca = CertificateAuthority::new(1).unwrap();
         let names = ["example.com", "*.example.com"].map(|name| Name::parse(name).unwrap());
         let issued = ca.issue(&names, None).unwrap();
         let chain: Vec<CertificateDer<'_>> =

@@ -9,6 +9,7 @@ use axum::{
 };
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use super::{dns::authority::Behaviour, orders::kinds::OrderChange};
 use crate::order::OrderId;
@@ -111,6 +112,8 @@ pub enum Answer {
         /// How much later.
         millis: u64,
     },
+    /// The right reply, but only once all faults are taken back.
+    Held,
     /// The connection is closed without a reply, and nothing was done.
     Drop,
     /// The work is done, but the connection is closed without a reply.
@@ -133,7 +136,11 @@ pub enum Answer {
 
 /// The faults that wait for calls.
 #[derive(Default)]
-pub(super) struct Rules(Vec<Rule>);
+pub(super) struct Rules {
+    rules: Vec<Rule>,
+    /// Cancelled when the faults are taken back.
+    cleared: CancellationToken,
+}
 
 struct Rule {
     service: Service,
@@ -146,25 +153,31 @@ impl Rules {
     /// One more fault; it comes after those that are there.
     pub(super) fn add(&mut self, service: Service, action: Option<String>, times: Option<u32>, answer: Answer) {
         if times != Some(0) {
-            self.0.push(Rule { service, action, left: times, answer });
+            self.rules.push(Rule { service, action, left: times, answer });
         }
     }
 
     /// No faults any more.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.rules.clear();
+        std::mem::take(&mut self.cleared).cancel();
+    }
+
+    /// What is cancelled when the faults that are there now are taken back.
+    pub(super) fn cleared(&self) -> CancellationToken {
+        self.cleared.clone()
     }
 
     /// What is to happen to this call, if anything; it is used up by that.
     pub(super) fn take(&mut self, service: Service, action: &str) -> Option<Answer> {
         let applies = |rule: &Rule| rule.service == service && rule.action.as_deref().is_none_or(|only| only == action);
-        let index = self.0.iter().position(applies)?;
-        let rule = &mut self.0[index];
+        let index = self.rules.iter().position(applies)?;
+        let rule = &mut self.rules[index];
         let answer = rule.answer.clone();
         if let Some(left) = &mut rule.left {
             *left -= 1;
             if *left == 0 {
-                self.0.remove(index);
+                self.rules.remove(index);
             }
         }
         Some(answer)
@@ -203,7 +216,12 @@ impl Answer {
                 response.headers_mut().insert(header::LOCATION, header::HeaderValue::from_str(to).ok()?);
                 Some(response)
             }
-            Self::Throttle { .. } | Self::InternalError | Self::Error { .. } | Self::Slow { .. } | Self::LostReply => None,
+            Self::Throttle { .. }
+            | Self::InternalError
+            | Self::Error { .. }
+            | Self::Slow { .. }
+            | Self::Held
+            | Self::LostReply => None,
         }
     }
 }

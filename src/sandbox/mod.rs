@@ -8,7 +8,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -70,6 +70,8 @@ pub struct SandboxOptions {
     pub access_key_id: String,
     /// The AccessKeySecret that its CAS accepts.
     pub access_key_secret: String,
+    /// Other accounts of the same CAS: AccessKeyIds with their AccessKeySecrets. Each sees its own orders, and has a limit of its own.
+    pub other_accounts: BTreeMap<String, String>,
     /// The STS token that its CAS asks for; `None`: none, and a call that carries one is refused.
     pub security_token: Option<String>,
     /// The API token that its DNS provider accepts, in Cloudflare's API and in PowerDNS's.
@@ -88,6 +90,8 @@ pub struct SandboxOptions {
     pub issue_delay: Duration,
     /// The account's limit in calls per second; `None`: no limit.
     pub calls_per_second: Option<u32>,
+    /// How many days ago the certificates began that its CA issues.
+    pub certificate_age: u16,
 }
 
 impl Default for SandboxOptions {
@@ -99,6 +103,7 @@ impl Default for SandboxOptions {
             negative_ttl: Duration::from_mins(1),
             access_key_id: "LTAI5tSandboxAccessKeyId".to_owned(),
             access_key_secret: "SandboxAccessKeySecret00000000".to_owned(),
+            other_accounts: BTreeMap::new(),
             security_token: None,
             api_token: "sandbox-api-token-0000000000000000000000".to_owned(),
             tsig_key: known_name("dv-sandbox"),
@@ -108,6 +113,7 @@ impl Default for SandboxOptions {
             validation_interval: Duration::from_secs(1),
             issue_delay: Duration::from_millis(300),
             calls_per_second: None,
+            certificate_age: 1,
         }
     }
 }
@@ -174,7 +180,7 @@ impl Sandbox {
         serve_authorities(private, &authorities, false, &mut tasks);
         let validator = Validator::new(&validator_addresses, options.lag, options.validation_interval, options.issue_delay)?;
         let world = Arc::new(World {
-            gate: Mutex::new(cas::gate::Gate::new(options.calls_per_second, Instant::now())),
+            gate: Mutex::new(cas::gate::Gate::new(options.calls_per_second)),
             zones,
             orders: Mutex::new(OrderBook::default()),
             deployments: Mutex::default(),
@@ -183,7 +189,7 @@ impl Sandbox {
             resolver,
             calls: counter::Counter::default(),
             provider_calls: counter::Counter::default(),
-            ca: CertificateAuthority::new()?,
+            ca: CertificateAuthority::new(options.certificate_age)?,
             leaks: Mutex::default(),
             skew: 0.into(),
             wake,

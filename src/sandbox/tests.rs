@@ -1,5 +1,7 @@
 //! Whole journeys through the running sandbox.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -120,8 +120,12 @@ async fn respond(served: Served, request: Request) -> Response {
     if let Some(delay) = answer.delay() {
         tokio::time::sleep(delay).await;
     }
+    if answer == Answer::Held {
+        let cleared = lock(&served.world.faults).cleared();
+        cleared.cancelled().await;
+    }
     match (answer, service) {
-        (Answer::Slow { .. }, _) => (served.handler)(&served.world, &received),
+        (Answer::Slow { .. } | Answer::Held, _) => (served.handler)(&served.world, &received),
         (Answer::LostReply, _) => {
             let _ = (served.handler)(&served.world, &received);
             lost()

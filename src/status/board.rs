@@ -13,6 +13,7 @@ use super::order::{Fate, OrderView, Step, Trouble};
 use crate::{
     error::Error,
     journey::event::{Event, Observer, Outcome},
+    language::t,
     order::OrderId,
     secret::Redactor,
 };
@@ -224,10 +225,10 @@ impl State {
             }
             Event::Postponed { order, pause, .. } => {
                 let seconds = pause.as_secs();
-                self.update(order, now, |view| view.waits = Some(format!("to be tried again in {seconds} s")));
+                self.update(order, now, |view| view.waits = Some(t!("to be tried again in %{seconds} s", seconds)));
             }
             // The page shows every certificate with its days.
-            Event::RenewalDue { .. } => {}
+            Event::Renewal { .. } | Event::RenewalDue { .. } => {}
             Event::Done { order, outcome } => {
                 let (word, said) = ending(outcome);
                 self.end(order, now, word, |view| view.fate = Fate::Well(said));
@@ -289,9 +290,9 @@ impl State {
 fn ending(outcome: &Outcome) -> (&'static str, &'static str) {
     match outcome {
         Outcome::Issued(_) => ("issued", "done"),
-        Outcome::NothingToDo => ("nothing-to-do", "nothing to do"),
-        Outcome::HeldByAnotherRun => ("held-by-another-run", "another run works on it"),
-        Outcome::LeftWaiting => ("left-waiting", "left waiting for the next run"),
-        Outcome::WouldWrite(_) => ("would-write", "looked at only"),
+        Outcome::NothingToDo => ("nothing-to-do", t!("nothing to do")),
+        Outcome::HeldByAnotherRun => ("held-by-another-run", t!("another run works on it")),
+        Outcome::LeftWaiting => ("left-waiting", t!("left waiting for the next run")),
+        Outcome::WouldWrite(_) => ("would-write", t!("looked at only")),
     }
 }

@@ -7,6 +7,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 use crate::{
     delivery::Held,
     error::{Error, Result},
+    language::t,
     name::Name,
     secret::Secret,
 };
@@ -41,16 +42,16 @@ impl Listen {
     /// `ErrorKind::Config` for an address that is not loopback without a token, and for a token that can be guessed.
     pub fn check(&self) -> Result<()> {
         if !self.address.ip().is_loopback() && self.token.is_none() {
-            return Err(Error::config(format!(
-                "`--listen {}` can be reached from other machines, and asks for no token",
-                self.address
+            return Err(Error::config(t!(
+                "`--listen %{address}` can be reached from other machines, and asks for no token",
+                address = self.address
             ))
-            .with_hint("listen on 127.0.0.1 and let a web server with TLS pass on, or give `--listen-token-file FILE`"));
+            .with_hint(t!("listen on 127.0.0.1 and let a web server with TLS pass on, or give `--listen-token-file FILE`")));
         }
         match &self.token {
             Some(token) if token.expose().len() < LEAST_TOKEN => {
-                Err(Error::config(format!("the token for `--listen` is shorter than {LEAST_TOKEN} characters"))
-                    .with_hint("make one with `openssl rand -hex 24`"))
+                Err(Error::config(t!("the token for `--listen` is shorter than %{LEAST_TOKEN} characters", LEAST_TOKEN))
+                    .with_hint(t!("make one with `openssl rand -hex 24`")))
             }
             _ => Ok(()),
         }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 
-use crate::{name::Name, order::OrderId, propagation::Round, record::Record};
+use crate::{language::message, name::Name, order::OrderId, propagation::Round, record::Record};
 
 /// How far an order is. Each step is reached after those before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,8 +24,12 @@ pub(super) enum Step {
 
 impl Step {
     /// The steps of the progress line, in their order, with a word for each.
-    pub(super) const LINE: [(Self, &'static str); 4] =
-        [(Self::Published, "published"), (Self::Visible, "visible"), (Self::Issued, "issued"), (Self::Delivered, "delivered")];
+    pub(super) const LINE: [(Self, &'static str); 4] = [
+        (Self::Published, message!("published")),
+        (Self::Visible, message!("visible")),
+        (Self::Issued, message!("issued")),
+        (Self::Delivered, message!("delivered")),
+    ];
 }
 
 /// What became of an order.

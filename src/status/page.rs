@@ -1,9 +1,9 @@
 //! The page: made on the server, escaped by the template engine, brought up to date by a small script.
 
-use std::sync::OnceLock;
+use std::{fmt::Display, sync::OnceLock};
 
 use jiff::Timestamp;
-use minijinja::{Environment, Value, context};
+use minijinja::{Environment, Value, context, value::Kwargs};
 use serde::Serialize;
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     delivery::Held,
+    language::{Language, fill, say, t},
     name::Name,
     propagation::{Observation, Verdict},
 };
@@ -179,7 +180,7 @@ pub(super) fn whole(live: &str) -> String {
 fn render(name: &str, values: Value) -> String {
     let rendered = environment().get_template(name).and_then(|template| template.render(values));
     // The templates are part of the program, and its tests render them.
-    rendered.unwrap_or_else(|error| format!("the page cannot be made: {}", error.kind()))
+    rendered.unwrap_or_else(|error| t!("the page cannot be made: %{kind}", kind = error.kind()))
 }
 
 /// Templates whose names end in `.html` escape every value.
@@ -188,6 +189,8 @@ fn environment() -> &'static Environment<'static> {
     ENVIRONMENT.get_or_init(|| {
         let mut environment = Environment::new();
         environment.add_filter("code", with_code);
+        environment.add_function("t", translated);
+        environment.add_function("language", || Language::current().code());
         environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
         for (name, text) in [("live.html", include_str!("page/live.html")), ("page.html", include_str!("page/page.html"))] {
             if let Err(error) = environment.add_template(name, text) {
@@ -196,6 +199,13 @@ fn environment() -> &'static Environment<'static> {
         }
         environment
     })
+}
+
+/// A message of a template, with its values by name.
+fn translated(text: &str, values: Kwargs) -> Result<String, minijinja::Error> {
+    let names: Vec<&str> = values.args().collect();
+    let given = names.iter().map(|name| values.get::<Value>(name)).collect::<Result<Vec<_>, _>>()?;
+    Ok(fill(text, &names, &given.iter().map(|value| value as &dyn Display).collect::<Vec<_>>()))
 }
 
 /// A text in which what stands between backticks is code. Escaped.
@@ -236,10 +246,10 @@ fn shown_order(view: &OrderView, open: bool) -> ShownOrder {
         state: view.state.clone(),
         note: view.note.clone(),
         doing: match (view.fate, &view.waits) {
-            (Fate::Failed, _) => "failed".to_owned(),
+            (Fate::Failed, _) => t!("failed").to_owned(),
             (Fate::Well(words), _) => words.to_owned(),
-            (Fate::UnderWay, Some(reason)) => format!("waiting {reason}"),
-            (Fate::UnderWay, None) => "at work".to_owned(),
+            (Fate::UnderWay, Some(reason)) => t!("waiting %{reason}%{since}", reason = say(reason), since = ""),
+            (Fate::UnderWay, None) => t!("at work").to_owned(),
         },
         steps: steps.collect(),
         since: stamp(if view.fate == Fate::UnderWay { view.since } else { view.changed }),

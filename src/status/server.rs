@@ -35,6 +35,7 @@ use super::{Board, Listen, Snapshots, access::Access, metrics, page};
 use crate::{
     delivery::Held,
     error::{Error, Result},
+    language::t,
 };
 
 /// Connections at the same time; more are closed at once.
@@ -94,7 +95,7 @@ pub(super) async fn serve(listen: &Listen, board: Board, snapshots: Snapshots, h
     listen.check()?;
     let failed = |error: std::io::Error| {
         Error::config(format!("`--listen {}`: {error}", listen.address))
-            .with_hint("another program may listen there, or this machine does not have the address; choose another port")
+            .with_hint(t!("another program may listen there, or this machine does not have the address; choose another port"))
             .with_source(error)
     };
     let listener = TcpListener::bind(listen.address).await.map_err(failed)?;
@@ -119,7 +120,7 @@ pub(super) async fn serve(listen: &Listen, board: Board, snapshots: Snapshots, h
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), with_token));
     let router = open
         .merge(closed)
-        .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here; try / or /metrics\n") })
+        .fallback(|| async { (StatusCode::NOT_FOUND, t!("there is nothing here; try / or /metrics\n")) })
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), by_our_name))
         .with_state(shared);
     let mut tasks = JoinSet::new();
@@ -160,7 +161,7 @@ async fn by_our_name(State(shared): State<Arc<Shared>>, request: Request, next: 
     let mut response = if shared.access.came_by_our_name(request.headers()) {
         next.run(request).await
     } else {
-        let why = "this name does not lead here; `--listen-host NAME` adds it\n";
+        let why = t!("this name does not lead here; `--listen-host NAME` adds it\n");
         (StatusCode::MISDIRECTED_REQUEST, why).into_response()
     };
     let headers = response.headers_mut();
@@ -182,7 +183,7 @@ async fn with_token(State(shared): State<Arc<Shared>>, request: Request, next: N
         return next.run(request).await;
     }
     let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"dv-verify: any name, the token as password\", charset=\"UTF-8\"")];
-    (StatusCode::UNAUTHORIZED, challenge, "the token is wrong or missing\n").into_response()
+    (StatusCode::UNAUTHORIZED, challenge, t!("the token is wrong or missing\n")).into_response()
 }
 
 async fn healthy() -> &'static str {
@@ -193,7 +194,7 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     // Why is for those who have the token.
     match shared.board.state().not_ready {
         None => "ready\n".into_response(),
-        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response(),
+        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, t!("not ready\n")).into_response(),
     }
 }
 
@@ -218,7 +219,7 @@ async fn live_part(State(shared): State<Arc<Shared>>) -> Response {
 async fn events(State(shared): State<Arc<Shared>>) -> Response {
     let Ok(permit) = Arc::clone(&shared.live_pages).try_acquire_owned() else {
         let headers = [(header::RETRY_AFTER, "60")];
-        return (StatusCode::SERVICE_UNAVAILABLE, headers, "too many live pages\n").into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, headers, t!("too many live pages\n")).into_response();
     };
     let versions = shared.board.versions();
     let messages = stream::unfold((versions, shared, permit), |(mut versions, shared, permit)| async move {

@@ -12,6 +12,10 @@ macro_rules! now_in_microseconds {
     };
 }
 
+/// The longest that a turn is put off beyond its interval, in microseconds. A later one was set by a clock that was wrong, and would keep
+/// everybody waiting until that time comes.
+const LONGEST_POSTPONED: i64 = 24 * 60 * 60 * 1_000_000;
+
 impl Store {
     /// Reserves the next turn for what `name` stands for, which may happen once in `period`, and returns how long to wait for it. Turns are
     /// evenly spaced, first come, first served. On SQLite there is always a turn: one process paces itself.
@@ -26,9 +30,12 @@ impl Store {
         let wait = sql(concat!(
             "INSERT INTO budgets (name, next_free) VALUES ($1, ",
             now_in_microseconds!(),
-            " + $2) ON CONFLICT (name) DO UPDATE SET next_free = GREATEST(budgets.next_free, ",
+            " + $2) ON CONFLICT (name) DO UPDATE SET next_free = LEAST(GREATEST(budgets.next_free, ",
             now_in_microseconds!(),
-            ") + $2 RETURNING next_free - $2 - ",
+            "), ",
+            now_in_microseconds!(),
+            // Nobody queues for longer; a later time was set by a clock that was wrong.
+            " + 600000000) + $2 RETURNING next_free - $2 - ",
             now_in_microseconds!(),
             " AS wait"
         ))
@@ -59,10 +66,11 @@ impl Store {
         let now = self.now().await?.saturating_mul(1000);
         let next = now.saturating_add(i64::try_from(interval.as_micros()).unwrap_or(i64::MAX));
         let taken = sql("INSERT INTO budgets (name, next_free) VALUES ($1, $2)
-             ON CONFLICT (name) DO UPDATE SET next_free = excluded.next_free WHERE budgets.next_free <= $3")
+             ON CONFLICT (name) DO UPDATE SET next_free = excluded.next_free WHERE budgets.next_free <= $3 OR budgets.next_free > $4")
         .bind(name)
         .bind(next)
         .bind(now)
+        .bind(next.saturating_add(LONGEST_POSTPONED))
         .execute(self.on())
         .await?;
         Ok(taken > 0)

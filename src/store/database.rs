@@ -11,6 +11,8 @@ use sqlx::{
     sqlite::{SqliteConnection, SqliteRow},
 };
 
+use crate::language::t;
+
 /// How long PostgreSQL may take to answer one statement: a machine that is cut off must notice.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -255,7 +257,8 @@ impl Row {
 
 /// Ends what a server does not answer in time.
 pub(super) async fn in_time<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    let silent =
-        || std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {} s", ANSWER_PATIENCE.as_secs()));
+    let silent = || {
+        std::io::Error::new(std::io::ErrorKind::TimedOut, t!("no answer within %{value} s", value = ANSWER_PATIENCE.as_secs()))
+    };
     tokio::time::timeout(ANSWER_PATIENCE, work).await.unwrap_or_else(|_| Err(sqlx::Error::Io(silent())))
 }

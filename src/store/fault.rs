@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::error::{Error, ErrorKind, Retry};
+use crate::{
+    error::{Error, ErrorKind, Retry},
+    language::{message, say, t},
+};
 
 /// Where a store is, for messages.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ impl fmt::Display for Place {
 pub(super) enum Unusable {
     /// It was made by another version, with migrations that this one does not know.
     OtherVersion,
+    /// It was made by a build from before the first release, with other tables.
+    Development,
     /// It is a database of another program.
     Foreign,
     /// It is damaged, or no database at all.
@@ -52,11 +57,18 @@ impl Unusable {
     /// The error for the person, about the store at `place`.
     pub(super) fn into_error(self, place: &Place) -> Error {
         match self {
-            Self::OtherVersion => Error::new(ErrorKind::Store, format!("the store `{place}` was made by a newer version"))
-                .with_hint("use that version, or another store (`--store`); nothing in it was changed"),
-            Self::Foreign => not_ours(place, "it is a database of another program"),
-            Self::Damaged(why) => Error::new(ErrorKind::Store, format!("the store `{place}` is damaged: {why}"))
-                .with_hint("run again: the damaged file is then kept aside, and a new one is begun"),
+            Self::OtherVersion => Error::new(ErrorKind::Store, t!("the store `%{place}` was made by a newer version", place))
+                .with_hint(t!("use that version, or another store (`--store`); nothing in it was changed")),
+            Self::Development => Error::new(
+                ErrorKind::Store,
+                t!("the store `%{place}` was made by an older development build, with other tables", place),
+            )
+            .with_hint(t!(
+                "let that build end what it began (its `clean` removes its records), then take the store away; or use another one (`--store`); nothing in it was changed"
+            )),
+            Self::Foreign => not_ours(place, t!("it is a database of another program")),
+            Self::Damaged(why) => Error::new(ErrorKind::Store, t!("the store `%{place}` is damaged: %{why}", place, why))
+                .with_hint(t!("run again: the damaged file is then kept aside, and a new one is begun")),
             Self::Database(error) => database_failed(place, error),
         }
     }
@@ -64,13 +76,13 @@ impl Unusable {
 
 /// A file that some other program, or a person, made: it is left alone.
 pub(super) fn not_ours(place: &Place, why: &str) -> Error {
-    Error::new(ErrorKind::Store, format!("`{place}` is not a store of this program: {why}"))
-        .with_hint("name another one with `--store`; this one was left as it is")
+    Error::new(ErrorKind::Store, t!("`%{place}` is not a store of this program: %{why}", place, why))
+        .with_hint(t!("name another one with `--store`; this one was left as it is"))
 }
 
 /// An error of the file system.
 pub(super) fn failed(path: &Path, what: &str, error: io::Error) -> Error {
-    Error::new(ErrorKind::Store, format!("the store's `{}` {what}: {error}", path.display()))
+    Error::new(ErrorKind::Store, t!("the store's `%{path}` %{what}: %{error}", path = path.display(), what, error))
         .with_hint(hint_for(&error))
         .with_source(error)
 }
@@ -86,25 +98,25 @@ pub(super) fn database_failed(place: &Place, error: sqlx::Error) -> Error {
 fn file_failed(path: &Path, place: &Place, error: sqlx::Error) -> Error {
     let folder = path.parent().unwrap_or(path);
     let (why, hint) = match primary_code(&error) {
-        Some(FULL) => ("no space is left on its disk".to_owned(), ROOM),
-        Some(BUSY | LOCKED) => ("another process kept it busy for too long".to_owned(), HANGS),
+        Some(FULL) => (t!("no space is left on its disk").to_owned(), say(ROOM)),
+        Some(BUSY | LOCKED) => (t!("another process kept it busy for too long").to_owned(), say(HANGS)),
         Some(CORRUPT | NOT_A_DATABASE) => return Unusable::Damaged(message(&error)).into_error(place),
         // SQLite does not tell why: the file system does.
         Some(READ_ONLY | CANNOT_OPEN | INPUT_OUTPUT) => match write_test(folder) {
-            Err(cause) => (format!("its folder cannot be written: {cause}"), hint_for(&cause)),
-            Ok(()) => (message(&error), "see whether the file can be written, and whether its disk is well"),
+            Err(cause) => (t!("its folder cannot be written: %{cause}", cause), hint_for(&cause)),
+            Ok(()) => (message(&error), t!("see whether the file can be written, and whether its disk is well")),
         },
         _ => match &error {
-            sqlx::Error::PoolTimedOut => ("another run kept it busy for too long".to_owned(), HANGS),
+            sqlx::Error::PoolTimedOut => (t!("another run kept it busy for too long").to_owned(), say(HANGS)),
             sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => (
-                format!("it holds something that cannot be read: {}", message(&error)),
-                "use the version that wrote it, or another store (`--store`)",
+                t!("it holds something that cannot be read: %{error}", error = message(&error)),
+                t!("use the version that wrote it, or another store (`--store`)"),
             ),
-            _ => (message(&error), "see whether its disk is well"),
+            _ => (message(&error), t!("see whether its disk is well")),
         },
     };
     let retry = if hint == HANGS { Retry::Later } else { Retry::Never };
-    Error::new(ErrorKind::Store, format!("the store `{place}` failed: {why}"))
+    Error::new(ErrorKind::Store, t!("the store `%{place}` failed: %{why}", place, why))
         .with_hint(hint)
         .with_retry(retry)
         .with_source(error)
@@ -126,7 +138,7 @@ pub(super) fn undecodable(error: impl std::error::Error + Send + Sync + 'static)
 fn hint_for(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ROOM,
-        _ => "choose a place that can be written with `--store`",
+        _ => t!("choose a place that can be written with `--store`"),
     }
 }
 
@@ -153,5 +165,5 @@ const FULL: u32 = 13;
 const CANNOT_OPEN: u32 = 14;
 const NOT_A_DATABASE: u32 = 26;
 
-const ROOM: &str = "make room on that disk, or choose another place with `--store`";
-const HANGS: &str = "see whether another run of this program hangs";
+const ROOM: &str = message!("make room on that disk, or choose another place with `--store`");
+const HANGS: &str = message!("see whether another run of this program hangs");

@@ -14,7 +14,10 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{LockKey, fault::failed, lock::patiently};
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::{
+    error::{Error, ErrorKind, Result, Retry},
+    language::t,
+};
 
 /// How soon a lock that is taken is tried again.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -88,9 +91,13 @@ pub(super) async fn opening(folder: &Path, store: &Path, patience: Duration) -> 
     waited.map(|()| file).ok_or_else(|| {
         Error::new(
             ErrorKind::Store,
-            format!("another run has been opening the store `{}` for {} s", store.display(), patience.as_secs()),
+            t!(
+                "another run has been opening the store `%{store}` for %{patience} s",
+                store = store.display(),
+                patience = patience.as_secs()
+            ),
         )
-        .with_hint("see whether another run of this program hangs")
+        .with_hint(t!("see whether another run of this program hangs"))
         .with_retry(Retry::Later)
     })
 }
@@ -98,7 +105,7 @@ pub(super) async fn opening(folder: &Path, store: &Path, patience: Duration) -> 
 /// Opens or makes a lock file.
 pub(super) fn open(path: &Path) -> Result<File> {
     let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-    opened.map_err(|error| failed(path, "cannot be opened", error))
+    opened.map_err(|error| failed(path, t!("cannot be opened"), error))
 }
 
 /// Locks the file; false where somebody else has.
@@ -128,5 +135,6 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 fn unsupported(path: &Path, error: io::Error) -> Error {
-    failed(path, "cannot be locked", error).with_hint("put the store on a local file system that has file locks (`--store`)")
+    failed(path, t!("cannot be locked"), error)
+        .with_hint(t!("put the store on a local file system that has file locks (`--store`)"))
 }

@@ -20,7 +20,7 @@ macro_rules! select_entries {
     ($condition:literal) => {
         concat!(
             "SELECT e.id, e.provider, e.zone_name, e.zone_fields, e.name, e.record_type, e.value, e.was_there, e.handle, \
-             e.created, h.holder FROM entries e LEFT JOIN holders h ON h.entry = e.id ",
+             e.created, e.account, h.holder FROM entries e LEFT JOIN holders h ON h.entry = e.id ",
             $condition,
             " ORDER BY e.id, h.position"
         )
@@ -43,7 +43,7 @@ impl Store {
         let mut transaction = self.begin().await?;
         let id = match number_of(&mut transaction, intent).await? {
             Some(id) => id,
-            None => insert(&mut transaction, intent).await?,
+            None => insert(&mut transaction, intent, &self.account).await?,
         };
         sql("INSERT INTO holders (entry, holder, position)
              SELECT $1, $2, COALESCE(MAX(position) + 1, 0) FROM holders WHERE entry = $1 ON CONFLICT DO NOTHING")
@@ -150,7 +150,13 @@ impl Store {
         Ok(gather(&rows).map_err(|error| self.failed(error))?.pop())
     }
 
-    /// All entries, oldest first.
+    /// Whether an entry was begun by a run of the account that this store is opened for: the credentials that this run has for its provider
+    /// are those that wrote it.
+    pub fn is_of_this_account(&self, entry: &Entry) -> bool {
+        entry.account == *self.account
+    }
+
+    /// All entries, of every account, oldest first.
     pub async fn entries(&self) -> Result<Vec<Entry>> {
         let rows = sql(select_entries!("")).fetch_all(self.on()).await.map_err(|error| self.failed(error))?;
         gather(&rows).map_err(|error| self.failed(error))
@@ -177,10 +183,10 @@ async fn number_of(transaction: &mut Transaction, intent: &Intent) -> sqlx::Resu
     found.map(|row| row.number("id")).transpose()
 }
 
-async fn insert(transaction: &mut Transaction, intent: &Intent) -> sqlx::Result<i64> {
+async fn insert(transaction: &mut Transaction, intent: &Intent, account: &str) -> sqlx::Result<i64> {
     let id = next_number(transaction, "entry").await?;
-    sql("INSERT INTO entries (id, provider, zone_name, zone_fields, name, record_type, value, was_there, created)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
+    sql("INSERT INTO entries (id, provider, zone_name, zone_fields, name, record_type, value, was_there, created, account)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
     .bind(id)
     .bind(&intent.provider)
     .bind(intent.zone.name.as_str())
@@ -190,6 +196,7 @@ async fn insert(transaction: &mut Transaction, intent: &Intent) -> sqlx::Result<
     .bind(&intent.record.value)
     .bind(intent.was_there)
     .bind(jiff::Timestamp::now().as_millisecond())
+    .bind(account)
     .execute(transaction.on())
     .await?;
     Ok(id)
@@ -226,6 +233,7 @@ fn entry(row: &Row, id: EntryId) -> sqlx::Result<Entry> {
     let handle: Option<String> = row.optional_text("handle")?;
     Ok(Entry {
         id,
+        account: text("account")?,
         provider: text("provider")?,
         zone: Zone { name: name("zone_name")?, fields: serde_json::from_str(&text("zone_fields")?).map_err(undecodable)? },
         record: Record {

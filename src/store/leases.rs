@@ -17,7 +17,10 @@ use super::{
     database::{Database, sql},
     fault::{Place, database_failed},
 };
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::{
+    error::{Error, ErrorKind, Result, Retry},
+    language::t,
+};
 
 /// The database's time in milliseconds since 1970.
 macro_rules! now {
@@ -156,9 +159,13 @@ impl Lease {
         }
         Err(Error::new(
             ErrorKind::Held,
-            format!("the lock on {} is lost: this run gave no sign of life for {} s", self.name, shared.runs_for.as_secs()),
+            t!(
+                "the lock on %{name} is lost: this run gave no sign of life for %{runs_for} s",
+                name = self.name,
+                runs_for = shared.runs_for.as_secs()
+            ),
         )
-        .with_hint("another machine goes on with it; see whether this one was frozen, or cut off from the database")
+        .with_hint(t!("another machine goes on with it; see whether this one was frozen, or cut off from the database"))
         .with_retry(Retry::Later))
     }
 }

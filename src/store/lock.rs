@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{Holder, file_locks::FileLock, leases::Lease};
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
+    language::t,
     name::Name,
 };
 
@@ -100,10 +101,13 @@ pub(super) async fn patiently<T>(
 /// The error of a lock that was not free in time. `holder` is who has it, where that is known.
 pub(super) fn held(key: &LockKey, patience: Duration, holder: Option<String>) -> Error {
     let (holder, hint) = match holder {
-        Some(holder) => (format!("another run ({holder})"), format!("see whether {holder} hangs")),
-        None => ("another run".to_owned(), "see whether another run of this program hangs".to_owned()),
+        Some(holder) => (t!("another run (%{holder})", holder), t!("see whether %{holder} hangs", holder)),
+        None => (t!("another run").to_owned(), t!("see whether another run of this program hangs").to_owned()),
     };
-    Error::new(ErrorKind::Held, format!("{key} is held by {holder}; waited {} s", patience.as_secs()))
-        .with_hint(format!("wait for it to end, or {hint}"))
-        .with_retry(Retry::Later)
+    Error::new(
+        ErrorKind::Held,
+        t!("%{key} is held by %{holder}; waited %{patience} s", key, holder, patience = patience.as_secs()),
+    )
+    .with_hint(t!("wait for it to end, or %{hint}", hint))
+    .with_retry(Retry::Later)
 }

@@ -13,6 +13,8 @@ pub(super) fn all() -> Migrator {
         ("journal", include_str!("migrations/0001_journal.sql")),
         ("fleet", include_str!("migrations/0002_fleet.sql")),
         ("applications", include_str!("migrations/0003_applications.sql")),
+        ("accounts", include_str!("migrations/0004_accounts.sql")),
+        ("notices", include_str!("migrations/0005_notices.sql")),
     ];
     let migrations = steps
         .into_iter()
@@ -24,7 +26,9 @@ pub(super) fn all() -> Migrator {
 /// Why the steps could not be taken.
 pub(super) fn unusable(error: MigrateError) -> Unusable {
     match error {
-        MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => Unusable::OtherVersion,
+        MigrateError::VersionMissing(_) => Unusable::OtherVersion,
+        // No migration was changed since the first release.
+        MigrateError::VersionMismatch(_) => Unusable::Development,
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
         other => Unusable::Database(sqlx::Error::Migrate(Box::new(other))),
     }

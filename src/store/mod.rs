@@ -13,6 +13,7 @@ pub use self::{
     applications::ApplicationMemory,
     lock::{Lock, LockKey},
     notes::Note,
+    notices::{Telling, Told},
     target::{PostgresUrl, Target},
     work::{Backlog, Moment, Settled, Work},
 };
@@ -40,6 +41,7 @@ mod leases;
 mod lock;
 mod migrations;
 mod notes;
+mod notices;
 mod orders;
 mod postgres;
 mod server_fault;
@@ -131,6 +133,8 @@ pub struct EntryId(pub i64);
 pub struct Entry {
     /// Its number.
     pub id: EntryId,
+    /// The account whose run began it; empty for the one without a name.
+    pub account: String,
     /// The provider instance that wrote it.
     pub provider: String,
     /// The zone at the provider.
@@ -177,6 +181,8 @@ pub struct Store {
     place: Arc<Place>,
     locks: Locks,
     notice: Option<Arc<str>>,
+    /// The account whose orders this run takes care of; empty for the one without a name.
+    account: Arc<str>,
 }
 
 /// How runs keep out of one another's way.
@@ -204,7 +210,7 @@ impl Store {
         let pool = postgres::open(url, &place).await?;
         let run = format!("{} process {} run {:08x}", machine(), std::process::id(), rand::random::<u32>());
         let locks = Locks::Leases(Leases::new(pool.clone(), place.clone(), run, lease));
-        Ok(Self { database: Database::Postgres(pool), place: Arc::new(place), locks, notice: None })
+        Ok(Self { database: Database::Postgres(pool), place: Arc::new(place), locks, notice: None, account: "".into() })
     }
 
     /// Opens or creates the SQLite store at `path`, its folder with mode 0700 and the file with 0600, and writes to it, so that a place
@@ -221,7 +227,15 @@ impl Store {
             place: Arc::new(Place::File(opened.path)),
             locks: Locks::Files(Arc::new(opened.locks)),
             notice: opened.notice.map(Into::into),
+            account: "".into(),
         })
+    }
+
+    /// The same store, for the orders of the account of this name.
+    #[must_use]
+    pub fn of_account(mut self, account: &str) -> Self {
+        self.account = account.into();
+        self
     }
 
     /// What a person should know about how the store was opened.
@@ -232,6 +246,14 @@ impl Store {
     /// Whether several machines may share it.
     pub fn is_shared(&self) -> bool {
         matches!(self.locks, Locks::Leases(_))
+    }
+
+    /// How long a lock of a machine lasts that gives no sign of life; `None` where locks end with their process.
+    pub fn lease(&self) -> Option<Duration> {
+        match &self.locks {
+            Locks::Files(_) => None,
+            Locks::Leases(leases) => u64::try_from(leases.runs_for()).ok().map(Duration::from_millis),
+        }
     }
 
     /// Gives back every lock and ends the connections. Without it other machines wait until the leases of this one have run out.
@@ -313,7 +335,7 @@ impl Store {
 }
 
 /// The name of this machine.
-fn machine() -> String {
+pub fn machine() -> String {
     let name = rustix::system::uname();
     name.nodename().to_string_lossy().into_owned()
 }

@@ -13,14 +13,17 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Store,
+    Intent, Store,
     fault::{self, Place},
 };
-use crate::{error::Result, provider::Zone, record::Record};
+use crate::{error::Result, language::t, provider::Zone, record::Record};
 
 /// A record that this program writes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
+    /// The account whose run writes it; empty for the one without a name.
+    #[serde(default)]
+    pub account: String,
     /// The provider instance.
     pub provider: String,
     /// The zone at the provider.
@@ -32,20 +35,25 @@ pub struct Note {
 }
 
 impl Store {
-    /// Durably notes that the record is about to be written by us.
+    /// Durably notes that the record is about to be written by us. `is_kept`: a person wants it kept.
     ///
     /// # Errors
     /// `ErrorKind::Store`; then nothing may be written.
-    pub fn note(&self, note: &Note) -> Result<()> {
+    pub fn note(&self, intent: &Intent, is_kept: bool) -> Result<()> {
         let Some(folder) = self.notes_folder() else { return Ok(()) };
-        let path = folder.join(file_name(&note.provider, &note.record));
+        let path = folder.join(file_name(&intent.provider, &intent.record));
         let before = read(&path);
-        let is_kept = note.is_kept || before.as_ref().is_some_and(|before| before.is_kept);
-        let note = Note { is_kept, ..note.clone() };
+        let note = Note {
+            account: before.as_ref().map_or_else(|| self.account.to_string(), |before| before.account.clone()),
+            provider: intent.provider.clone(),
+            zone: intent.zone.clone(),
+            record: intent.record.clone(),
+            is_kept: is_kept || before.as_ref().is_some_and(|before| before.is_kept),
+        };
         if before.as_ref() == Some(&note) {
             return Ok(());
         }
-        write(&folder, &path, &note).map_err(|error| fault::failed(&path, "cannot be written", error))
+        write(&folder, &path, &note).map_err(|error| fault::failed(&path, t!("cannot be written"), error))
     }
 
     /// Whether an earlier run noted that it writes this record.
@@ -60,10 +68,10 @@ impl Store {
         }
     }
 
-    /// All notes. Files that cannot be read are left out.
+    /// All notes of this run's account. Files that cannot be read are left out.
     pub fn notes(&self) -> Vec<Note> {
         let entries = self.notes_folder().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
-        entries.filter_map(|entry| read(&entry.path())).collect()
+        entries.filter_map(|entry| read(&entry.path())).filter(|note| note.account == *self.account).collect()
     }
 
     /// Beside a file. A server of PostgreSQL has its own ways not to lose what it confirmed.

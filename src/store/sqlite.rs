@@ -17,13 +17,16 @@ use super::{
     fault::{self, Place, Unusable, failed},
     file_locks, migrations,
 };
-use crate::error::Result;
+use crate::{error::Result, language::t};
 
 /// How long a statement waits for another process.
 const BUSY_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Marks our files (`PRAGMA application_id`): the letters `dvvy`.
 const APPLICATION: u32 = 0x6476_7679;
+
+/// What the stores of development builds had that did not mark them.
+const OLDER_TABLES: [&[&str]; 2] = [&["entry", "holder", "orders", "delay"], &["entries", "holders", "orders", "delays"]];
 
 /// Where the mark is in the header of the file (<https://www.sqlite.org/fileformat.html>, section 1.3).
 const APPLICATION_OFFSET: u64 = 68;
@@ -45,20 +48,20 @@ pub(super) struct Opened {
 /// Opens or creates the store. One process at a time does this, so that none sets aside what another has just begun.
 pub(super) async fn open(path: &Path) -> Result<Opened> {
     // Absolute, since SQLite reads a name that begins with `file:` as a URL.
-    let path = std::path::absolute(path).map_err(|error| failed(path, "is no path", error))?;
+    let path = std::path::absolute(path).map_err(|error| failed(path, t!("is no path"), error))?;
     let folder = path.parent().unwrap_or(&path);
     let locks = folder.join("locks");
     make_folder(folder)?;
     make_folder(&locks)?;
     // Found now, not when something is about to be published. A write to the database would cost three times as much.
-    fault::write_test(folder).map_err(|error| failed(folder, "cannot be written", error))?;
+    fault::write_test(folder).map_err(|error| failed(folder, t!("cannot be written"), error))?;
     let opening = file_locks::opening(&locks, &path, BUSY_PATIENCE).await?;
     let was_opened = opening.metadata().is_ok_and(|data| data.len() > 0);
     // For SQLite a file without content is a new one.
     let was_emptied = was_opened && fs::metadata(&path).is_ok_and(|data| data.len() == 0);
     let lost =
-        "a new one was begun: records at the providers are known from the notes beside it, what was known of orders is lost";
-    let mut notice = was_emptied.then(|| format!("the store `{}` had lost its content; {lost}", path.display()));
+        t!("a new one was begun: records at the providers are known from the notes beside it, what was known of orders is lost");
+    let mut notice = was_emptied.then(|| t!("the store `%{path}` had lost its content; %{lost}", path = path.display(), lost));
     make_file(&path)?;
     let pool = match connect(&path).await {
         Err(Unusable::Damaged(why)) => {
@@ -67,10 +70,12 @@ pub(super) async fn open(path: &Path) -> Result<Opened> {
             }
             let aside = set_aside(&path)?;
             make_file(&path)?;
-            notice = Some(format!(
-                "the store `{}` was damaged ({why}); it is kept as `{}`, and {lost}",
-                path.display(),
-                aside.display()
+            notice = Some(t!(
+                "the store `%{path}` was damaged (%{why}); it is kept as `%{aside}`, and %{lost}",
+                path = path.display(),
+                why,
+                aside = aside.display(),
+                lost
             ));
             connect(&path).await
         }
@@ -79,12 +84,29 @@ pub(super) async fn open(path: &Path) -> Result<Opened> {
     let pool = pool.map_err(|unusable| unusable.into_error(&Place::File(path.clone())))?;
     if !was_opened {
         // For the next run: what is here from now on is a store, whatever becomes of the file.
-        opening.write_all_at(b"opened\n", 0).map_err(|error| failed(&locks, "cannot be written", error))?;
+        opening.write_all_at(b"opened\n", 0).map_err(|error| failed(&locks, t!("cannot be written"), error))?;
     }
     Ok(Opened { pool, path, locks, notice })
 }
 
+/// Looks whether a file without our mark in its header is ours, before it is opened for writing: that alone would change a database of another
+/// program. What cannot be read is for the opening to say.
+async fn look(path: &Path) -> Result<(), Unusable> {
+    if is_marked(path) || fs::metadata(path).map_or(true, |data| data.len() == 0) {
+        return Ok(());
+    }
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_PATIENCE);
+    let Ok(mut connection) = SqliteConnection::connect_with(&options).await else { return Ok(()) };
+    let verdict = whose(&mut connection).await;
+    let _ = connection.close().await;
+    match verdict {
+        Err(unusable @ (Unusable::Foreign | Unusable::Development)) => Err(unusable),
+        _ => Ok(()),
+    }
+}
+
 async fn connect(path: &Path) -> Result<SqlitePool, Unusable> {
+    look(path).await?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
@@ -129,27 +151,38 @@ async fn prepare(pool: &SqlitePool, path: &Path) -> Result<(), Unusable> {
 
 /// Marks a new file as ours, and refuses one of another program. True for a new one.
 async fn claim(connection: &mut SqliteConnection) -> Result<bool, Unusable> {
-    let mark: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
-    if mark == i64::from(APPLICATION) {
+    if !whose(connection).await? {
         return Ok(false);
-    }
-    let tables: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master").fetch_one(&mut *connection).await?;
-    if mark != 0 || tables > 0 {
-        return Err(Unusable::Foreign);
     }
     let statement = sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION}"));
     sqlx::query(statement).execute(connection).await?;
     Ok(true)
 }
 
+/// Refuses a file that is not ours. True for one with nothing in it.
+async fn whose(connection: &mut SqliteConnection) -> Result<bool, Unusable> {
+    let mark: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
+    if mark == i64::from(APPLICATION) {
+        return Ok(false);
+    }
+    let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_master").fetch_all(&mut *connection).await?;
+    if mark == 0 && OLDER_TABLES.iter().any(|older| older.iter().all(|table| tables.iter().any(|name| name == table))) {
+        return Err(Unusable::Development);
+    }
+    if mark != 0 || !tables.is_empty() {
+        return Err(Unusable::Foreign);
+    }
+    Ok(true)
+}
+
 fn make_folder(folder: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| failed(folder, "cannot be made", error))
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| failed(folder, t!("cannot be made"), error))
 }
 
 /// Makes the file where there is none: SQLite would make it readable for others. Its side files get the same mode.
 fn make_file(path: &Path) -> Result<()> {
     let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-    made.map(drop).map_err(|error| failed(path, "cannot be written", error))
+    made.map(drop).map_err(|error| failed(path, t!("cannot be written"), error))
 }
 
 /// Whether the header of a damaged file still has our mark.
@@ -173,7 +206,7 @@ fn set_aside(path: &Path) -> Result<PathBuf> {
     for side in ["-wal", "-shm", ""] {
         match fs::rename(with_ending(path, side), with_ending(&aside, side)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound || side.is_empty() => {
-                return Err(failed(path, "is damaged and cannot be kept aside", error));
+                return Err(failed(path, t!("is damaged and cannot be kept aside"), error));
             }
             _ => {}
         }

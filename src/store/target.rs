@@ -7,6 +7,7 @@ use url::Url;
 
 use crate::{
     error::{Error, Result},
+    language::t,
     secret::Secret,
 };
 
@@ -31,8 +32,9 @@ impl Target {
         let url = PostgresUrl::parse(text)?;
         if url.has_password() {
             // The text is not shown.
-            return Err(Error::config("the URL of the store holds a password, which others can read there")
-                .with_hint("put the URL into a file for `--store-file` (DV_STORE_FILE), or only the password into PGPASSFILE"));
+            return Err(Error::config(t!("the URL of the store holds a password, which others can read there")).with_hint(t!(
+                "put the URL into a file for `--store-file` (DV_STORE_FILE), or only the password into PGPASSFILE"
+            )));
         }
         Ok(Self::Postgres(url))
     }
@@ -67,16 +69,16 @@ pub struct PostgresUrl {
 impl PostgresUrl {
     fn parse(text: &str) -> Result<Self> {
         let wrong = |why: &str| {
-            Err(Error::config(format!("the store is no URL of PostgreSQL: {why}"))
-                .with_hint("`postgres://USER@HOST:PORT/DATABASE`, or the path of a file for SQLite"))
+            Err(Error::config(t!("the store is no URL of PostgreSQL: %{why}", why))
+                .with_hint(t!("`postgres://USER@HOST:PORT/DATABASE`, or the path of a file for SQLite")))
         };
         // The text is not shown, nor what its parsers say about it: it may hold a password.
-        let Ok(url) = Url::parse(text) else { return wrong("it cannot be read") };
+        let Ok(url) = Url::parse(text) else { return wrong(t!("it cannot be read")) };
         if !matches!(url.scheme(), "postgres" | "postgresql") {
-            return wrong("it does not begin with `postgres://`");
+            return wrong(t!("it does not begin with `postgres://`"));
         }
         if PgConnectOptions::from_str(text).is_err() {
-            return wrong("one of its parts cannot be read");
+            return wrong(t!("one of its parts cannot be read"));
         }
         let mut shown = url.clone();
         // Impossible only for URLs without a host, which hold no password there either.

@@ -11,6 +11,7 @@ use crate::{record::RecordType, test_postgres};
 mod holders;
 mod leases;
 mod locks;
+mod notices;
 mod opening;
 mod server;
 mod work;

@@ -31,6 +31,13 @@ pub struct Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment(i64);
 
+/// The longest rest that is believed, in milliseconds: no service asks for more than a week. A later time was made by a clock that was wrong,
+/// and the order would rest until that time comes.
+const LONGEST_REST: i64 = 8 * 24 * 60 * 60 * 1000;
+
+/// After how long, in milliseconds, an order that is due and that nobody took is anybody's, whatever his share is.
+const OVERDUE: i64 = 10 * 1000;
+
 /// How long it is remembered that an order is done, in milliseconds: longer than any list takes.
 const DONE_KEPT: i64 = 24 * 60 * 60 * 1000;
 
@@ -59,6 +66,8 @@ pub struct Backlog {
     pub claimed: u64,
     /// Orders that are due, and that nobody has.
     pub due: u64,
+    /// Those of them that nobody took for a while, because the others are full, or cannot work.
+    pub overdue: u64,
     /// Orders that are left alone for now, mostly because they failed.
     pub resting: u64,
     /// How long from now until the next of those is due; `None` where there is none.
@@ -106,7 +115,7 @@ impl Store {
         for id in ids {
             sql("INSERT INTO work (origin, id, since, due, failures, claimed_until) VALUES ($1, $2, $3, $3, 0, 0)
                  ON CONFLICT (origin, id) DO UPDATE SET since = excluded.since, due = excluded.due, failures = 0, last_error = NULL, done = NULL
-                 WHERE work.done < $4")
+                 WHERE work.done < $4 OR work.done > $3")
                 .bind(origin)
                 .bind(id.as_str())
                 .bind(now)
@@ -128,12 +137,12 @@ impl Store {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         // Machines that claim at the same time pass over one another's rows instead of waiting. SQLite has one writer, and no such words.
         let select = if self.is_shared() {
-            select_work!("due <= $2 AND claimed_until <= $2 ORDER BY due, id LIMIT $3 FOR UPDATE SKIP LOCKED")
+            select_work!("(due <= $2 OR due > $4) AND claimed_until <= $2 ORDER BY due, id LIMIT $3 FOR UPDATE SKIP LOCKED")
         } else {
-            select_work!("due <= $2 AND claimed_until <= $2 ORDER BY due, id LIMIT $3")
+            select_work!("(due <= $2 OR due > $4) AND claimed_until <= $2 ORDER BY due, id LIMIT $3")
         };
         let mut transaction = self.begin_beside().await?;
-        let rows = sql(select).bind(origin).bind(now).bind(limit).fetch_all(transaction.on()).await?;
+        let rows = sql(select).bind(origin).bind(now).bind(limit).bind(now + LONGEST_REST).fetch_all(transaction.on()).await?;
         let claimed = rows.iter().map(|row| work(row, now)).collect::<sqlx::Result<Vec<_>>>()?;
         for work in &claimed {
             sql("UPDATE work SET claimed_by = $3, claimed_until = $4 WHERE origin = $1 AND id = $2")
@@ -230,11 +239,14 @@ impl Store {
     async fn try_backlog(&self, origin: &str) -> sqlx::Result<Backlog> {
         let now = self.now().await?;
         let row = sql("SELECT COALESCE(SUM(CASE WHEN claimed_until > $2 THEN 1 ELSE 0 END), 0) AS claimed,
-             COALESCE(SUM(CASE WHEN claimed_until <= $2 AND due <= $2 THEN 1 ELSE 0 END), 0) AS due,
-             COALESCE(SUM(CASE WHEN claimed_until <= $2 AND due > $2 THEN 1 ELSE 0 END), 0) AS resting,
-             COALESCE(MIN(CASE WHEN claimed_until <= $2 AND due > $2 THEN due END), 0) AS next FROM work WHERE origin = $1 AND done IS NULL")
+             COALESCE(SUM(CASE WHEN claimed_until <= $2 AND (due <= $2 OR due > $3) THEN 1 ELSE 0 END), 0) AS due,
+             COALESCE(SUM(CASE WHEN claimed_until <= $4 AND (due <= $4 OR due > $3) THEN 1 ELSE 0 END), 0) AS overdue,
+             COALESCE(SUM(CASE WHEN claimed_until <= $2 AND due > $2 AND due <= $3 THEN 1 ELSE 0 END), 0) AS resting,
+             COALESCE(MIN(CASE WHEN claimed_until <= $2 AND due > $2 AND due <= $3 THEN due END), 0) AS next FROM work WHERE origin = $1 AND done IS NULL")
         .bind(origin)
         .bind(now)
+        .bind(now + LONGEST_REST)
+        .bind(now - OVERDUE)
         .fetch_one(self.on())
         .await?;
         let count = |column: &str| row.number(column).map(|number| u64::try_from(number).unwrap_or(0));
@@ -249,6 +261,7 @@ impl Store {
         Ok(Backlog {
             claimed: count("claimed")?,
             due: count("due")?,
+            overdue: count("overdue")?,
             resting: count("resting")?,
             next: (next > 0).then(|| Duration::from_millis(u64::try_from(next - now).unwrap_or(0))),
             watchers: u64::try_from(watchers).unwrap_or(1).max(1),

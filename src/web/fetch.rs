@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use super::Scheme;
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
 };
 
@@ -29,12 +30,19 @@ pub enum Verdict {
     Broken(String),
     /// Another status than 200.
     Status(u16),
-    /// A redirect, which CAs do not follow.
+    /// A redirect that the CA does not follow.
     Redirect {
         /// The status.
         status: u16,
         /// Where it leads.
         to: String,
+    },
+    /// A redirect that the CA follows, to where the file is not.
+    Behind {
+        /// The URL at which it ended.
+        url: String,
+        /// What is there.
+        verdict: Box<Verdict>,
     },
     /// Status 200 with another body.
     OtherContent(String),
@@ -48,7 +56,7 @@ impl Verdict {
             Self::NoAnswer(_) => "no-answer",
             Self::Broken(_) => "broken",
             Self::Status(_) => "status",
-            Self::Redirect { .. } => "redirect",
+            Self::Redirect { .. } | Self::Behind { .. } => "redirect",
             Self::OtherContent(_) => "other-content",
         }
     }
@@ -56,16 +64,35 @@ impl Verdict {
     /// What was seen, for people.
     pub fn sentence(&self) -> String {
         match self {
-            Self::Visible => "shows the file".to_owned(),
-            Self::NoAnswer(why) => format!("does not answer: {why}"),
-            Self::Broken(why) => format!("cannot be trusted or understood: {why}"),
-            Self::Status(404) => "answers 404: it does not find the file".to_owned(),
-            Self::Status(status @ (401 | 403)) => format!("answers {status}: it does not let the CA read the file"),
+            Self::Visible => t!("shows the file").to_owned(),
+            Self::NoAnswer(why) => t!("does not answer: %{why}", why),
+            Self::Broken(why) => t!("cannot be trusted or understood: %{why}", why),
+            Self::Status(404) => t!("answers 404: it does not find the file").to_owned(),
+            Self::Status(status @ (401 | 403)) => t!("answers %{status}: it does not let the CA read the file", status),
             Self::Status(status) => format!("answers {status}"),
-            Self::Redirect { status, to } => format!("answers {status} and leads to {to}, which the CA does not follow"),
-            Self::OtherContent(what) => format!("shows something else: {what}"),
+            Self::Redirect { status, to } => t!("answers %{status} and leads to %{to}, which the CA does not follow", status, to),
+            Self::Behind { url, verdict } => t!("leads to %{url}, which %{what}", url, what = verdict.sentence()),
+            Self::OtherContent(what) => t!("shows something else: %{what}", what),
         }
     }
+
+    /// Whether nothing was there to be asked.
+    pub(super) fn is_silent(&self) -> bool {
+        match self {
+            Self::NoAnswer(_) => true,
+            Self::Behind { verdict, .. } => verdict.is_silent(),
+            _ => false,
+        }
+    }
+}
+
+/// Whose certificates a server over https may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// Those that the system trusts, for the name that is asked for.
+    System,
+    /// Any: ACME CAs do not look at the certificate behind a redirect, since the host may be about to get its first.
+    Any,
 }
 
 /// What is asked for, and where.
@@ -81,14 +108,14 @@ pub(super) struct Url<'a> {
 ///
 /// # Errors
 /// `ErrorKind::Config` where no client can be made here.
-pub(super) async fn ask(url: Url<'_>, content: &str, timeout: Duration) -> Result<Verdict> {
+pub(super) async fn ask(url: Url<'_>, content: &str, timeout: Duration, trust: Trust) -> Result<Verdict> {
     // By itself first: whether something listens decides whether https counts.
     match tokio::time::timeout(timeout, TcpStream::connect(url.address)).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => return Ok(Verdict::NoAnswer(error.to_string())),
-        Err(_) => return Ok(Verdict::NoAnswer(format!("no connection within {} s", timeout.as_secs()))),
+        Err(_) => return Ok(Verdict::NoAnswer(t!("no connection within %{timeout} s", timeout = timeout.as_secs()))),
     }
-    let client = client(url, timeout)?;
+    let client = client(url, timeout, trust)?;
     let Url { host, scheme, address, path } = url;
     let target = format!("{}://{host}:{}{path}", scheme.as_str(), address.port());
     let mut request = client.get(target);
@@ -99,13 +126,14 @@ pub(super) async fn ask(url: Url<'_>, content: &str, timeout: Duration) -> Resul
     match tokio::time::timeout(timeout, read(request, content)).await {
         Ok(Ok(verdict)) => Ok(verdict),
         Ok(Err(error)) => Ok(Verdict::Broken(innermost(&error))),
-        Err(_) => Ok(Verdict::Broken(format!("no whole answer within {} s", timeout.as_secs()))),
+        Err(_) => Ok(Verdict::Broken(t!("no whole answer within %{timeout} s", timeout = timeout.as_secs()))),
     }
 }
 
-/// A client for one server: no redirects, no proxy, no compression, the system's trust.
-fn client(url: Url<'_>, timeout: Duration) -> Result<reqwest::Client> {
+/// A client for one server: no redirects, no proxy, no compression.
+fn client(url: Url<'_>, timeout: Duration, trust: Trust) -> Result<reqwest::Client> {
     reqwest::Client::builder()
+        .tls_danger_accept_invalid_certs(trust == Trust::Any)
         .user_agent(concat!("dv-verify/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
@@ -114,9 +142,9 @@ fn client(url: Url<'_>, timeout: Duration) -> Result<reqwest::Client> {
         .resolve(url.host.as_str(), url.address)
         .build()
         .map_err(|error| {
-            Error::config("no TLS client can be made here")
+            Error::config(t!("no TLS client can be made here"))
                 .with_source(error)
-                .with_hint("install the system's CA certificates (package `ca-certificates`) or set SSL_CERT_FILE")
+                .with_hint(t!("install the system's CA certificates (package `ca-certificates`) or set SSL_CERT_FILE"))
         })
 }
 
@@ -147,11 +175,11 @@ fn compare(body: &[u8], wanted: &[u8]) -> Verdict {
     }
     if body.trim_ascii() == wanted.trim_ascii() {
         return Verdict::OtherContent(
-            "the right text, but with blanks or line ends around it that are not in the file".to_owned(),
+            t!("the right text, but with blanks or line ends around it that are not in the file").to_owned(),
         );
     }
     if body.is_empty() {
-        return Verdict::OtherContent("an empty page".to_owned());
+        return Verdict::OtherContent(t!("an empty page").to_owned());
     }
     let text = String::from_utf8_lossy(body);
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");

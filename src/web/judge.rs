@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{Host, Scheme, Sight, Verdict};
 
+use crate::language::t;
+
 /// What all sights come to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Judgement {
@@ -36,17 +38,18 @@ pub(super) fn judge(sights: &[Sight], hosts: &[Host], path: &str) -> Judgement {
             (Some(sight), ..) | (None, Some(sight), false) => tell(sight, path),
             (None, Some(sight), true) => {
                 // Like a name server that is out: named, and not waited for.
-                remark = remark.or_else(|| Some(format!("{}; a CA that asks there sees nothing", tell(sight, path))));
+                remark = remark.or_else(|| Some(t!("%{path}; a CA that asks there sees nothing", path = tell(sight, path))));
                 continue;
             }
             (None, None, true) => continue,
-            (None, None, false) => format!("{} was not asked", host.name),
+            (None, None, false) => t!("%{name} was not asked", name = host.name),
         };
         if host.is_required {
             is_wrong |= wrong.is_some();
             missing = missing.or(Some(trouble));
         } else {
-            remark = remark.or_else(|| Some(format!("{trouble}; it must show the file too if the certificate is also for it")));
+            remark =
+                remark.or_else(|| Some(t!("%{trouble}; it must show the file too if the certificate is also for it", trouble)));
         }
     }
     Judgement { visible: missing.is_none(), is_wrong, explanation: missing.or(remark) }
@@ -65,22 +68,23 @@ fn by_address<'a>(sights: &[&'a Sight]) -> Vec<Standing<'a>> {
 fn standing<'a>(sights: &[&'a Sight]) -> Option<Standing<'a>> {
     let of = |scheme| sights.iter().filter(move |sight| sight.scheme == scheme).copied();
     for scheme in [Scheme::Https, Scheme::Http] {
-        let mut answers = of(scheme).filter(|sight| !matches!(sight.verdict, Verdict::NoAnswer(_))).peekable();
+        let mut answers = of(scheme).filter(|sight| !sight.verdict.is_silent()).peekable();
         if answers.peek().is_none() {
             continue;
         }
         return Some(answers.find(|sight| sight.verdict != Verdict::Visible).map_or(Standing::Good, Standing::Wrong));
     }
+    // What only leads to where nobody answers is no wrong answer either.
     of(Scheme::Http).chain(of(Scheme::Https)).next().map(Standing::Silent)
 }
 
 /// `http://example.com/… at 192.0.2.1:80 answers 404: …`.
 fn tell(sight: &Sight, path: &str) -> String {
     let Sight { host, scheme, address, verdict } = sight;
-    let at = address.map(|address| format!(" at {address}")).unwrap_or_default();
+    let at = address.map(|address| t!(" at %{address}", address)).unwrap_or_default();
     let mut text = format!("{}://{host}{path}{at} {}", scheme.as_str(), verdict.sentence());
     if *scheme == Scheme::Https {
-        text.push_str("; where https answers, the CA does not fall back to http");
+        text.push_str(t!("; where https answers, the CA does not fall back to http"));
     }
     text
 }

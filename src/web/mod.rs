@@ -1,23 +1,28 @@
-//! How files on web servers are seen: over https and http, at every address of the host, as a CA does it. No redirect is followed, the
-//! body counts byte for byte.
+//! How files on web servers are seen: at every address of the host, as the CA does it. The body counts byte for byte.
 //!
-//! A CA tries https first, then http. Where https answers at all, it must have a certificate that is trusted and show the same file;
-//! where nothing listens there, http decides.
+//! The CAs behind CAS try https first, then http, and follow no redirect. Where https answers at all, it must have a certificate that is
+//! trusted and show the same file; where nothing listens there, http decides. ACME CAs ask over http on port 80 and follow redirects.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     name::Name,
     record::Record,
 };
 
 mod fetch;
+mod follow;
 mod judge;
 
+use fetch::Trust;
 pub use fetch::Verdict;
 
 /// The pause after the first look; each further one is twice as long.
@@ -39,6 +44,16 @@ impl Default for Options {
     fn default() -> Self {
         Self { stated: Vec::new(), timeout: Duration::from_secs(10) }
     }
+}
+
+/// How a CA looks for a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Habit {
+    /// Over https, which decides where it answers, and over http. No redirect is followed. The CAs behind CAS.
+    HttpsFirst,
+    /// Over http alone, on port 80. Redirects are followed to names at ports 80 and 443, whatever the certificate there. ACME (RFC 8555
+    /// section 8.3).
+    Http01,
 }
 
 /// https or http.
@@ -119,12 +134,12 @@ pub struct Patience {
 ///
 /// # Errors
 /// `ErrorKind::Usage` where `file` is no file; `ErrorKind::Config` where no TLS client can be made.
-pub async fn look(options: &Options, file: &Record, hosts: &[Host]) -> Result<Look> {
+pub async fn look(options: &Options, habit: Habit, file: &Record, hosts: &[Host]) -> Result<Look> {
     let Some((path, content)) = file.file() else {
-        return Err(Error::usage(format!("{} is no file on a web server", file.title())));
+        return Err(Error::usage(t!("%{file} is no file on a web server", file = file.title())));
     };
     let asked = join_all(hosts.iter().map(async |host| {
-        let servers = match servers(options, &host.name).await {
+        let servers = match servers(options, habit, &host.name).await {
             Ok(servers) => servers,
             Err(why) => {
                 let verdict = Verdict::NoAnswer(why);
@@ -133,7 +148,10 @@ pub async fn look(options: &Options, file: &Record, hosts: &[Host]) -> Result<Lo
         };
         let asks = servers.into_iter().map(async |(scheme, address)| {
             let url = fetch::Url { host: &host.name, scheme, address, path };
-            let verdict = fetch::ask(url, content, options.timeout).await?;
+            let verdict = match habit {
+                Habit::HttpsFirst => fetch::ask(url, content, options.timeout, Trust::System).await?,
+                Habit::Http01 => follow::ask(options, url, content).await?,
+            };
             Ok(Sight { host: host.name.clone(), scheme, address: Some(address), verdict })
         });
         join_all(asks).await.into_iter().collect::<Result<Vec<_>>>()
@@ -157,6 +175,7 @@ pub async fn look(options: &Options, file: &Record, hosts: &[Host]) -> Result<Lo
 /// `ErrorKind::NotVisible` when the time is up, saying what the CA will see; and those of [`look`].
 pub async fn wait(
     options: &Options,
+    habit: Habit,
     file: &Record,
     hosts: &[Host],
     patience: Patience,
@@ -166,7 +185,7 @@ pub async fn wait(
     let mut last: Option<Vec<Sight>> = None;
     let mut pause = FIRST_PAUSE;
     loop {
-        let look = Look { waited: began.elapsed(), ..look(options, file, hosts).await? };
+        let look = Look { waited: began.elapsed(), ..look(options, habit, file, hosts).await? };
         if last.as_ref() != Some(&look.sights) {
             tell(&look);
             last = Some(look.sights.clone());
@@ -184,30 +203,41 @@ pub async fn wait(
 }
 
 fn not_visible(look: &Look) -> Error {
-    let why = look.explanation.clone().unwrap_or_else(|| "no server shows it".to_owned());
-    Error::new(ErrorKind::NotVisible, format!("the CA will not see {}: {why}", look.file.title())).with_hint(
-        "`--webroot` must name the folder that the web server serves for this host at `/`; the file stays there, so that you can look",
+    let why = look.explanation.clone().unwrap_or_else(|| t!("no server shows it").to_owned());
+    Error::new(ErrorKind::NotVisible, t!("the CA will not see %{file}: %{why}", file = look.file.title(), why)).with_hint(
+        t!("`--webroot` must name the folder that the web server serves for this host at `/`; the file stays there, so that you can look"),
     )
 }
 
-/// The servers of a host, https before http.
-async fn servers(options: &Options, host: &Name) -> std::result::Result<Vec<(Scheme, SocketAddr)>, String> {
+/// The servers of a host that the CA asks, https before http.
+async fn servers(options: &Options, habit: Habit, host: &Name) -> std::result::Result<Vec<(Scheme, SocketAddr)>, String> {
+    let schemes: &[Scheme] = match habit {
+        Habit::HttpsFirst => &[Scheme::Https, Scheme::Http],
+        Habit::Http01 => &[Scheme::Http],
+    };
     if !options.stated.is_empty() {
         let mut stated = options.stated.clone();
+        stated.retain(|(scheme, _)| schemes.contains(scheme));
         stated.sort_unstable();
+        if stated.is_empty() {
+            return Err("the CA asks over http, and `--web-server` names no http server".to_owned());
+        }
         return Ok(stated);
     }
+    let ips = addresses(options, host).await?;
+    let all = schemes.iter().flat_map(|scheme| ips.iter().map(|ip| (*scheme, SocketAddr::new(*ip, scheme.port()))));
+    Ok(all.collect())
+}
+
+/// The addresses of a host.
+async fn addresses(options: &Options, host: &Name) -> std::result::Result<Vec<IpAddr>, String> {
     let resolving = tokio::time::timeout(options.timeout, tokio::net::lookup_host((host.as_str(), 0))).await;
-    let found = resolving.map_err(|_| "its addresses cannot be found in time".to_owned())?;
+    let found = resolving.map_err(|_| t!("its addresses cannot be found in time").to_owned())?;
     let mut ips: Vec<_> =
-        found.map_err(|error| format!("its addresses cannot be found: {error}"))?.map(|address| address.ip()).collect();
+        found.map_err(|error| t!("its addresses cannot be found: %{error}", error))?.map(|address| address.ip()).collect();
     ips.sort_unstable();
     ips.dedup();
-    let all = [Scheme::Https, Scheme::Http].into_iter().flat_map(|scheme| {
-        let at = move |ip: &std::net::IpAddr| (scheme, SocketAddr::new(*ip, scheme.port()));
-        ips.iter().map(at).collect::<Vec<_>>()
-    });
-    Ok(all.collect())
+    Ok(ips)
 }
 
 #[cfg(test)]

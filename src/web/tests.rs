@@ -79,7 +79,7 @@ const GARBAGE: &str = "220 mail.example.com ESMTP\r\n\r\n";
 #[tokio::test]
 async fn the_right_file_is_seen_under_the_hosts_own_name() {
     let (address, asked) = server(vec![RIGHT], None).await;
-    let look = look(&options(vec![(Scheme::Http, address)]), &file(), &hosts()).await.unwrap();
+    let look = look(&options(vec![(Scheme::Http, address)]), Habit::HttpsFirst, &file(), &hosts()).await.unwrap();
     assert!(look.visible, "{look:?}");
     let asked = asked.lock().unwrap().concat().to_ascii_lowercase();
     assert!(asked.starts_with("get /.well-known/pki-validation/fileauth.txt http/1.1\r\n"), "{asked}");
@@ -90,7 +90,7 @@ async fn the_right_file_is_seen_under_the_hosts_own_name() {
 async fn a_redirect_is_not_followed_and_what_is_no_web_server_is_said() {
     for (answer, word) in [(MOVED, "redirect"), (MISSING, "status"), (GARBAGE, "broken")] {
         let (address, asked) = server(vec![answer], None).await;
-        let look = look(&options(vec![(Scheme::Http, address)]), &file(), &hosts()).await.unwrap();
+        let look = look(&options(vec![(Scheme::Http, address)]), Habit::HttpsFirst, &file(), &hosts()).await.unwrap();
         assert!(!look.visible && look.is_wrong);
         assert_eq!(look.sights[0].verdict.word(), word);
         assert_eq!(asked.lock().unwrap().len(), 1);
@@ -102,7 +102,7 @@ async fn nothing_that_listens_is_no_wrong_answer() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let look = look(&options(vec![(Scheme::Http, address)]), &file(), &hosts()).await.unwrap();
+    let look = look(&options(vec![(Scheme::Http, address)]), Habit::HttpsFirst, &file(), &hosts()).await.unwrap();
     assert!(!look.visible && !look.is_wrong);
     assert_eq!(look.sights[0].verdict.word(), "no-answer");
 }
@@ -118,7 +118,7 @@ async fn https_with_a_certificate_that_is_not_trusted_is_refused_though_http_is_
     let config =
         rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
     let (https, _) = server(vec![RIGHT], Some(TlsAcceptor::from(Arc::new(config)))).await;
-    let look = look(&options_for(https, http), &file(), &hosts()).await.unwrap();
+    let look = look(&options_for(https, http), Habit::HttpsFirst, &file(), &hosts()).await.unwrap();
     assert!(!look.visible, "{look:?}");
     assert_eq!(look.sights.iter().map(|sight| sight.verdict.word()).collect::<Vec<_>>(), ["broken", "visible"]);
     assert!(look.explanation.unwrap().contains("https"));
@@ -130,7 +130,7 @@ async fn waiting_ends_when_the_file_is_there_and_tells_what_changes() {
     let mut told = Vec::new();
     let patience = Patience { whole: Duration::from_secs(60), wrong: Duration::from_secs(60) };
     let options = options(vec![(Scheme::Http, address)]);
-    let look = wait(&options, &file(), &hosts(), patience, &mut |look| told.push(look.visible)).await.unwrap();
+    let look = wait(&options, Habit::HttpsFirst, &file(), &hosts(), patience, &mut |look| told.push(look.visible)).await.unwrap();
     assert!(look.visible);
     assert_eq!(told, [false, true]);
 }
@@ -139,7 +139,50 @@ async fn waiting_ends_when_the_file_is_there_and_tells_what_changes() {
 async fn a_wrong_answer_that_stays_ends_the_wait_with_what_the_ca_sees() {
     let (address, _) = server(vec![MISSING], None).await;
     let patience = Patience { whole: Duration::from_secs(600), wrong: Duration::from_millis(1) };
-    let error = wait(&options(vec![(Scheme::Http, address)]), &file(), &hosts(), patience, &mut |_| ()).await.unwrap_err();
+    let error = wait(&options(vec![(Scheme::Http, address)]), Habit::HttpsFirst, &file(), &hosts(), patience, &mut |_| ())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotVisible);
     assert!(error.to_string().contains("answers 404"), "{error}");
+}
+
+/// `http://www.example.com/…` leads to https with a certificate that nobody trusts, and that is where ACME CAs go.
+#[tokio::test]
+async fn an_acme_ca_follows_redirects_and_asks_http_alone() {
+    let untrusted = || {
+        let made = rcgen::generate_simple_self_signed(vec!["other.example.com".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key);
+        TlsAcceptor::from(Arc::new(config.unwrap()))
+    };
+    let _ = options(vec![]);
+    for (answer, visible, said) in
+        [(RIGHT, true, ""), (MISSING, false, "leads to https://www.example.com/.well-known/, which answers 404")]
+    {
+        let (http, _) = server(vec![MOVED], None).await;
+        let (https, asked) = server(vec![answer], Some(untrusted())).await;
+        let options = options(vec![(Scheme::Http, http), (Scheme::Https, https)]);
+        let look = look(&options, Habit::Http01, &file(), &hosts()).await.unwrap();
+        assert_eq!(look.visible, visible, "{look:?}");
+        assert_eq!(look.sights.len(), 1, "https is asked only where http leads there");
+        assert!(look.explanation.unwrap_or_default().contains(said));
+        assert!(asked.lock().unwrap().concat().to_ascii_lowercase().contains("host: www.example.com\r\n"));
+    }
+}
+
+#[tokio::test]
+async fn redirects_without_end_and_to_nowhere_are_named() {
+    const AGAIN: &str = "HTTP/1.1 302 Found\r\nlocation: /.well-known/again\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let (http, asked) = server(vec![AGAIN], None).await;
+    let looked = look(&options(vec![(Scheme::Http, http)]), Habit::Http01, &file(), &hosts()).await.unwrap();
+    assert!(looked.is_wrong && looked.explanation.unwrap().contains("more than 10 redirects"));
+    assert_eq!(asked.lock().unwrap().len(), 11);
+    let (http, _) = server(vec![MOVED], None).await;
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let options = options(vec![(Scheme::Http, http), (Scheme::Https, nobody)]);
+    let looked = look(&options, Habit::Http01, &file(), &hosts()).await.unwrap();
+    assert!(!looked.visible && !looked.is_wrong, "nobody answers there, which may pass: {looked:?}");
+    let only_https = Options { stated: vec![(Scheme::Https, nobody)], ..options };
+    let looked = look(&only_https, Habit::Http01, &file(), &hosts()).await.unwrap();
+    assert!(looked.explanation.unwrap().contains("names no http server"));
 }

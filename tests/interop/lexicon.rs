@@ -3,16 +3,9 @@
 use std::{path::Path, sync::Arc};
 
 use dv_verify::{
-    environment::Environment,
     error::ErrorKind,
-    http::Http,
-    provider::{
-        DnsProvider, Found,
-        registry::Registry,
-        settings::{Context, Settings},
-    },
+    provider::{DnsProvider, Found},
     record::RecordType,
-    secret::Redactor,
 };
 
 use super::{
@@ -35,7 +28,6 @@ dns.resolver.default_resolver = resolver
 
 /// The provider, where the virtual environment of `DV_TEST_PYTHON` has lexicon.
 fn opened(server: &PowerDns, folder: &Path, key: &str) -> Option<Arc<dyn DnsProvider>> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let interpreter = std::env::var_os("DV_TEST_PYTHON").unwrap_or_default();
     let program = Path::new(&interpreter).with_file_name("lexicon");
     if !program.is_file() {
@@ -45,7 +37,7 @@ fn opened(server: &PowerDns, folder: &Path, key: &str) -> Option<Arc<dyn DnsProv
     let url = format!("http://{}", server.api);
     std::fs::write(folder.join("sitecustomize.py"), RESOLVER).unwrap();
     let (address, port) = (server.address.ip().to_string(), server.address.port().to_string());
-    let environment = Environment::of([
+    let variables = [
         ("PATH", "/usr/bin:/bin"),
         ("HOME", folder.to_str().unwrap()),
         ("PYTHONPATH", folder.to_str().unwrap()),
@@ -54,9 +46,8 @@ fn opened(server: &PowerDns, folder: &Path, key: &str) -> Option<Arc<dyn DnsProv
         ("DV_LEXICON_PATH", program.to_str().unwrap()),
         ("LEXICON_POWERDNS_PDNS_SERVER", url.as_str()),
         ("LEXICON_POWERDNS_AUTH_TOKEN", key),
-    ]);
-    let context = Context { http: Http::new().unwrap(), redactor: Redactor::default() };
-    Some(Registry::load(None).unwrap().open(&Settings::of_builtin("lexicon:powerdns", environment), &context).unwrap())
+    ];
+    Some(super::opened("lexicon:powerdns", variables))
 }
 
 #[tokio::test]

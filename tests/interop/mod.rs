@@ -2,6 +2,19 @@
 //!
 //! Where one is not installed, its tests say so and pass; with `DV_TEST_REQUIRE_SERVERS=1`, as `tests/run` sets it, they fail.
 
+use std::sync::Arc;
+
+use dv_verify::{
+    environment::Environment,
+    http::Http,
+    provider::{
+        DnsProvider,
+        registry::Registry,
+        settings::{Context, Settings},
+    },
+    secret::Redactor,
+};
+
 mod acme;
 mod hooks;
 mod lexicon;
@@ -9,3 +22,10 @@ mod powerdns;
 mod rfc2136;
 mod secondary;
 pub(crate) mod servers;
+
+/// A provider over these variables.
+fn opened<const N: usize>(id: &str, variables: [(&str, &str); N]) -> Arc<dyn DnsProvider> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let context = Context { http: Http::new().unwrap(), redactor: Redactor::default() };
+    Registry::load(None).unwrap().open(&Settings::of_builtin(id, Environment::of(variables)), &context).unwrap()
+}

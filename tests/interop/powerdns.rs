@@ -3,38 +3,23 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use dv_verify::{
-    environment::Environment,
-    error::{ErrorKind, Result},
+    error::ErrorKind,
     http::Http,
-    provider::{
-        DnsProvider, Found,
-        registry::Registry,
-        settings::{Context, Settings},
-    },
+    provider::{DnsProvider, Found},
     record::RecordType,
-    secret::Redactor,
 };
 
 use super::{
     rfc2136::record,
     servers::{
-        OPEN_ZONE, dig, left_out,
+        OPEN_ZONE, dig,
         powerdns::{API_KEY, powerdns},
     },
 };
 
-/// The provider for this API; `None` where this build has no such manifest.
-fn opened(api: SocketAddr, api_key: &str) -> Option<Result<Arc<dyn DnsProvider>>> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let registry = Registry::load(None).unwrap();
-    if registry.describe("powerdns").is_err() {
-        left_out("no built-in manifest `powerdns`");
-        return None;
-    }
-    let context = Context { http: Http::new().unwrap(), redactor: Redactor::default() };
-    let url = format!("http://{api}");
-    let environment = Environment::of([("DV_POWERDNS_API_URL", url.as_str()), ("DV_POWERDNS_API_KEY", api_key)]);
-    Some(registry.open(&Settings::of_builtin("powerdns", environment), &context))
+/// The provider for this API.
+fn opened(api: SocketAddr, api_key: &str) -> Arc<dyn DnsProvider> {
+    super::opened("powerdns", [("DV_POWERDNS_API_URL", &format!("http://{api}")), ("DV_POWERDNS_API_KEY", api_key)])
 }
 
 /// The fixture itself: an administrator adds a value while the server runs, and the API and DNS show it at once.
@@ -54,8 +39,7 @@ async fn the_api_shows_what_an_administrator_adds() {
 #[tokio::test]
 async fn the_foreign_value_stays() {
     let Some(server) = powerdns() else { return };
-    let Some(provider) = opened(server.api, API_KEY) else { return };
-    let provider = provider.unwrap();
+    let provider = opened(server.api, API_KEY);
     let name = "_dv.api.example.test";
     server.add(OPEN_ZONE, "_dv.api", "TXT", "\"theirs\"");
     let ours = record(name, RecordType::Txt, "ours");
@@ -77,8 +61,7 @@ async fn the_foreign_value_stays() {
 #[tokio::test]
 async fn a_long_text_and_an_alias_come_and_go() {
     let Some(server) = powerdns() else { return };
-    let Some(provider) = opened(server.api, API_KEY) else { return };
-    let provider = provider.unwrap();
+    let provider = opened(server.api, API_KEY);
     let long = record("_dv.apilong.example.test", RecordType::Txt, &"x".repeat(300));
     let zone = provider.locate(&long.name).await.unwrap();
     provider.publish(&zone, &long).await.unwrap();
@@ -97,9 +80,9 @@ async fn a_long_text_and_an_alias_come_and_go() {
 #[tokio::test]
 async fn a_wrong_key_is_a_matter_of_credentials() {
     let Some(server) = powerdns() else { return };
-    let Some(provider) = opened(server.api, "wrong-key") else { return };
+    let provider = opened(server.api, "wrong-key");
     let ours = record("_dv.api.example.test", RecordType::Txt, "ours");
-    let error = provider.unwrap().locate(&ours.name).await.unwrap_err();
+    let error = provider.locate(&ours.name).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Credentials, "{error:?}");
     assert!(!format!("{error:?}").contains("wrong-key"));
 }
@@ -107,8 +90,8 @@ async fn a_wrong_key_is_a_matter_of_credentials() {
 #[tokio::test]
 async fn a_zone_that_is_not_there_is_said_to_be_missing() {
     let Some(server) = powerdns() else { return };
-    let Some(provider) = opened(server.api, API_KEY) else { return };
+    let provider = opened(server.api, API_KEY);
     let ours = record("_dv.elsewhere.test", RecordType::Txt, "ours");
-    let error = provider.unwrap().locate(&ours.name).await.unwrap_err();
+    let error = provider.locate(&ours.name).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Provider, "{error:?}");
 }

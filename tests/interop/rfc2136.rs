@@ -3,34 +3,25 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use dv_verify::{
-    environment::Environment,
     error::{ErrorKind, Result},
-    http::Http,
     name::Name,
-    provider::{
-        Access, DnsProvider, Found, Zone,
-        registry::Registry,
-        settings::{Context, Settings},
-    },
+    provider::{Access, DnsProvider, Found, Zone},
     record::{Record, RecordType},
-    secret::Redactor,
 };
 
 use super::servers::{CHILD_ZONE, CLOSED_ZONE, Key, LOCKED_ZONE, OPEN_ZONE, OUR_KEY, dig, nsupdate};
 
 /// A provider for `server` with this key and this zone setting (empty: found by asking).
 pub(super) fn opened(server: SocketAddr, key: Option<Key>, zone: &str) -> Arc<dyn DnsProvider> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let context = Context { http: Http::new().unwrap(), redactor: Redactor::default() };
     let server = server.to_string();
     let (name, secret) = key.map_or(("", ""), |key| (key.name, key.secret));
-    let environment = Environment::of([
+    let variables = [
         ("RFC2136_NAMESERVER", server.as_str()),
         ("RFC2136_TSIG_KEY", name),
         ("RFC2136_TSIG_SECRET", secret),
         ("DV_RFC2136_ZONE", zone),
-    ]);
-    Registry::load(None).unwrap().open(&Settings::of_builtin("rfc2136", environment), &context).unwrap()
+    ];
+    super::opened("rfc2136", variables)
 }
 
 pub(super) fn record(name: &str, record_type: RecordType, value: &str) -> Record {

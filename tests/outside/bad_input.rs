@@ -186,7 +186,7 @@ fn a_secret_on_the_command_line_is_refused() {
 }
 
 /// Runs the program with a small file system of its own at `folder`, prepared by a line of shell. `None` where that is not allowed here.
-fn run_with_small_disk(
+pub(super) fn run_with_small_disk(
     context: &Context,
     folder: &std::path::Path,
     prepare: &str,

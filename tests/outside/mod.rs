@@ -1,6 +1,8 @@
 //! The binary from outside, against the sandbox.
 
+mod accounts;
 mod bad_input;
+mod bad_store;
 pub(crate) mod context;
 #[cfg(feature = "failpoints")]
 mod crash;
@@ -12,7 +14,9 @@ mod files;
 mod fleet;
 mod fleet_watch;
 mod journeys;
+mod language;
 mod life;
+mod live_systemd;
 mod notify;
 mod overlap;
 mod own_provider;
@@ -23,7 +27,7 @@ mod translations;
 mod trial;
 mod units;
 mod watch;
-mod watcher;
+pub(crate) mod watcher;
 
 #[allow(clippy::print_stdout, reason = "what was left out is said")]
 #[path = "../../src/test_postgres.rs"]

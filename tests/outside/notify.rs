@@ -13,11 +13,17 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use dv_verify::{order::Generation, sandbox::OrderChange};
+use dv_verify::{
+    order::{Generation, OrderId},
+    sandbox::{Answer, Fault, OrderChange, Service},
+};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::context::{ACCESS_KEY_SECRET, API_TOKEN, Context, Ran, assert_no_secret};
+use super::{
+    context::{ACCESS_KEY_SECRET, API_TOKEN, Context, Ran, assert_no_secret},
+    postgres,
+};
 
 const DINGTALK_SECRET: &str = "SEC000-dingtalk";
 const FEISHU_SECRET: &str = "feishu-secret";
@@ -100,6 +106,87 @@ fn the_failure_of_a_whole_run_is_told() {
     assert_eq!((calls[0]["DV_ORDER_ID"].as_str(), calls[0]["DV_KIND"].as_str()), ("", "credentials"));
     assert!(ran.stderr.contains(&calls[0]["DV_MESSAGE"]));
     assert_no_secret(&ran);
+}
+
+#[test]
+fn runs_from_cron_tell_a_failure_once_until_it_changes() {
+    let context = Context::new();
+    let told = keeper(&context, "failure");
+    let order = context.order(Generation::Instance, &["www.example.com"]);
+    let run = |token: &str, provider: &str| {
+        let mut command =
+            context.command(&["--provider", provider, "--order", order.as_str(), "--on-failure", told.to_str().unwrap()]);
+        let ran = Ran::of(command.env("DV_CLOUDFLARE_API_TOKEN", token).output().unwrap());
+        assert_no_secret(&ran);
+        (ran.code, seen(&context, "failure").len())
+    };
+    let full = Fault::Calls {
+        service: Service::Provider,
+        action: Some("POST".into()),
+        times: None,
+        answer: Answer::Error { status: 400, code: "81057".into(), message: "no more records".into() },
+    };
+    context.sandbox.fault(full).unwrap();
+    assert_eq!(run(API_TOKEN, "cloudflare"), (4, 1));
+    assert_eq!(run(API_TOKEN, "cloudflare"), (4, 1), "it was told");
+    // Another kind of failure is news.
+    assert_eq!(run("another-token-that-is-wrong", "cloudflare"), (3, 2));
+    assert_eq!(run("another-token-that-is-wrong", "cloudflare"), (3, 2));
+    // And so is the same again, once it went well in between.
+    context.sandbox.clear_faults();
+    assert_eq!(run(API_TOKEN, "cloudflare"), (0, 2));
+    refused(&context, &["--on-failure", told.to_str().unwrap()]).expect(6);
+    assert_eq!(seen(&context, "failure").len(), 3, "another order");
+}
+
+#[test]
+fn the_failure_of_whole_runs_is_told_once_and_again_after_one_that_went_well() {
+    let context = Context::new();
+    let told = keeper(&context, "failure");
+    let run = |secret: &str| {
+        let mut command = context.command(&["--provider", "cloudflare", "--on-failure", told.to_str().unwrap()]);
+        let code = Ran::of(command.env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", secret).output().unwrap()).code;
+        (code, seen(&context, "failure").len())
+    };
+    assert_eq!([run("wrong"), run("wrong")], [(3, 1), (3, 1)]);
+    assert_eq!([run(ACCESS_KEY_SECRET), run("wrong")], [(0, 1), (3, 2)]);
+}
+
+#[test]
+fn a_failure_that_nobody_heard_of_was_not_told() {
+    let context = Context::new();
+    let broken = program(
+        context.home(),
+        "broken",
+        "#!/bin/sh
+echo called >> broken.calls
+exit 1
+",
+    );
+    let order = context.order(Generation::Api2018, &["www.example.com"]);
+    context.change(&order, OrderChange::Reject);
+    let arguments = ["--provider", "cloudflare", "--order", order.as_str(), "--on-failure", broken.to_str().unwrap()];
+    context.run(&arguments).expect(6);
+    context.run(&arguments).expect(6);
+    assert_eq!(fs::read_to_string(context.home().join("broken.calls")).unwrap().lines().count(), 2);
+}
+
+#[test]
+fn machines_that_share_a_database_tell_once_a_day() {
+    let Some(database) = postgres::database() else { return };
+    let context = Context::new();
+    let told = keeper(&context, "failure");
+    let order = context.order(Generation::Api2018, &["www.example.com"]);
+    context.change(&order, OrderChange::Reject);
+    let machine = || {
+        let mut command =
+            context.command(&["--provider", "cloudflare", "--order", order.as_str(), "--on-failure", told.to_str().unwrap()]);
+        Ran::of(command.env("DV_STORE", database.url()).output().unwrap()).expect(6);
+        seen(&context, "failure").len()
+    };
+    assert_eq!([machine(), machine()], [1, 1]);
+    database.say("UPDATE dv_verify.notices SET told = told - 86400000");
+    assert_eq!([machine(), machine()], [2, 2]);
 }
 
 #[test]
@@ -286,21 +373,23 @@ fn every_script_of_the_page_tells_its_service() {
         let context = Context::new();
         let path = program(context.home(), title, &script(title));
         let (url, requests) = service("200 OK", well);
-        let order = context.order(Generation::Api2018, &["www.example.com"]);
-        context.change(&order, OrderChange::Reject);
-        let run = |url: &str| {
+        let orders = ["www.example.com", "b.example.com"].map(|name| context.order(Generation::Api2018, &[name]));
+        for order in &orders {
+            context.change(order, OrderChange::Reject);
+        }
+        let run = |url: &str, order: &OrderId| {
             let arguments = ["--provider", "cloudflare", "--order", order.as_str(), "--on-failure", path.to_str().unwrap()];
             let mut command = context.command(&arguments);
             command.env("PATH", "/usr/bin:/bin").env("NOTIFY_CONF", settings(&context, title, url));
             Ran::of(command.output().unwrap()).expect(6)
         };
-        let ran = run(&url);
+        let ran = run(&url, &orders[0]);
         assert!(!ran.stderr.contains("warning:"), "{title}: {}", ran.stderr);
         let text = text_of(title, &requests.recv_timeout(Duration::from_secs(30)).expect("a request"));
-        assert!(text.starts_with("dv-verify: failed") && text.contains(order.as_str()) && text.contains("to do: "), "{text}");
+        assert!(text.starts_with("dv-verify: failed") && text.contains(orders[0].as_str()) && text.contains("to do: "), "{text}");
         // What the service refuses is a warning with its words.
         let (url, _requests) = service(refusing, refusal);
-        assert_eq!(run(&url).says(shown).says("warning:").code, 6);
+        assert_eq!(run(&url, &orders[1]).says(shown).says("warning:").code, 6);
 
         // Texts with a meaning in JSON, markup, shells and templates arrive as they are.
         let (url, requests) = service("200 OK", well);

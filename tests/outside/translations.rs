@@ -151,7 +151,7 @@ fn each_page_leads_to_the_other_language_and_to_files_that_are_there() {
             let switch =
                 text.lines().nth(2).filter(|line| is_switch(line)).unwrap_or_else(|| panic!("{from}: no other language"));
             let there: Vec<String> = Facts::of(from, switch).links.into_iter().collect();
-            assert_eq!(there, [to.clone()], "{from}");
+            assert_eq!(there, std::slice::from_ref(to), "{from}");
             let links: Vec<String> = sections(from).into_iter().flat_map(|section| section.text.links).collect();
             for link in links.iter().filter(|link| !link.contains("://")) {
                 let path = link.split('#').next().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -25,9 +25,14 @@ impl Watcher {
     }
 
     /// Starts a command that watches.
-    pub(crate) fn spawn(context: &Context, mut command: Command) -> Self {
+    pub(crate) fn spawn(context: &Context, command: Command) -> Self {
+        Self::spawn_in(context.home(), command)
+    }
+
+    /// Starts a command that watches, and keeps what it says in this folder.
+    pub(crate) fn spawn_in(home: &Path, mut command: Command) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let said = context.home().join(format!("watch-{}.log", NUMBER.fetch_add(1, Ordering::SeqCst)));
+        let said = home.join(format!("watch-{}.log", NUMBER.fetch_add(1, Ordering::SeqCst)));
         let file = File::create(&said).unwrap();
         let child = command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
         Self { child, said }

@@ -8,29 +8,33 @@ use super::super::{
     verify,
 };
 use crate::{
-    config::{file::certificates::Certificate, variables},
+    config::{file::certificates::Certificate, routing::Router, variables},
     delivery::{self, Current},
     error::{Error, ErrorKind, Result},
     failpoint,
     http::Http,
-    journey::event::Silent,
+    journey::{Routing as _, event::Silent},
+    language::t,
     name::Name,
     order::{
-        OrderId,
-        acme::{self, Acme, AcmeOptions, Ca, Identity, Request, Wanted},
+        Bundle, OrderId,
+        acme::{self, Acme, AcmeOptions, AcmeSettings, Ca, Identity, Manner, Request, Wanted},
         renewal::{self, Due, Window},
     },
     secret::Secret,
+    store::{Target, machine},
 };
 
 /// Applies for certificates at ACME CAs.
 pub(super) async fn run(session: &Session, arguments: &super::Arguments) -> Result<Exit> {
     let options = &session.chosen().acme;
-    let mut wanted = Vec::new();
-    for certificate in rows(session, arguments)? {
-        wanted.push(want(options, certificate)?);
-    }
-    take(session, wanted, arguments.force).await
+    let wanted = rows(session, arguments)?.into_iter().map(|row| want(options, row)).collect::<Result<Vec<_>>>()?;
+    take(session, wanted, arguments.force, &delivery::current(&session.chosen().out()?)).await
+}
+
+/// The certificates of the config.
+pub(in crate::cli) fn of_config(session: &Session) -> Result<Vec<Wanted>> {
+    session.file().certificates.iter().map(|row| want(&session.chosen().acme, row.clone())).collect()
 }
 
 /// What is applied for: what the command line names, else the list, else the config.
@@ -48,8 +52,8 @@ fn rows(session: &Session, arguments: &super::Arguments) -> Result<Vec<Certifica
 /// A certificate of the command line, the list or the config, with what the options say where it says nothing itself.
 fn want(options: &AcmeOptions, certificate: Certificate) -> Result<Wanted> {
     let ca = certificate.ca.as_deref().or(options.ca.as_deref()).ok_or_else(|| {
-        Error::config(format!("no CA is named for the certificate of `{}`", first(&certificate.names)))
-            .with_hint("say which: `--ca letsencrypt`, or `ca = \"letsencrypt\"` in the config")
+        Error::config(t!("no CA is named for the certificate of `%{names}`", names = first(&certificate.names)))
+            .with_hint(t!("say which: `--ca letsencrypt`, or `ca = \"letsencrypt\"` in the config"))
     })?;
     let key_type = match certificate.key_type.as_deref() {
         Some("p384") => acme::KeyType::P384,
@@ -60,8 +64,8 @@ fn want(options: &AcmeOptions, certificate: Certificate) -> Result<Wanted> {
     let names = match &request {
         Some(request) if !certificate.names.is_empty() && !same(&request.names, &certificate.names) => {
             let all = request.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            return Err(Error::usage(format!("the certificate request is for other names: {all}"))
-                .with_hint("leave the names out: those of the request count"));
+            return Err(Error::usage(t!("the certificate request is for other names: %{all}", all))
+                .with_hint(t!("leave the names out: those of the request count")));
         }
         Some(request) => request.names.clone(),
         None => without_repetitions(certificate.names),
@@ -78,30 +82,61 @@ fn wanted(
     request: Option<Request>,
 ) -> Result<Wanted> {
     let id = acme::order_id(&ca, &names)?;
-    Ok(Wanted { id, ca, names, key_type, profile, request, replaces: None })
+    Ok(Wanted { id, ca, names, key_type, profile, request, replaces: None, by_file: Vec::new() })
 }
 
-/// What was issued earlier at this CA, or at every CA, as it is to be renewed.
-pub(in crate::cli) fn kept(session: &Session, ca: Option<&str>) -> Result<Vec<Wanted>> {
+/// What is under way or was issued earlier at this CA, or at every CA, as it is to be gone on with or renewed.
+pub(in crate::cli) fn known(folder: &Path, ca: Option<&str>) -> Result<Vec<Wanted>> {
     let only = ca.map(Ca::parse).transpose()?;
-    let mut all = Vec::new();
-    for (ca, kept) in acme::remembered(&session.chosen().acme_folder()?)? {
-        if only.as_ref().is_some_and(|only| *only != ca) {
+    let mut all: Vec<Wanted> = Vec::new();
+    for known in acme::remembered(folder)? {
+        if only.as_ref().is_some_and(|only| *only != known.ca) {
             continue;
         }
-        for kept in kept {
-            let request = kept.csr.as_deref().map(Request::read).transpose()?;
-            all.push(wanted(ca.clone(), kept.names, kept.key_type, kept.profile, request)?);
+        for kept in known.under_way.into_iter().chain(known.issued) {
+            if all.iter().all(|wanted| wanted.id != kept.id) {
+                let request = kept.csr.as_deref().map(Request::read).transpose()?;
+                all.push(wanted(known.ca.clone(), kept.names, kept.key_type, kept.profile, request)?);
+            }
         }
     }
     Ok(all)
 }
 
-/// Takes every certificate that is due through its journey, all CAs in one run.
-pub(in crate::cli) async fn take(session: &Session, mut wanted: Vec<Wanted>, force: bool) -> Result<Exit> {
+/// What the source of ACME orders needs.
+pub(in crate::cli) fn settings(session: &Session) -> Result<AcmeSettings> {
+    settings_with(session, external_account(session)?)
+}
+
+fn settings_with(session: &Session, external: Option<(String, Secret)>) -> Result<AcmeSettings> {
+    let chosen = session.chosen();
+    let machine = matches!(chosen.store()?, Target::Postgres(_)).then(machine);
+    Ok(AcmeSettings {
+        origin: acme::origin(machine.as_deref()),
+        folder: chosen.acme_folder()?,
+        identity: Identity { contact: chosen.acme.contact.clone(), external, ca_file: chosen.acme.ca_file.clone() },
+        http: Http::new()?,
+    })
+}
+
+/// The source of ACME orders that looks at those that are under way, and makes none.
+pub(in crate::cli) fn looking(session: &Session) -> Result<Acme> {
+    let settings = settings_with(session, None)?;
+    let acme = Acme::new(settings.clone(), Manner::Look);
+    for known in acme::remembered(&settings.folder)? {
+        for kept in known.under_way {
+            // Its request is not needed for a look, and may be gone.
+            acme.take_up(wanted(known.ca.clone(), kept.names, kept.key_type, kept.profile, None)?);
+        }
+    }
+    Ok(acme)
+}
+
+/// Takes every certificate that is due through its journey, all CAs in one run. `current` is what is on disk.
+pub(in crate::cli) async fn take(session: &Session, mut wanted: Vec<Wanted>, force: bool, current: &[Current]) -> Result<Exit> {
     let mut seen = HashSet::new();
     wanted.retain(|wanted| seen.insert(wanted.id.clone()));
-    let external = external_account(session)?;
+    let settings = settings(session)?;
     session
         .with_rooms(
             |_| Ok(Arc::new(Silent)),
@@ -111,34 +146,35 @@ pub(in crate::cli) async fn take(session: &Session, mut wanted: Vec<Wanted>, for
                 let mut hidden = rooms.router.registry().hidden_variables(session.environment());
                 hidden.push(variables::EAB_KEY.to_owned());
                 let mut options = chosen.journey_of(hidden, ids)?;
-                let identity = |_: &Ca| Identity {
-                    contact: chosen.acme.contact.clone(),
-                    external: external.clone(),
-                    ca_file: chosen.acme.ca_file.clone(),
-                };
-                let folder = chosen.acme_folder()?;
-                let http = Http::new()?;
-                let source = |wanted: Vec<Wanted>, dry_run| Acme::new(&folder, http.clone(), identity, wanted, dry_run);
-                let first = source(wanted.clone(), false);
-                let current = delivery::current(&options.out);
-                let mut due = Vec::new();
+                let mut acme = Acme::new(settings.clone(), Manner::Apply);
+                let (mut due, mut left) = (Vec::new(), Vec::new());
                 for mut wanted in wanted {
+                    wanted.by_file = by_file(&rooms.router, &wanted.names)?;
                     let before = current.iter().find(|current| current.order == wanted.id);
                     wanted.replaces = before.and_then(|before| acme::certificate_identifier(&before.certificate));
-                    if force || first.is_pending(&wanted.id) || is_due(session, &first, &wanted, before).await? {
+                    if force || acme.is_pending(&wanted) || is_due(session, &acme, &wanted, before).await? {
                         due.push(wanted);
+                    } else if let Some(there) = before
+                        && is_unfinished(rooms, &settings.origin, &wanted.id).await?
+                        && let Some(bundle) = bundle(there)
+                    {
+                        left.push(wanted.id.clone());
+                        acme.take_up_delivered(wanted.id, wanted.names, bundle);
                     }
                 }
-                if due.is_empty() {
+                options.orders = due.iter().map(|wanted| wanted.id.clone()).chain(left).collect();
+                if options.orders.is_empty() || due.is_empty() && options.dry_run {
                     return Ok(Exit::DONE);
                 }
-                options.orders = due.iter().map(|wanted| wanted.id.clone()).collect();
                 let asks_nobody = options.dry_run || !rooms.router.has_any();
-                let acme = source(due, asks_nobody);
-                if !asks_nobody {
-                    for note in acme.open().await? {
+                if asks_nobody {
+                    acme = Acme::new(settings, Manner::Preview);
+                }
+                for wanted in due {
+                    if !asks_nobody && let Some(note) = acme.open(&wanted.ca).await? {
                         session.printer().note(&note);
                     }
+                    acme.take_up(wanted);
                 }
                 rooms.surroundings.source = Arc::new(acme);
                 verify::take(session, rooms, options, None).await
@@ -147,33 +183,63 @@ pub(in crate::cli) async fn take(session: &Session, mut wanted: Vec<Wanted>, for
         .await
 }
 
+/// Whether a run died after it had delivered the certificate: records and hooks are left.
+async fn is_unfinished(rooms: &Rooms, origin: &str, id: &OrderId) -> Result<bool> {
+    Ok(rooms.surroundings.store.recall(origin, id).await?.is_some_and(|memory| !memory.finished))
+}
+
+/// A certificate on disk, as it was delivered.
+pub(in crate::cli) fn bundle(there: &Current) -> Option<Bundle> {
+    let read = |name: &str| std::fs::read_to_string(there.live.join(name)).ok();
+    Some(Bundle { certificate: read("fullchain.pem")?, private_key: read("privkey.pem").map(Secret::new) })
+}
+
+/// The names that are proven by a file: those for whose web servers somebody publishes files. The rest needs a provider.
+///
+/// # Errors
+/// `ErrorKind::Config` where there is only somebody for files, and a name needs a record.
+pub(in crate::cli) fn by_file(router: &Router, names: &[Name]) -> Result<Vec<Name>> {
+    let (by_file, by_record): (Vec<Name>, Vec<Name>) =
+        names.iter().cloned().partition(|name| !name.is_wildcard() && router.files(name).is_ok());
+    let Some(first) = by_record.first().filter(|_| router.has_any() && router.reachable().is_empty()) else { return Ok(by_file) };
+    let why = if first.is_wildcard() {
+        format!("no file proves the wildcard `{first}`, and no provider is set for its record")
+    } else {
+        format!("nothing says where the files of the web server of `{first}` are, and no provider is set for a record")
+    };
+    Err(Error::config(why).with_hint(
+        "say who writes the records with `--provider PROVIDER` (`dv-verify providers list`); names that `--webroot` or `--file-hook` serve go on being proven by files",
+    ))
+}
+
 /// Whether a certificate is to be applied for; says so where not.
 async fn is_due(session: &Session, acme: &Acme, wanted: &Wanted, before: Option<&Current>) -> Result<bool> {
     let Some(before) = before else { return Ok(true) };
-    let now = failpoint::now();
-    let window = window(session, acme, wanted).await;
-    match renewal::due(now, before.not_before, before.not_after, window.as_ref(), share(&wanted.id)) {
+    let window = if session.chosen().is_dry_run() { None } else { window(acme, wanted).await };
+    match when(wanted, before, window.as_ref()) {
         Due::Now(why) => {
-            session.printer().note(&format!("{}: to be renewed, {why}", first(&wanted.names)));
+            session.printer().note(&t!("%{names}: to be renewed, %{why}", names = first(&wanted.names), why));
             Ok(true)
         }
         Due::NotBefore(moment) => {
-            session.printer().note(&format!(
-                "{}: the certificate is good until {}, and will be renewed from {} on; `--force` renews it now",
-                first(&wanted.names),
-                before.not_after.strftime("%F"),
-                moment.strftime("%F %H:%M UTC")
+            session.printer().note(&t!(
+                "%{names}: the certificate is good until %{until}, and will be renewed from %{due} on; `--force` renews it now",
+                names = first(&wanted.names),
+                until = before.not_after.strftime("%F"),
+                due = moment.strftime("%F %H:%M UTC")
             ));
             Ok(false)
         }
     }
 }
 
+/// Whether a certificate is to be renewed now.
+pub(in crate::cli) fn when(wanted: &Wanted, before: &Current, window: Option<&Window>) -> Due {
+    renewal::due(failpoint::now(), before.not_before, before.not_after, window, share(&wanted.id))
+}
+
 /// When the CA wants the renewal; a CA that cannot be asked does not keep the run from deciding by itself.
-async fn window(session: &Session, acme: &Acme, wanted: &Wanted) -> Option<Window> {
-    if session.chosen().is_dry_run() {
-        return None;
-    }
+pub(in crate::cli) async fn window(acme: &Acme, wanted: &Wanted) -> Option<Window> {
     let certificate = wanted.replaces.as_ref()?;
     match acme.renewal_window(&wanted.ca, certificate).await {
         Ok(window) => window,
@@ -201,24 +267,29 @@ fn external_account(session: &Session) -> Result<Option<(String, Secret)>> {
     let Some(key) = key else {
         return match &options.eab_key_id {
             None => Ok(None),
-            Some(id) => Err(Error::new(ErrorKind::Credentials, format!("the key `{id}` of the external account is missing"))
-                .with_hint("put it into a file and name that with `--eab-key-file`, or set DV_EAB_KEY")),
+            Some(id) => Err(Error::new(ErrorKind::Credentials, t!("the key `%{id}` of the external account is missing", id))
+                .with_hint(t!("put it into a file and name that with `--eab-key-file`, or set DV_EAB_KEY"))),
         };
     };
     session.redactor().learn(&key);
     let id = options.eab_key_id.clone().ok_or_else(|| {
-        Error::config("there is a key of an external account, but not its id").with_hint("give the id with `--eab-key-id`")
+        Error::config(t!("there is a key of an external account, but not its id"))
+            .with_hint(t!("give the id with `--eab-key-id`"))
     })?;
     Ok(Some((id, key)))
 }
 
 fn private_file(path: &Path) -> Result<Secret> {
     let shown = path.display();
-    let failed = |error: std::io::Error| Error::config(format!("`{shown}` cannot be read: {error}"));
+    let failed = |error: std::io::Error| Error::config(t!("`%{shown}` cannot be read: %{error}", shown, error));
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).map_err(failed)?.permissions());
     if mode & 0o077 != 0 {
-        return Err(Error::config(format!("`{shown}` holds a key, and others can read it (mode {:04o})", mode & 0o7777))
-            .with_hint(format!("`chmod 600 {shown}`")));
+        return Err(Error::config(t!(
+            "`%{shown}` holds a key, and others can read it (mode %{mode})",
+            shown,
+            mode = format_args!("{:04o}", mode & 0o7777)
+        ))
+        .with_hint(format!("`chmod 600 {shown}`")));
     }
     Ok(Secret::new(std::fs::read_to_string(path).map_err(failed)?.trim()))
 }

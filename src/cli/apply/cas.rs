@@ -13,19 +13,21 @@ use super::super::{
     verify,
 };
 use crate::{
-    delivery::Current,
+    delivery::{self, Current},
     error::{Error, ErrorKind, Result},
     journey::{self, Applied, event::Silent},
+    language::t,
     name::Name,
     order::{
         Bundle, OrderId,
         acme::Request,
         aliyun::{
-            KeyFolder,
+            Cas, KeyFolder,
             applying::{Application, Choice, word_for_review},
         },
         renewal::{self, Due},
     },
+    store::Store,
 };
 
 /// What only CAS orders need.
@@ -51,8 +53,11 @@ pub(super) async fn run(session: &Session, arguments: &super::Arguments) -> Resu
     let own = &arguments.cas;
     let rows = match &arguments.list {
         Some(path) if own.instance.is_some() => {
-            return Err(Error::usage(format!("`--instance` is for one certificate, and the list `{}` has many", path.display()))
-                .with_hint("leave `--instance` out: each line gets a free instance; `--product` takes them out of a package"));
+            return Err(Error::usage(t!(
+                "`--instance` is for one certificate, and the list `%{list}` has many",
+                list = path.display()
+            ))
+            .with_hint(t!("leave `--instance` out: each line gets a free instance; `--product` takes them out of a package")));
         }
         Some(path) => super::list::read(path)?.iter().map(|names| what(names, None)).collect::<Result<Vec<_>>>()?,
         None => vec![what(&arguments.names, arguments.csr.as_deref())?],
@@ -63,34 +68,28 @@ pub(super) async fn run(session: &Session, arguments: &super::Arguments) -> Resu
         (None, None) => Choice::Any,
     };
     let chosen = session.chosen();
-    let current = if arguments.force { Vec::new() } else { crate::delivery::current(&chosen.out()?) };
+    let current = delivery::current(&chosen.out()?);
     let mut seen = HashSet::new();
     let mut wishes = Vec::new();
     for (names, csr) in rows {
         let is_new = seen.insert(names.iter().cloned().collect::<BTreeSet<Name>>());
-        if !is_new || is_good(session, &current, &names) {
+        if !is_new || !arguments.force && is_good(session, &names, &current) {
             continue;
         }
         warn_of_review(session, &names);
-        let application = Application {
-            names,
-            csr,
-            key_algorithm: own.key_algorithm.clone(),
-            applicant: chosen.applicant.clone(),
-            contacts: chosen.contact_ids.clone(),
-        };
+        let application = Application { names, csr, key_algorithm: own.key_algorithm.clone(), ..chosen.application() };
         wishes.push(Wish { application, choice: choice.clone(), generate_key: own.generate_key });
     }
-    if wishes.is_empty() { Ok(Exit::DONE) } else { take(session, wishes).await }
+    if wishes.is_empty() { Ok(Exit::DONE) } else { take(session, wishes, &current).await }
 }
 
 fn warn_of_review(session: &Session, names: &[Name]) {
     for name in names {
         if let Some(word) = word_for_review(name) {
-            let text = format!("`{name}` holds the word `{word}`, for which CAs let people look at an application");
+            let text = t!("`%{name}` holds the word `%{word}`, for which CAs let people look at an application", name, word);
             session.printer().warning(
                 &text,
-                Some("it may stay in review for a day or longer with a correct record: run again later, it resumes"),
+                Some(t!("it may stay in review for a day or longer with a correct record: run again later, it resumes")),
             );
         }
     }
@@ -104,8 +103,9 @@ pub(in crate::cli) struct Wish {
     pub(in crate::cli) generate_key: bool,
 }
 
-/// Applies for each, then takes all orders through their journeys. What cannot be applied for is told, and the others go on.
-pub(in crate::cli) async fn take(session: &Session, wishes: Vec<Wish>) -> Result<Exit> {
+/// Applies for each, then takes all orders through their journeys. What cannot be applied for is told, and the others go on. `current` is what is
+/// on disk.
+pub(in crate::cli) async fn take(session: &Session, wishes: Vec<Wish>, current: &[Current]) -> Result<Exit> {
     let work = async |rooms: &mut Rooms| {
         let hidden = rooms.router.registry().hidden_variables(session.environment());
         if session.chosen().is_dry_run() {
@@ -115,17 +115,24 @@ pub(in crate::cli) async fn take(session: &Session, wishes: Vec<Wish>) -> Result
         let placeholders = vec![OrderId::parse("to-come")?; wishes.len()];
         session.chosen().journey_of(hidden.clone(), placeholders)?;
         if !rooms.router.has_any() {
-            return Err(Error::config("no provider is set, so nothing was applied for")
-                .with_hint("say who writes the records with `--provider PROVIDER` (`dv-verify providers list`)"));
+            return Err(Error::config(t!("no provider is set, so nothing was applied for"))
+                .with_hint(t!("say who writes the records with `--provider PROVIDER` (`dv-verify providers list`)")));
         }
         let keys = KeyFolder::new(session.chosen().key_folder()?);
         let mut orders = Vec::new();
         let mut failures = Vec::new();
         let only = wishes.len() == 1;
-        let current = crate::delivery::current(&session.chosen().out()?);
         for wish in wishes {
-            match apply(session, rooms, wish, &keys, &current).await {
-                Ok(id) => orders.push(id),
+            let names = list(&wish.application.names);
+            match apply(&rooms.surroundings.store, &rooms.cas, wish, &keys, current).await {
+                Ok(applied) => {
+                    let id = applied.order();
+                    session.printer().note(&match &applied {
+                        Applied::New(_) => format!("{names}: applied for, order {id}"),
+                        Applied::Found(_) => format!("{names}: order {id} is under way already"),
+                    });
+                    orders.push(id.clone());
+                }
                 // The others would meet the same; what was applied for so far is carried on by the next run.
                 Err(error) if only || matches!(error.kind(), ErrorKind::Credentials | ErrorKind::Rights | ErrorKind::Config) => {
                     return Err(error);
@@ -152,7 +159,7 @@ async fn show_ways(session: &Session, rooms: &Rooms, wishes: &[Wish]) -> Result<
         let way = rooms.cas.way(&wish.application, &wish.choice).await?;
         let names = list(&wish.application.names);
         let shown = serde_json::to_value(&way).unwrap_or_default();
-        session.printer().result(&format!("{names}: would be applied for, {}", describe(&shown)));
+        session.printer().result(&t!("%{names}: would be applied for, %{shown}", names, shown = describe(&shown)));
     }
     Ok(Exit::DONE)
 }
@@ -161,15 +168,21 @@ async fn show_ways(session: &Session, rooms: &Rooms, wishes: &[Wish]) -> Result<
 fn describe(way: &serde_json::Value) -> String {
     let text = |key: &str| way.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     match text("way").as_str() {
-        "already" => format!("order {} is under way for them already", text("id")),
-        "package" => format!("out of the package {}", text("product")),
-        "renewal" => format!("in the place of order {}", text("id")),
-        _ => format!("with instance {}", text("id")),
+        "already" => t!("order %{value} is under way for them already", value = text("id")),
+        "package" => t!("out of the package %{value}", value = text("product")),
+        "renewal" => t!("in the place of order %{value}", value = text("id")),
+        _ => t!("with instance %{value}", value = text("id")),
     }
 }
 
 /// Applies for one certificate, or finds the order that is under way.
-async fn apply(session: &Session, rooms: &Rooms, wish: Wish, keys: &KeyFolder, current: &[Current]) -> Result<OrderId> {
+pub(in crate::cli) async fn apply(
+    store: &Store,
+    cas: &Cas,
+    wish: Wish,
+    keys: &KeyFolder,
+    current: &[Current],
+) -> Result<Applied> {
     let names = list(&wish.application.names);
     let prepare = |mut application: Application| {
         if wish.generate_key {
@@ -178,18 +191,8 @@ async fn apply(session: &Session, rooms: &Rooms, wish: Wish, keys: &KeyFolder, c
         Ok(application)
     };
     let has = |bundle: &Bundle| current.iter().any(|there| leaf(&there.certificate) == leaf(&bundle.certificate));
-    let (store, cas) = (&rooms.surroundings.store, &rooms.cas);
     let applied = journey::apply(store, cas, wish.application, &wish.choice, has, prepare).await;
-    match applied.map_err(|error| error.context(names.clone()))? {
-        Applied::New(id) => {
-            session.printer().note(&format!("{names}: applied for, order {id}"));
-            Ok(id)
-        }
-        Applied::Found(id) => {
-            session.printer().note(&format!("{names}: order {id} is under way already"));
-            Ok(id)
-        }
-    }
+    applied.map_err(|error| error.context(names))
 }
 
 /// The first certificate of a PEM text, without what differs between two writings of it.
@@ -211,28 +214,29 @@ fn what(names: &[Name], csr: Option<&Path>) -> Result<(Vec<Name>, Option<String>
     let differs = !unique.is_empty()
         && (unique.iter().any(|name| !request.names.contains(name)) || request.names.iter().any(|name| !unique.contains(name)));
     if differs {
-        return Err(Error::usage(format!(
-            "the certificate request `{}` is for other names: {}",
-            path.display(),
-            list(&request.names)
+        return Err(Error::usage(t!(
+            "the certificate request `%{path}` is for other names: %{names}",
+            path = path.display(),
+            names = list(&request.names)
         ))
-        .with_hint("leave the names out: those of the request count"));
+        .with_hint(t!("leave the names out: those of the request count")));
     }
     let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::new(ErrorKind::Config, format!("`{}` cannot be read: {error}", path.display())))?;
+        .map_err(|error| Error::new(ErrorKind::Config, t!("`%{path}` cannot be read: %{error}", path = path.display(), error)))?;
     Ok((request.names, Some(text)))
 }
 
 /// Whether the certificate for these names that is there is good for a while yet; says so.
-fn is_good(session: &Session, current: &[Current], names: &[Name]) -> bool {
+fn is_good(session: &Session, names: &[Name], current: &[Current]) -> bool {
     let same = |of: &[Name]| of.len() == names.len() && of.iter().all(|name| names.contains(name));
     let Some(there) = current.iter().find(|there| same(&there.names)) else { return false };
     let due = renewal::due(crate::failpoint::now(), there.not_before, there.not_after, None, 0.0);
     if let Due::NotBefore(moment) = due {
-        session.printer().note(&format!(
-            "{}: the certificate is good until {}, and due for renewal from {moment} on; `--force` applies now",
-            list(names),
-            there.not_after
+        session.printer().note(&t!(
+            "%{names}: the certificate is good until %{not_after}, and due for renewal from %{moment} on; `--force` applies now",
+            names = list(names),
+            not_after = there.not_after,
+            moment
         ));
         return true;
     }

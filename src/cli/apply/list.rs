@@ -4,26 +4,27 @@ use std::path::Path;
 
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
 };
 
 /// A file with the names of one certificate on each line, separated by blanks or commas; `#` begins a comment.
 pub(super) fn read(path: &Path) -> Result<Vec<Vec<Name>>> {
     let shown = path.display();
-    let text =
-        std::fs::read_to_string(path).map_err(|error| Error::config(format!("the list `{shown}` cannot be read: {error}")))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::config(t!("the list `%{shown}` cannot be read: %{error}", shown, error)))?;
     let mut all = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default();
         let names = line.split([' ', '\t', ',']).filter(|word| !word.is_empty()).map(Name::parse).collect::<Result<Vec<_>>>();
-        let names = names.map_err(|error| error.context(format!("the list `{shown}` line {}", number + 1)))?;
+        let names = names.map_err(|error| error.context(t!("the list `%{shown}` line %{number}", shown, number = number + 1)))?;
         if !names.is_empty() {
             all.push(names);
         }
     }
     if all.is_empty() {
-        return Err(Error::config(format!("the list `{shown}` names no certificate"))
-            .with_hint("write the names of one certificate on each line"));
+        return Err(Error::config(t!("the list `%{shown}` names no certificate", shown))
+            .with_hint(t!("write the names of one certificate on each line")));
     }
     Ok(all)
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use super::{exit::Exit, session::Session};
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
 };
 
@@ -39,8 +40,8 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
     let certificates = &session.file().certificates;
     let names_nothing = arguments.names.is_empty() && arguments.list.is_none() && arguments.csr.is_none();
     if names_nothing && certificates.is_empty() {
-        return Err(Error::usage("no name is given")
-            .with_hint("say what the certificate is for: `dv-verify apply --ca letsencrypt example.com '*.example.com'`"));
+        return Err(Error::usage(t!("no name is given"))
+            .with_hint(t!("say what the certificate is for: `dv-verify apply --ca letsencrypt example.com '*.example.com'`")));
     }
     let is_acme = session.chosen().acme.ca.is_some() || names_nothing;
     if is_acme { acme::run(session, arguments).await } else { cas::run(session, arguments).await }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Found, Reading, files};
-use crate::name::Name;
+use crate::{language::t, name::Name};
 
 pub(super) fn read(folder: &Path) -> Reading {
     let mut reading = Reading::default();
@@ -25,18 +25,26 @@ pub(super) fn read(folder: &Path) -> Reading {
         let way = get("Le_Webroot").split(',').next().unwrap_or_default();
         let provider = way.strip_prefix("dns_").map(|id| (id.to_owned(), of_provider(id, &saved)));
         if provider.is_none() {
-            reading.left.push(format!("`{}`: it is validated by `{way}`, this program does so by DNS", path.display()));
+            reading.left.push(t!(
+                "`%{path}`: it is validated by `%{way}`, this program does so by DNS",
+                path = path.display(),
+                way
+            ));
         }
         let key_type = match get("Le_Keylength") {
             "ec-384" => Some("p384"),
             "ec-256" | "" => None,
             other => {
-                reading.left.push(format!("`{}`: its key of the kind `{other}`; the next one is elliptic", path.display()));
+                reading.left.push(t!(
+                    "`%{path}`: its key of the kind `%{other}`; the next one is elliptic",
+                    path = path.display(),
+                    other
+                ));
                 None
             }
         };
         if !get("Le_ReloadCmd").is_empty() {
-            reading.left.push(format!("`{}`: its reload command; see `--hook-shell`", path.display()));
+            reading.left.push(t!("`%{path}`: its reload command; see `--hook-shell`", path = path.display()));
         }
         let ca = Some(get("Le_API")).filter(|ca| !ca.is_empty()).map(str::to_owned);
         reading.found.push(Found { names, ca, key_type, provider });

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Found, Reading, files, names_of};
-use crate::name::Name;
+use crate::{language::t, name::Name};
 
 pub(super) fn read(folder: &Path) -> Reading {
     let mut reading = Reading::default();
@@ -12,7 +12,7 @@ pub(super) fn read(folder: &Path) -> Reading {
         let get = |key: &str| settings.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
         let names: Option<Vec<Name>> = get("cert").and_then(|certificate| names_of(Path::new(&certificate)));
         let Some(names) = names else {
-            reading.left.push(format!("`{}`: its certificate cannot be read", path.display()));
+            reading.left.push(t!("`%{path}`: its certificate cannot be read", path = path.display()));
             continue;
         };
         let authenticator = get("authenticator").unwrap_or_default();
@@ -21,12 +21,16 @@ pub(super) fn read(folder: &Path) -> Reading {
             (plugin.to_owned(), file.map(|file| credentials(plugin, Path::new(&file))).unwrap_or_default())
         });
         if provider.is_none() {
-            reading.left.push(format!("`{}`: it is validated by `{authenticator}`, this program does so by DNS", path.display()));
+            reading.left.push(t!(
+                "`%{path}`: it is validated by `%{authenticator}`, this program does so by DNS",
+                path = path.display(),
+                authenticator
+            ));
         }
         let key_type = match (get("key_type").as_deref(), get("elliptic_curve").as_deref()) {
             (Some("ecdsa") | None, Some("secp384r1")) => Some("p384"),
             (Some("rsa"), _) => {
-                reading.left.push(format!("`{}`: its RSA key; the next one is elliptic", path.display()));
+                reading.left.push(t!("`%{path}`: its RSA key; the next one is elliptic", path = path.display()));
                 None
             }
             _ => None,

@@ -4,11 +4,13 @@ use std::path::Path;
 
 use super::{Found, Reading, files, names_of};
 
+use crate::language::t;
+
 pub(super) fn read(folder: &Path) -> Reading {
     let mut reading = Reading::default();
     for path in files(&folder.join("certificates"), ".json") {
         let Some(names) = names_of(&path.with_extension("crt")) else {
-            reading.left.push(format!("`{}`: its certificate cannot be read", path.display()));
+            reading.left.push(t!("`%{path}`: its certificate cannot be read", path = path.display()));
             continue;
         };
         let about: serde_json::Value =

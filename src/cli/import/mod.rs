@@ -12,6 +12,7 @@ use super::{exit::Exit, session::Session};
 use crate::{
     delivery,
     error::{Error, Result},
+    language::t,
     name::Name,
     order::acme::Ca,
     provider::{description::Description, registry::Registry},
@@ -76,20 +77,21 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<Exit> {
         Tool::AcmeSh => with(arguments.path.clone().unwrap_or_else(|| home().join(".acme.sh")), acme_sh::read)?,
     };
     if reading.found.is_empty() {
-        return Err(Error::config(format!("there is no certificate in `{}`", path.display()))
-            .with_hint("name the tool's folder: `dv-verify import lego PATH`"));
+        return Err(Error::config(t!("there is no certificate in `%{path}`", path = path.display()))
+            .with_hint(t!("name the tool's folder: `dv-verify import lego PATH`")));
     }
     let count = reading.found.len();
     let text = config(&session.registry()?, &path, &mut reading);
     write(&arguments.to, &text)?;
     let printer = session.printer();
     for left in &reading.left {
-        printer.warning(&format!("not taken along: {left}"), None);
+        printer.warning(&t!("not taken along: %{left}", left), None);
     }
-    printer.warning("not taken along: the account at the CA; the first run registers one of its own", None);
-    printer.note(&format!(
-        "{count} certificates; read `{0}`, then `dv-verify config check --config {0}` and `dv-verify apply --config {0}`",
-        arguments.to.display()
+    printer.warning(t!("not taken along: the account at the CA; the first run registers one of its own"), None);
+    printer.note(&t!(
+        "%{count} certificates; read `%{to}`, then `dv-verify config check --config %{to}` and `dv-verify apply --config %{to}`",
+        count,
+        to = arguments.to.display()
     ));
     printer.result(&arguments.to.display().to_string());
     Ok(Exit::DONE)
@@ -97,7 +99,9 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<Exit> {
 
 fn with(path: PathBuf, read: impl FnOnce(&Path) -> Reading) -> Result<(PathBuf, Reading)> {
     if !path.is_dir() {
-        return Err(Error::config(format!("there is no folder `{}`", path.display())).with_hint("name the tool's folder"));
+        return Err(
+            Error::config(t!("there is no folder `%{path}`", path = path.display())).with_hint(t!("name the tool's folder"))
+        );
     }
     let reading = read(&path);
     Ok((path, reading))
@@ -112,18 +116,22 @@ fn config(registry: &Registry, path: &Path, reading: &mut Reading) -> String {
         let _ = writeln!(certificates, "\n[[certificate]]\nnames = {}", list(&found.names));
         match found.ca.as_deref().map(Ca::parse) {
             Some(Ok(ca)) => _ = writeln!(certificates, "ca = {}", quoted(&ca.name())),
-            Some(Err(error)) => left.push(format!("the CA of {}: {error}", list(&found.names))),
-            None => left.push(format!("the CA of {}: it is not written down; set `ca`", list(&found.names))),
+            Some(Err(error)) => left.push(t!("the CA of %{names}: %{error}", names = list(&found.names), error)),
+            None => left.push(t!("the CA of %{names}: it is not written down; set `ca`", names = list(&found.names))),
         }
         if let Some(key_type) = found.key_type {
             let _ = writeln!(certificates, "key_type = {}", quoted(key_type));
         }
         let Some(provider) = &found.provider else {
-            left.push(format!("who writes the records of {}: say so with `--provider`, or a route", list(&found.names)));
+            left.push(t!("who writes the records of %{names}: say so with `--provider`, or a route", names = list(&found.names)));
             continue;
         };
         let Ok(description) = registry.describe(&provider.0) else {
-            left.push(format!("the provider `{}` of {}: this program has none of that name", provider.0, list(&found.names)));
+            left.push(t!(
+                "the provider `%{provider}` of %{names}: this program has none of that name",
+                provider = provider.0,
+                names = list(&found.names)
+            ));
             continue;
         };
         let known = instances.iter().find(|(_, known)| known == provider).map(|(name, _)| name.clone());
@@ -160,8 +168,11 @@ fn instance_text(name: &str, description: &Description, settings: &[(String, Str
                 let _ = writeln!(text, "{} = {}", credential.name, quoted(value));
             }
             Some(_) => {}
-            None => left
-                .push(format!("the setting `{key}` of `{}`: `dv-verify providers show {0}` lists what it takes", description.id)),
+            None => left.push(t!(
+                "the setting `%{key}` of `%{id}`: `dv-verify providers show %{id}` lists what it takes",
+                key,
+                id = description.id
+            )),
         }
     }
     text
@@ -178,7 +189,8 @@ fn quoted(text: &str) -> String {
 /// The config may hold secrets: it is for its owner only, and never replaces another.
 fn write(path: &Path, text: &str) -> Result<()> {
     let failed = |error: std::io::Error| {
-        Error::config(format!("`{}` cannot be made: {error}", path.display())).with_hint("name another file with `--to`")
+        Error::config(t!("`%{path}` cannot be made: %{error}", path = path.display(), error))
+            .with_hint(t!("name another file with `--to`"))
     };
     let mut options = std::fs::File::options();
     std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);

@@ -4,9 +4,10 @@ use crate::{
     cli::{printer::Printer, table},
     config::show_duration,
     error::{Error, Result},
+    language::{message, t},
     provider::{
         Capabilities,
-        description::{CredentialHelp, Description, Proof},
+        description::{Ambient, CredentialHelp, Description, Proof},
         registry::Registry,
         settings::variable,
     },
@@ -25,7 +26,7 @@ pub(super) fn list(printer: &Printer, registry: &Registry, term: Option<&str>) -
     if let Some(term) = term.filter(|_| found.is_empty()) {
         // The advice of a wrong id fits here too.
         let advice = registry.describe(term).err().and_then(|error| error.hint().map(str::to_owned));
-        let error = Error::config(format!("no provider has `{term}` in its names, variables or name servers"));
+        let error = Error::config(t!("no provider has `%{term}` in its names, variables or name servers", term));
         return Err(advice.into_iter().fold(error, Error::with_hint));
     }
     if printer.is_json() {
@@ -34,7 +35,7 @@ pub(super) fn list(printer: &Printer, registry: &Registry, term: Option<&str>) -
         }
         return Ok(());
     }
-    let mut rows = table::new(&["ID", "TITLE", "TYPES", "PROOF", "ORIGIN"]);
+    let mut rows = table::new(&[message!("ID"), message!("TITLE"), message!("TYPES"), message!("PROOF"), message!("ORIGIN")]);
     for description in found {
         let proof = match description.proof {
             Some(Proof::Derived) => "experimental",
@@ -76,10 +77,10 @@ pub(super) fn show(printer: &Printer, registry: &Registry, id: &str) -> Result<(
         return Ok(());
     }
     let aliases = registry.aliases(&description.id);
-    let Description { id, title, docs, origin, credentials, proof, capabilities } = &description;
+    let Description { id, title, docs, origin, credentials, ambient, proof, capabilities } = &description;
     printer.result(&format!("{title} ({id})"));
     if !aliases.is_empty() {
-        printer.result(&format!("  also known as {}", aliases.join(", ")));
+        printer.result(&t!("  also known as %{aliases}", aliases = aliases.join(", ")));
     }
     printer.result(&format!("  {origin}"));
     if let Some(docs) = docs {
@@ -87,14 +88,17 @@ pub(super) fn show(printer: &Printer, registry: &Registry, id: &str) -> Result<(
     }
     printer.result("");
     if credentials.is_empty() {
-        printer.result("It needs no settings.");
+        printer.result(t!("It needs no settings."));
     } else {
-        printer.result(
-            "Settings (each variable also with _FILE behind it, for a file that holds the value; or the key in the config):",
-        );
+        printer.result(t!(
+            "Settings (each variable also with _FILE behind it, for a file that holds the value; or the key in the config):"
+        ));
         for credential in credentials {
             show_credential(printer, id, credential);
         }
+    }
+    if let Some(ambient) = ambient {
+        printer.result(&t!("Where none of its credentials is set, it takes %{which}.", which = ambient.describe()));
     }
     printer.result("");
     for line in abilities(capabilities, *proof) {
@@ -106,9 +110,9 @@ pub(super) fn show(printer: &Printer, registry: &Registry, id: &str) -> Result<(
 fn show_credential(printer: &Printer, id: &str, credential: &CredentialHelp) {
     let CredentialHelp { name, secret, optional, help, familiar } = credential;
     let kind = match (secret, optional) {
-        (true, true) => " (secret, optional)",
-        (true, false) => " (secret)",
-        (false, true) => " (optional)",
+        (true, true) => t!(" (secret, optional)"),
+        (true, false) => t!(" (secret)"),
+        (false, true) => t!(" (optional)"),
         (false, false) => "",
     };
     printer.result(&format!("  {name}{kind}"));
@@ -121,20 +125,26 @@ fn show_credential(printer: &Printer, id: &str, credential: &CredentialHelp) {
 }
 
 fn abilities(capabilities: &Capabilities, proof: Option<Proof>) -> Vec<String> {
-    let mut lines = vec![format!("Writes {}; TTL at least {} s.", types(capabilities), capabilities.least_ttl)];
+    let mut lines = vec![t!(
+        "Writes %{capabilities}; TTL at least %{least_ttl} s.",
+        capabilities = types(capabilities),
+        least_ttl = capabilities.least_ttl
+    )];
     if let Some(delay) = capabilities.usual_delay {
-        lines.push(format!("Changes usually reach all name servers within {}.", show_duration(delay)));
+        lines.push(t!("Changes usually reach all name servers within %{delay}.", delay = show_duration(delay)));
     }
     if !capabilities.name_servers.is_empty() {
-        lines.push(format!("Its name servers end in {}.", capabilities.name_servers.join(", ")));
+        lines.push(t!("Its name servers end in %{name_servers}.", name_servers = capabilities.name_servers.join(", ")));
     }
     let limits = capabilities.limits();
     if !limits.is_empty() {
-        lines.push(format!("Limits: {}.", limits.join("; ")));
+        lines.push(t!("Limits: %{limits}.", limits = limits.join(t!("; "))));
     }
     match proof {
-        Some(Proof::Derived) => lines.push("Experimental: nothing above derived examples has shown that it works.".to_owned()),
-        Some(proof) => lines.push(format!("Proof: its best example is of the origin {proof}.")),
+        Some(Proof::Derived) => {
+            lines.push(t!("Experimental: nothing above derived examples has shown that it works.").to_owned())
+        }
+        Some(proof) => lines.push(t!("Proof: its best example is of the origin %{proof}.", proof)),
         None => {}
     }
     lines
@@ -170,5 +180,6 @@ fn json(registry: &Registry, description: &Description) -> serde_json::Value {
         "limits": description.capabilities.limits(),
         "experimental": description.capabilities.experimental,
         "credentials": credentials,
+        "ambient": description.ambient.map(Ambient::describe),
     })
 }

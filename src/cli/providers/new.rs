@@ -12,6 +12,7 @@ use super::draft::{self, Answers, Auth, Draft, Names, Records, Zones};
 use crate::{
     cli::{command::NewProvider, printer::Printer},
     error::{Error, Result},
+    language::t,
     provider::{manifest::Manifest, settings::variable},
 };
 
@@ -36,8 +37,8 @@ pub(super) fn run(printer: &Printer, wanted: &NewProvider) -> Result<()> {
     Manifest::parse(&manifest, &path.display().to_string(), false)?;
     for path in [&path, &beside] {
         if path.exists() {
-            return Err(Error::config(format!("`{}` is there already", path.display()))
-                .with_hint("choose another id or `--folder`, or remove the file"));
+            return Err(Error::config(t!("`%{path}` is there already", path = path.display()))
+                .with_hint(t!("choose another id or `--folder`, or remove the file")));
         }
     }
     write(&path, &manifest)?;
@@ -51,10 +52,10 @@ pub(super) fn run(printer: &Printer, wanted: &NewProvider) -> Result<()> {
     let shown =
         if path.is_absolute() || path.starts_with(".") { path.display().to_string() } else { format!("./{}", path.display()) };
     for line in [
-        format!("{} and {} are written. Next:", path.display(), beside.display()),
-        "  1. compare what is marked CHECK in the manifest with the API's documentation".to_owned(),
-        format!("  2. dv-verify providers replay {shown}"),
-        format!("  3. {} dv-verify test --provider {shown} --zone example.com", variables.join(" ")),
+        t!("%{path} and %{beside} are written. Next:", path = path.display(), beside = beside.display()),
+        t!("  1. compare what is marked CHECK in the manifest with the API's documentation").to_owned(),
+        t!("  2. dv-verify providers replay %{shown}", shown),
+        t!("  3. %{variables} dv-verify test --provider %{shown} --zone example.com", variables = variables.join(" "), shown),
     ] {
         printer.result(&line);
     }
@@ -63,7 +64,7 @@ pub(super) fn run(printer: &Printer, wanted: &NewProvider) -> Result<()> {
 
 fn write(path: &Path, text: &str) -> Result<()> {
     let written = OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| Error::config(format!("`{}` cannot be written: {error}", path.display())))
+    written.map_err(|error| Error::config(t!("`%{path}` cannot be written: %{error}", path = path.display(), error)))
 }
 
 /// Who answers what the options do not say.
@@ -81,11 +82,11 @@ struct Person<'a> {
 
 impl Answerer for Person<'_> {
     fn ask(&mut self, question: &str) -> Result<Option<String>> {
-        let failed = |error: io::Error| Error::usage(format!("no answer: {error}"));
+        let failed = |error: io::Error| Error::usage(t!("no answer: %{error}", error));
         write!(self.output, "{question}: ").and_then(|()| self.output.flush()).map_err(failed)?;
         let mut line = String::new();
         if self.input.read_line(&mut line).map_err(failed)? == 0 {
-            return Err(Error::usage("no answer: the input has ended"));
+            return Err(Error::usage(t!("no answer: the input has ended")));
         }
         let line = line.trim();
         Ok((!line.is_empty()).then(|| line.to_owned()))
@@ -110,25 +111,31 @@ impl Answerer for Nobody {
 }
 
 fn answers(wanted: &NewProvider, who: &mut dyn Answerer) -> Result<Answers> {
-    let id = text(who, wanted.id.as_deref(), "The id of the provider (small letters, digits, `-`)", None, "an ID", &check_id)?;
-    let base_url = text(who, wanted.base_url.as_deref(), "The base URL of its API", None, "`--base-url URL`", &check_url)?;
+    let id =
+        text(who, wanted.id.as_deref(), t!("The id of the provider (small letters, digits, `-`)"), None, "an ID", &check_id)?;
+    let base_url = text(who, wanted.base_url.as_deref(), t!("The base URL of its API"), None, "`--base-url URL`", &check_url)?;
     let base_url = base_url.trim_end_matches('/').to_owned();
-    let auth = choice(who, wanted.auth, "How does one authenticate?", Auth::Bearer)?;
+    let auth = choice(who, wanted.auth, t!("How does one authenticate?"), Auth::Bearer)?;
     let auth_name = match auth {
-        Auth::Header => {
-            text(who, wanted.auth_name.as_deref(), "The header's name", Some("X-API-Key"), "`--auth-name NAME`", &check_token)?
-        }
+        Auth::Header => text(
+            who,
+            wanted.auth_name.as_deref(),
+            t!("The header's name"),
+            Some("X-API-Key"),
+            "`--auth-name NAME`",
+            &check_token,
+        )?,
         Auth::Query => {
-            text(who, wanted.auth_name.as_deref(), "The parameter's name", Some("key"), "`--auth-name NAME`", &check_token)?
+            text(who, wanted.auth_name.as_deref(), t!("The parameter's name"), Some("key"), "`--auth-name NAME`", &check_token)?
         }
         Auth::Bearer | Auth::Basic | Auth::Login if wanted.auth_name.is_some() => {
-            return Err(Error::usage("`--auth-name` goes with `--auth header` and `--auth query`"));
+            return Err(Error::usage(t!("`--auth-name` goes with `--auth header` and `--auth query`")));
         }
         Auth::Bearer | Auth::Basic | Auth::Login => String::new(),
     };
-    let zones = choice(who, wanted.zones, "How is the zone of a name found?", Zones::Listed)?;
-    let records = choice(who, wanted.records, "What is a record for the API?", Records::Ids)?;
-    let names = choice(who, wanted.names, "How does it write a record's name?", Names::Relative)?;
+    let zones = choice(who, wanted.zones, t!("How is the zone of a name found?"), Zones::Listed)?;
+    let records = choice(who, wanted.records, t!("What is a record for the API?"), Records::Ids)?;
+    let names = choice(who, wanted.names, t!("How does it write a record's name?"), Names::Relative)?;
     let title = wanted.title.clone().unwrap_or_else(|| id.clone());
     Ok(Answers { id, title, base_url, auth, auth_name, zones, records, names })
 }
@@ -153,14 +160,14 @@ fn text(
         let answer = who.ask(&format!("{question}{shown}"))?.or_else(|| default.map(str::to_owned));
         let why = match &answer {
             Some(answer) => check(answer).err(),
-            None => Some("something must be said here".to_owned()),
+            None => Some(t!("something must be said here").to_owned()),
         };
         match (answer, why) {
             (Some(answer), None) => return Ok(answer),
             (_, why) => {
                 if !who.refuse(&why.unwrap_or_default()) {
-                    return Err(Error::usage(format!("{option} is missing"))
-                        .with_hint("`dv-verify providers new ID --base-url URL`, or run it on a terminal, where it asks"));
+                    return Err(Error::usage(t!("%{option} is missing", option))
+                        .with_hint(t!("`dv-verify providers new ID --base-url URL`, or run it on a terminal, where it asks")));
                 }
             }
         }
@@ -182,14 +189,16 @@ fn choice<T: ValueEnum>(who: &mut dyn Answerer, given: Option<T>, question: &str
         .collect();
     let word = default.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
     loop {
-        let Some(answer) = who.ask(&format!("{question}\n{}Number or word [{word}]", lines.concat()))? else {
+        let Some(answer) =
+            who.ask(&t!("%{question}\n%{concat}Number or word [%{word}]", question, concat = lines.concat(), word))?
+        else {
             return Ok(default);
         };
         let by_number = answer.parse::<usize>().ok().and_then(|number| values.get(number.wrapping_sub(1)));
         let chosen = by_number.map_or(answer.as_str(), |value| value.get_name());
         match T::from_str(chosen, true) {
             Ok(value) => return Ok(value),
-            Err(_) if who.refuse(&format!("`{answer}` is none of these")) => {}
+            Err(_) if who.refuse(&t!("`%{answer}` is none of these", answer)) => {}
             Err(why) => return Err(Error::usage(why)),
         }
     }
@@ -200,13 +209,13 @@ fn check_id(id: &str) -> Result<(), String> {
     if plain && !id.is_empty() && !id.starts_with('-') {
         return Ok(());
     }
-    Err(format!("`{id}` cannot be the id of a provider: use small letters, digits and `-`"))
+    Err(t!("`%{id}` cannot be the id of a provider: use small letters, digits and `-`", id))
 }
 
 fn check_url(text: &str) -> Result<(), String> {
-    let url = url::Url::parse(text).map_err(|error| format!("`{text}` is no URL: {error}"))?;
+    let url = url::Url::parse(text).map_err(|error| t!("`%{text}` is no URL: %{error}", text, error))?;
     if !matches!(url.scheme(), "https" | "http") || url.host().is_none() {
-        return Err(format!("`{text}` must begin with https://"));
+        return Err(t!("`%{text}` must begin with https://", text));
     }
     Ok(())
 }
@@ -214,7 +223,7 @@ fn check_url(text: &str) -> Result<(), String> {
 /// What can be the name of a header, or of a parameter without escapes.
 fn check_token(text: &str) -> Result<(), String> {
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    if plain && !text.is_empty() { Ok(()) } else { Err(format!("`{text}` must be letters, digits, `-` and `_`")) }
+    if plain && !text.is_empty() { Ok(()) } else { Err(t!("`%{text}` must be letters, digits, `-` and `_`", text)) }
 }
 
 #[cfg(test)]

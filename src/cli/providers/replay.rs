@@ -8,6 +8,7 @@ use crate::{
         printer::{Printer, printable},
     },
     error::{Error, ErrorKind, Result},
+    language::{Language, t},
     provider::manifest::{self, CaseOutcome, Difference, Manifest},
 };
 
@@ -24,23 +25,30 @@ pub(super) async fn run(printer: &Printer, path: &Path, examples: Option<&Path>)
     let (manifest, examples) = match builtin(&origin) {
         Some(text) => {
             let examples = examples.ok_or_else(|| {
-                Error::usage(format!("the examples of `{origin}` are not part of the program"))
-                    .with_hint(format!("name their file: `--examples tests/providers/{origin}.toml`"))
+                Error::usage(t!("the examples of `%{origin}` are not part of the program", origin))
+                    .with_hint(t!("name their file: `--examples tests/providers/%{origin}.toml`", origin))
             })?;
             (Manifest::parse(text, &origin, true)?, examples)
         }
         None => (Manifest::parse(&read(&path)?, &origin, false)?, examples.unwrap_or(&beside)),
     };
-    let outcomes = manifest::replay(&manifest, &read(examples)?, &examples.display().to_string()).await?;
+    let examples_text = read(examples)?;
+    // What a case expects an error to say is written in English.
+    let language = Language::current();
+    Language::English.speak();
+    let outcomes = manifest::replay(&manifest, &examples_text, &examples.display().to_string()).await;
+    language.speak();
+    let outcomes = outcomes?;
     if outcomes.is_empty() {
-        return Err(Error::config(format!("`{}` has no cases", examples.display())).with_hint("write at least one `[[case]]`"));
+        return Err(Error::config(t!("`%{examples}` has no cases", examples = examples.display()))
+            .with_hint(t!("write at least one `[[case]]`")));
     }
     let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
     for outcome in &outcomes {
         if printer.is_json() { printer.json(&json(outcome)) } else { show(printer, outcome) }
     }
     if !printer.is_json() {
-        printer.result(&format!("{} examples, {failed} failed", outcomes.len()));
+        printer.result(&t!("%{outcomes} examples, %{failed} failed", outcomes = outcomes.len(), failed));
     }
     Ok(if failed == 0 { Exit::DONE } else { Exit::failure(ErrorKind::Config) })
 }
@@ -56,7 +64,8 @@ fn pair(path: &Path) -> (PathBuf, PathBuf) {
 }
 
 fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| Error::config(format!("`{}` cannot be read: {error}", path.display())))
+    std::fs::read_to_string(path)
+        .map_err(|error| Error::config(t!("`%{path}` cannot be read: %{error}", path = path.display(), error)))
 }
 
 /// The text of the built-in manifest with this id.

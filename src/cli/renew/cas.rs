@@ -9,10 +9,11 @@ use super::super::{
     session::Session,
 };
 use crate::{
-    delivery::{self, Current},
+    delivery::Current,
     error::Result,
     failpoint,
     http::Http,
+    language::t,
     name::Name,
     order::{
         Generation, OrderId,
@@ -37,29 +38,27 @@ pub(super) struct Arguments {
 
 /// A certificate that is to be renewed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Renewal {
-    names: Vec<Name>,
+pub(in crate::cli) struct Renewal {
+    pub(in crate::cli) names: Vec<Name>,
     choice: Choice,
     /// Whose certificate it takes the place of.
     order: OrderId,
-    expires: Timestamp,
+    pub(in crate::cli) expires: Timestamp,
     /// Whether the certificate is on this disk.
-    is_here: bool,
+    pub(in crate::cli) is_here: bool,
 }
 
 /// Renews orders at CAS: those whose certificates are on this disk, and those that are named.
-pub(super) async fn run(session: &Session, arguments: &super::Arguments) -> Result<Exit> {
+pub(super) async fn run(session: &Session, arguments: &super::Arguments, current: &[Current]) -> Result<Exit> {
     let cas = session.cas(&Http::new()?)?;
     let account = cas.account().await?;
     let printer = session.printer();
     for (generation, error) in &account.unanswered {
-        printer.warning(&format!("orders of `--api {generation}` could not be listed: {error}"), error.hint());
+        printer.warning(&t!("orders of `--api %{generation}` could not be listed: %{error}", generation, error), error.hint());
     }
-    let out = session.chosen().out()?;
-    let current = delivery::current(&out);
     let days = SignedDuration::from_hours(24 * i64::from(arguments.cas.days));
     let within = if arguments.force { SignedDuration::MAX } else { days };
-    let due = due(&account.orders, &current, failpoint::now(), within);
+    let due = due(&account.orders, current, failpoint::now(), within);
     let wanted = |renewal: &Renewal| match arguments.names.as_slice() {
         [] => renewal.is_here,
         names => renewal.names.iter().any(|name| names.contains(name)),
@@ -67,39 +66,36 @@ pub(super) async fn run(session: &Session, arguments: &super::Arguments) -> Resu
     let (due, others): (Vec<Renewal>, Vec<Renewal>) = due.into_iter().partition(wanted);
     if arguments.names.is_empty() && !arguments.force {
         for renewal in &others {
-            printer.note(&format!(
-                "{}: order {} expires on {}, and its certificate is not on this machine; `dv-verify renew {}` renews it",
-                list(&renewal.names),
-                renewal.order,
-                renewal.expires.strftime("%Y-%m-%d"),
-                renewal.names.first().map(ToString::to_string).unwrap_or_default()
-            ));
+            printer.note(&t!("%{names}: order %{order} expires on %{day}, and its certificate is not on this machine; `dv-verify renew %{renewal}` renews it", names = list(&renewal.names), order = renewal.order, day = renewal.expires.strftime("%Y-%m-%d"), renewal = renewal.names.first().map(ToString::to_string).unwrap_or_default()));
         }
     }
     if due.is_empty() {
-        printer.note("no certificate is due for renewal");
+        printer.note(t!("no certificate is due for renewal"));
         return Ok(Exit::DONE);
     }
     let mut wishes = Vec::new();
     for renewal in &due {
-        printer.note(&format!("{}: to be renewed, it expires on {}", list(&renewal.names), renewal.expires.strftime("%Y-%m-%d")));
-        wishes.push(wish(session, &cas, renewal, &current, arguments.cas.generate_key).await?);
+        printer.note(&t!(
+            "%{names}: to be renewed, it expires on %{day}",
+            names = list(&renewal.names),
+            day = renewal.expires.strftime("%Y-%m-%d")
+        ));
+        wishes.push(wish(&cas, session.chosen().application(), renewal, current, arguments.cas.generate_key).await?);
     }
-    take(session, wishes).await
+    take(session, wishes, current).await
 }
 
 /// What to apply for, with the same kind of key as before: one that was made here is followed by another one made here.
-async fn wish(session: &Session, cas: &Cas, renewal: &Renewal, current: &[Current], generate_key: bool) -> Result<Wish> {
-    let mut application = Application {
-        names: renewal.names.clone(),
-        csr: None,
-        key_algorithm: None,
-        applicant: session.chosen().applicant.clone(),
-        contacts: session.chosen().contact_ids.clone(),
-    };
-    let has_key =
-        current.iter().find(|there| there.order == renewal.order).is_some_and(|there| there.live.join("privkey.pem").exists());
-    let mut generate_key = generate_key;
+pub(in crate::cli) async fn wish(
+    cas: &Cas,
+    application: Application,
+    renewal: &Renewal,
+    current: &[Current],
+    mut generate_key: bool,
+) -> Result<Wish> {
+    let mut application = Application { names: renewal.names.clone(), ..application };
+    let before = current.iter().find(|there| there.order == renewal.order);
+    let has_key = before.is_some_and(|there| there.live.join("privkey.pem").exists());
     if let Choice::Instance(id) = &renewal.choice {
         let settings = cas.key_settings(id).await?;
         match (settings.csr, has_key) {
@@ -114,7 +110,7 @@ async fn wish(session: &Session, cas: &Cas, renewal: &Renewal, current: &[Curren
 
 /// What is to be renewed: of each set of names the certificate that lasts longest, where it ends within `within`, or is in the last third of its
 /// lifetime where that is shorter. Sets of names of which an order is under way are carried on by it.
-fn due(rows: &[Listed], current: &[Current], now: Timestamp, within: SignedDuration) -> Vec<Renewal> {
+pub(in crate::cli) fn due(rows: &[Listed], current: &[Current], now: Timestamp, within: SignedDuration) -> Vec<Renewal> {
     let mut all: Vec<(Renewal, SignedDuration)> = Vec::new();
     for row in rows.iter().filter(|row| row.summary.is_domain_validated && !row.summary.domains.is_empty()) {
         let file = current.iter().find(|there| there.order == row.summary.id);
@@ -125,8 +121,7 @@ fn due(rows: &[Listed], current: &[Current], now: Timestamp, within: SignedDurat
             continue;
         }
         let begins = file.map(|there| there.not_before).or(row.created);
-        let third = begins.map_or(SignedDuration::MAX, |begins| expires.duration_since(begins) / 3);
-        let limit = if within == SignedDuration::MAX { within } else { within.min(third) };
+        let limit = limit(begins, expires, within);
         let renewal = Renewal {
             names: row.summary.domains.clone(),
             choice: choice(row),
@@ -147,6 +142,12 @@ fn due(rows: &[Listed], current: &[Current], now: Timestamp, within: SignedDurat
     all.into_iter().map(|(renewal, _)| renewal).collect()
 }
 
+/// How long before its end a certificate is due: `within`, and at most a third of its lifetime.
+pub(in crate::cli) fn limit(begins: Option<Timestamp>, expires: Timestamp, within: SignedDuration) -> SignedDuration {
+    let third = begins.map_or(SignedDuration::MAX, |begins| expires.duration_since(begins) / 3);
+    if within == SignedDuration::MAX { within } else { within.min(third) }
+}
+
 /// With what an order is renewed: an instance with itself, an order of a package with a new one, one of 2018 with any free instance.
 fn choice(row: &Listed) -> Choice {
     let id = row.summary.id.clone();
@@ -164,7 +165,7 @@ fn is_over(state: &str) -> bool {
     matches!(state.to_ascii_lowercase().as_str(), "revoked" | "refund" | "refunded" | "closed")
 }
 
-fn same(one: &[Name], other: &[Name]) -> bool {
+pub(in crate::cli) fn same(one: &[Name], other: &[Name]) -> bool {
     one.iter().all(|name| other.contains(name)) && other.iter().all(|name| one.contains(name))
 }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 mod acme;
-mod cas;
+pub(super) mod cas;
 
 /// What to renew.
 #[derive(Clone, Debug, Args)]
@@ -30,24 +30,25 @@ pub(super) struct Arguments {
 /// renewed.
 pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit> {
     let kept = acme::kept(session)?;
+    let current = delivery::current(&session.chosen().out()?);
     if session.chosen().acme.ca.is_some() {
-        return acme::run(session, arguments).await;
+        return acme::run(session, arguments, kept, &current).await;
     }
     let is_kept = |name: &Name| kept.iter().any(|wanted| wanted.names.contains(name));
     let (acme_names, cas_names): (Vec<Name>, Vec<Name>) = arguments.names.iter().cloned().partition(is_kept);
     let (wants_acme, wants_cas) = if arguments.names.is_empty() {
         let is_of_cas = |there: &Current| kept.iter().all(|wanted| wanted.id != there.order);
-        (!kept.is_empty(), kept.is_empty() || delivery::current(&session.chosen().out()?).iter().any(is_of_cas))
+        (!kept.is_empty(), kept.is_empty() || current.iter().any(is_of_cas))
     } else {
         (!acme_names.is_empty(), !cas_names.is_empty())
     };
     let of = |names| Arguments { names, ..arguments.clone() };
     match (wants_acme, wants_cas) {
-        (true, false) => acme::run(session, &of(acme_names)).await,
-        (false, _) => cas::run(session, &of(cas_names)).await,
+        (true, false) => acme::run(session, &of(acme_names), kept, &current).await,
+        (false, _) => cas::run(session, &of(cas_names), &current).await,
         (true, true) => {
-            let at_acme = acme::run(session, &of(acme_names)).await;
-            let at_cas = cas::run(session, &of(cas_names)).await;
+            let at_acme = acme::run(session, &of(acme_names), kept, &current).await;
+            let at_cas = cas::run(session, &of(cas_names), &current).await;
             let exits = [at_acme, at_cas].map(|ended| {
                 ended.unwrap_or_else(|error| {
                     failure::show(session.printer(), &error, None);

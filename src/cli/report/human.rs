@@ -14,6 +14,7 @@ use crate::{
     },
     config::show_duration,
     journey::event::{Event, Observer, Outcome},
+    language::{say, t},
     name::Name,
     order::OrderId,
     propagation::{ResolverReport, Round},
@@ -61,9 +62,12 @@ impl Human {
         let is_new = said.is_none_or(|(last, _)| last != reason);
         waits.insert(order.clone(), (reason.to_owned(), waited));
         drop(waits);
-        let since =
-            if is_new { String::new() } else { format!(" ({} so far)", show_duration(Duration::from_secs(waited.as_secs()))) };
-        self.line(Some(order), &format!("waiting {reason}{since}"));
+        let since = if is_new {
+            String::new()
+        } else {
+            t!(" (%{waited} so far)", waited = show_duration(Duration::from_secs(waited.as_secs())))
+        };
+        self.line(Some(order), &t!("waiting %{reason}%{since}", reason = say(reason), since));
     }
 
     /// Who watches for years must not keep what is over.
@@ -85,17 +89,24 @@ impl Human {
         let text = format!("{} {:?}", record.title(), record.content());
         if is_there {
             // Told before, in the table of all records.
-            Some(if shown.insert(record.clone()) { format!("add this record by hand: {text}") } else { String::new() })
+            Some(if shown.insert(record.clone()) { t!("add this record by hand: %{text}", text) } else { String::new() })
         } else {
             shown.remove(record);
-            Some(format!("no longer needed, remove it by hand: {text}"))
+            Some(t!("no longer needed, remove it by hand: %{text}", text))
         }
     }
 
     fn resolvers(&self, order: Option<&OrderId>, reports: &[ResolverReport]) {
         for report in reports {
             if let Some(denial) = super::denial(report) {
-                self.line(order, &format!("resolver {} {denial}; a CA that asks it may have to wait as long", report.resolver));
+                self.line(
+                    order,
+                    &t!(
+                        "resolver %{resolver} %{denial}; a CA that asks it may have to wait as long",
+                        resolver = report.resolver,
+                        denial
+                    ),
+                );
             }
             if let Some(trouble) = super::trouble(report) {
                 self.line(order, &printable(&trouble));
@@ -124,12 +135,18 @@ impl Observer for Human {
                 self.line(Some(order), &format!("{state}{}{note}", of(domains)));
             }
             Event::Published { order, record, provider, zone, was_there } => {
-                let how = if *was_there { "was there before at" } else { "is at" };
+                let how = if *was_there { t!("was there before at") } else { t!("is at") };
                 self.line(
                     *order,
                     &match record.file() {
-                        Some(_) => format!("{} {how} {provider}", record.title()),
-                        None => format!("{} {how} provider {provider}, zone {zone}", record.title()),
+                        Some(_) => t!("%{record} %{how} %{provider}", record = record.title(), how, provider),
+                        None => t!(
+                            "%{record} %{how} provider %{provider}, zone %{zone}",
+                            record = record.title(),
+                            how,
+                            provider,
+                            zone
+                        ),
                     },
                 );
             }
@@ -137,35 +154,45 @@ impl Observer for Human {
             Event::Verdicts { .. } => {}
             Event::Visible { order, round, resolvers } => {
                 let seconds = round.waited.as_secs_f64();
-                let risk = round.explanation.as_deref().map(|risk| format!("; {risk}")).unwrap_or_default();
-                self.line(*order, &format!("{} is visible at {} after {seconds:.1} s{risk}", round.record.name, servers(round)));
+                let risk = round.explanation.as_deref().map(|risk| t!("; %{risk}", risk)).unwrap_or_default();
+                self.line(
+                    *order,
+                    &t!(
+                        "%{name} is visible at %{round} after %{seconds} s%{risk}",
+                        name = round.record.name,
+                        round = servers(round),
+                        seconds = format_args!("{seconds:.1}"),
+                        risk
+                    ),
+                );
                 self.resolvers(*order, resolvers);
             }
             Event::File { order, look } => super::file_seen(look).lines().for_each(|line| self.line(Some(order), line)),
             Event::Resolvers { order, reports, .. } => self.resolvers(*order, reports),
             Event::Waiting { order, reason, waited } => self.wait(order, reason, *waited),
-            Event::Issued { order, .. } => self.line(Some(order), "issued"),
+            Event::Issued { order, .. } => self.line(Some(order), t!("issued")),
             Event::Delivered { order, delivered } => {
-                let what = if delivered.changed { "certificate" } else { "certificate, there already," };
+                let what = if delivered.changed { t!("certificate") } else { t!("certificate, there already,") };
                 let until = delivered.not_after.strftime("%Y-%m-%d");
-                self.line(Some(order), &format!("{what} for {} until {until}", list(&delivered.names)));
+                self.line(Some(order), &t!("%{what} for %{names} until %{until}", what, names = list(&delivered.names), until));
                 self.printer.outcome(&delivered.live.display().to_string());
             }
             Event::Withdrawn { order, record, kept, .. } => match kept {
-                None => self.line(*order, &format!("{} is removed", record.title())),
-                Some(reason) => self.line(*order, &format!("{} stays: {reason}", record.title())),
+                None => self.line(*order, &t!("%{record} is removed", record = record.title())),
+                Some(reason) => self.line(*order, &t!("%{record} stays: %{reason}", record = record.title(), reason)),
             },
             Event::Warning { order, message, hint } => {
-                let about = order.map(|order| format!("{order}: ")).unwrap_or_default();
+                let about = order.map(|order| t!("%{order}: ", order)).unwrap_or_default();
                 self.printer.warning(&format!("{about}{message}"), *hint);
             }
             Event::Postponed { order, pause, .. } => {
                 let pause = show_duration(Duration::from_secs(pause.as_secs()));
-                self.line(Some(order), &format!("tried again in {pause}"));
+                self.line(Some(order), &t!("tried again in %{pause}", pause));
             }
+            Event::Renewal { order, names, why } => self.line(Some(order), &format!("{}: applied for, {why}", list(names))),
             Event::RenewalDue { held, live, days } => self.printer.warning(
-                &format!("the certificate for {} {}", list(&held.names), expiry(*days)),
-                Some(&format!("apply for its renewal; it lies at `{}`", live.display())),
+                &t!("the certificate for %{names} %{days}", names = list(&held.names), days = expiry(*days)),
+                Some(&t!("apply for its renewal; it lies at `%{live}`", live = live.display())),
             ),
             Event::Failed { order, error } => {
                 if let Some(order) = order {
@@ -176,10 +203,10 @@ impl Observer for Human {
             Event::Done { order, outcome } => {
                 self.forget(order);
                 let said = match outcome {
-                    Outcome::Issued(_) => format!("{good}done{good:#}"),
-                    Outcome::NothingToDo => "nothing to do".to_owned(),
-                    Outcome::HeldByAnotherRun => "skipped: another run works on it".to_owned(),
-                    Outcome::LeftWaiting => "left waiting; the next run goes on".to_owned(),
+                    Outcome::Issued(_) => format!("{good}{}{good:#}", t!("done")),
+                    Outcome::NothingToDo => t!("nothing to do").to_owned(),
+                    Outcome::HeldByAnotherRun => t!("skipped: another run works on it").to_owned(),
+                    Outcome::LeftWaiting => t!("left waiting; the next run goes on").to_owned(),
                     Outcome::WouldWrite(_) => return,
                 };
                 let dim = self.printer.palette().dim;
@@ -190,7 +217,7 @@ impl Observer for Human {
 }
 
 fn of(domains: &[Name]) -> String {
-    if domains.is_empty() { String::new() } else { format!(", for {}", list(domains)) }
+    if domains.is_empty() { String::new() } else { t!(", for %{names}", names = list(domains)) }
 }
 
 fn list(names: &[Name]) -> String {
@@ -199,21 +226,21 @@ fn list(names: &[Name]) -> String {
 
 fn expiry(days: i64) -> String {
     match days {
-        ..0 => "has expired".to_owned(),
-        0 => "expires within a day".to_owned(),
-        1 => "expires in 1 day".to_owned(),
-        _ => format!("expires in {days} days"),
+        ..0 => t!("has expired").to_owned(),
+        0 => t!("expires within a day").to_owned(),
+        1 => t!("expires in 1 day").to_owned(),
+        _ => t!("expires in %{days} days", days),
     }
 }
 
 fn servers(round: &Round) -> String {
     let visible = round.observations.iter().filter(|observation| observation.verdict.word() == "visible").count();
-    format!("{visible} of {} addresses of name servers", round.observations.len())
+    t!("%{visible} of %{observations} addresses of name servers", visible, observations = round.observations.len())
 }
 
 fn progress(round: &Round) -> String {
     let why = round.explanation.clone().unwrap_or_else(|| servers(round));
-    format!("{} is not visible yet: {why}", round.record.name)
+    t!("%{name} is not visible yet: %{why}", name = round.record.name, why)
 }
 
 #[cfg(test)]

@@ -92,6 +92,9 @@ fn parts<'a>(event: &Event<'a>) -> (&'static str, Option<&'a OrderId>, Value) {
         Event::Postponed { order, pause, failures } => {
             ("postponed", Some(*order), json!({"pause": pause.as_secs_f64(), "failures": failures}))
         }
+        Event::Renewal { order, names, why } => {
+            ("renewal", Some(*order), json!({"name": first(names), "names": names, "reason": why}))
+        }
         Event::RenewalDue { held, live, days } => (
             "renewal_due",
             None,

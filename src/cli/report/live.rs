@@ -12,6 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::{
     cli::printer::printable,
     journey::event::Event,
+    language::{say, t},
     order::OrderId,
     propagation::{Round, Verdict},
     record::Record,
@@ -45,7 +46,9 @@ impl Live {
             Event::Verdicts { order: Some(order), round } | Event::Visible { order: Some(order), round, .. } => {
                 self.update(order, |line| line.look(round));
             }
-            Event::Waiting { order, reason, .. } => self.update(order, |line| line.state = format!("waiting {reason}")),
+            Event::Waiting { order, reason, .. } => {
+                self.update(order, |line| line.state = t!("waiting %{reason}%{since}", reason = say(reason), since = ""))
+            }
             Event::Done { order, .. } | Event::Failed { order: Some(order), .. } => self.end(order),
             _ => {}
         }

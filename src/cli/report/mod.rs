@@ -10,6 +10,7 @@ use crate::{
         Summary,
         event::{Event, Observer, Outcome},
     },
+    language::{message, t},
     propagation::{ResolverReport, Round, Serial, Verdict},
     record::Record,
     web,
@@ -54,23 +55,23 @@ pub(super) fn finish(printer: &Printer, summary: &Summary, calls: &[(String, u64
         return;
     }
     if summary.orders.is_empty() && !summary.interrupted {
-        printer.note("no order waits for validation");
+        printer.note(t!("no order waits for validation"));
         return;
     }
     let count =
         |wanted: fn(&Outcome) -> bool| summary.orders.iter().filter(|(_, outcome)| outcome.as_ref().is_ok_and(wanted)).count();
     let failed = summary.orders.iter().filter(|(_, outcome)| outcome.is_err()).count();
     let parts = [
-        (count(|outcome| matches!(outcome, Outcome::Issued(_))), "issued"),
-        (count(|outcome| matches!(outcome, Outcome::LeftWaiting)), "left waiting"),
-        (count(|outcome| matches!(outcome, Outcome::HeldByAnotherRun)), "held by another run"),
-        (count(|outcome| matches!(outcome, Outcome::NothingToDo)), "with nothing to do"),
-        (failed, "failed"),
+        (count(|outcome| matches!(outcome, Outcome::Issued(_))), t!("issued")),
+        (count(|outcome| matches!(outcome, Outcome::LeftWaiting)), t!("left waiting")),
+        (count(|outcome| matches!(outcome, Outcome::HeldByAnotherRun)), t!("held by another run")),
+        (count(|outcome| matches!(outcome, Outcome::NothingToDo)), t!("with nothing to do")),
+        (failed, t!("failed")),
     ];
     let parts: Vec<String> =
-        parts.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}")).collect();
+        parts.iter().filter(|(number, _)| *number > 0).map(|(number, what)| t!("%{number} %{what}", number, what)).collect();
     if summary.orders.len() > 1 && !parts.is_empty() {
-        printer.note(&format!("{} orders: {}", summary.orders.len(), parts.join(", ")));
+        printer.note(&t!("%{orders} orders: %{parts}", orders = summary.orders.len(), parts = parts.join(", ")));
     }
 }
 
@@ -84,20 +85,27 @@ fn per_order(calls: u64, orders: usize) -> String {
 fn file_seen(look: &web::Look) -> String {
     let sights = &look.sights;
     let visible = sights.iter().filter(|sight| sight.verdict == web::Verdict::Visible).count();
-    let why = look.explanation.as_deref().map(|why| format!("; {why}")).unwrap_or_default();
+    let why = look.explanation.as_deref().map(|why| t!("; %{why}", why)).unwrap_or_default();
     let title = look.file.title();
     if look.visible {
         let seconds = look.waited.as_secs_f64();
-        return format!("{title} is visible at {visible} of {} web server ports after {seconds:.1} s{why}", sights.len());
+        return t!(
+            "%{title} is visible at %{visible} of %{sights} web server ports after %{seconds} s%{why}",
+            title,
+            visible,
+            sights = sights.len(),
+            seconds = format_args!("{seconds:.1}"),
+            why
+        );
     }
     let table = file_table(look);
     let rows: Vec<String> = table.lines().map(|line| format!("  {line}")).collect();
-    format!("{title} is not visible yet{why}\n{}", rows.join("\n"))
+    t!("%{title} is not visible yet%{why}\n%{rows}", title, why, rows = rows.join("\n"))
 }
 
 /// What each web server shows, without blanks at line ends.
 pub(super) fn file_table(look: &web::Look) -> String {
-    let mut rows = table::new(&["HOST", "PORT", "ADDRESS", "VERDICT", "SEEN"]);
+    let mut rows = table::new(&[message!("HOST"), message!("PORT"), message!("ADDRESS"), message!("VERDICT"), message!("SEEN")]);
     for sight in &look.sights {
         rows.add_row([
             sight.host.to_string(),
@@ -113,13 +121,17 @@ pub(super) fn file_table(look: &web::Look) -> String {
 /// The table of every authority; with serials where these differ.
 pub(super) fn authorities(round: &Round, serials: &[Serial]) -> Table {
     let differ = serials.iter().any(|serial| serial.lag().is_some());
-    let headings = ["SERVER", "ADDRESS", "VERDICT", "TIME", "SERIAL", "SEEN"];
+    let headings =
+        [message!("SERVER"), message!("ADDRESS"), message!("VERDICT"), message!("TIME"), message!("SERIAL"), message!("SEEN")];
     let shown = |column: &usize| differ || *column != 4;
     let pick = |row: [String; 6]| (0..6).filter(shown).map(|column| row[column].clone()).collect::<Vec<_>>();
     let mut rows = table::new(&(0..6).filter(shown).map(|column| headings[column]).collect::<Vec<_>>());
     for observation in &round.observations {
-        let verdict =
-            if observation.out { format!("{} (out)", observation.verdict.word()) } else { observation.verdict.word().to_owned() };
+        let verdict = if observation.out {
+            t!("%{verdict} (out)", verdict = observation.verdict.word())
+        } else {
+            observation.verdict.word().to_owned()
+        };
         let serial = serials.iter().find(|serial| serial.authority == observation.authority);
         rows.add_row(pick([
             observation.authority.server.clone(),
@@ -135,7 +147,7 @@ pub(super) fn authorities(round: &Round, serials: &[Serial]) -> Table {
 
 /// The table of recursive resolvers.
 pub(super) fn resolvers(reports: &[ResolverReport]) -> Table {
-    let mut rows = table::new(&["RESOLVER", "VERDICT", "SEEN"]);
+    let mut rows = table::new(&[message!("RESOLVER"), message!("VERDICT"), message!("SEEN")]);
     for report in reports {
         rows.add_row([
             report.resolver.clone(),
@@ -149,16 +161,17 @@ pub(super) fn resolvers(reports: &[ResolverReport]) -> Table {
 /// How long a resolver will go on denying a record, as a time of the clock.
 fn denial(report: &ResolverReport) -> Option<String> {
     let until = report.forgets_at(&jiff::ZonedDateTime::now())?;
-    Some(format!("remembers that it was not there until {until}"))
+    Some(t!("remembers that it was not there until %{until}", until))
 }
 
 /// What a resolver that fails, while the authorities show the record, means for the CA.
 pub(super) fn trouble(report: &ResolverReport) -> Option<String> {
     let Verdict::ServFail(detail) = &report.verdict else { return None };
-    let detail = detail.as_ref().map(|detail| format!(", {detail}")).unwrap_or_default();
-    Some(format!(
-        "resolver {} fails for the name (SERVFAIL{detail}) though its servers show the record: most likely the zone's DNSSEC signatures are wrong or expired, and a CA that validates them fails too",
-        report.resolver
+    let detail = detail.as_ref().map(|detail| t!(", %{detail}", detail)).unwrap_or_default();
+    Some(t!(
+        "resolver %{resolver} fails for the name (SERVFAIL%{detail}) though its servers show the record: most likely the zone's DNSSEC signatures are wrong or expired, and a CA that validates them fails too",
+        resolver = report.resolver,
+        detail
     ))
 }
 
@@ -172,10 +185,10 @@ fn seen(verdict: &Verdict) -> String {
 /// One sentence about a look.
 pub(super) fn conclusion(round: &Round) -> String {
     match (round.visible, &round.explanation) {
-        (true, None) => "visible: every name server shows the value".to_owned(),
-        (true, Some(risk)) => format!("visible; {risk}"),
-        (false, Some(why)) => format!("not visible: {why}"),
-        (false, None) => "not visible".to_owned(),
+        (true, None) => t!("visible: every name server shows the value").to_owned(),
+        (true, Some(risk)) => t!("visible; %{risk}", risk),
+        (false, Some(why)) => t!("not visible: %{why}", why),
+        (false, None) => t!("not visible").to_owned(),
     }
 }
 

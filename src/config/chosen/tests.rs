@@ -28,6 +28,13 @@ fn defaults_are_those_of_the_design() {
 }
 
 #[test]
+fn the_api_is_asked_for_the_language_of_the_program() {
+    let lang = |flags: &[(&'static str, &str)]| read(flags, "").unwrap().cas.lang;
+    assert_eq!(lang(&[]).as_deref(), Some("en"));
+    assert_eq!(lang(&[("lang", "zh")]).as_deref(), Some("zh"));
+}
+
+#[test]
 fn every_default_in_the_table_is_the_real_one() {
     let text = |name: &str| super::super::settings::find(name).unwrap().default.unwrap();
     let options = read(&[], "").unwrap().journey(Vec::new()).unwrap();

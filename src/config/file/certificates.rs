@@ -7,6 +7,7 @@ use toml::{Spanned, de::DeValue};
 use super::Source;
 use crate::{
     error::{Error, Result},
+    language::{message, say, t},
     name::Name,
 };
 
@@ -25,19 +26,20 @@ pub struct Certificate {
     pub csr: Option<PathBuf>,
 }
 
-const SHAPE: &str = "write `[[certificate]]` on a line of its own, and below it `names = [\"example.com\", \"*.example.com\"]`";
+const SHAPE: &str =
+    message!("write `[[certificate]]` on a line of its own, and below it `names = [\"example.com\", \"*.example.com\"]`");
 
 impl Source<'_> {
     pub(super) fn certificates(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<Certificate>> {
         let Some(items) = value.get_ref().as_array() else {
-            return Err(self.error(&value.span(), "`certificate` must be a list of tables").with_hint(SHAPE));
+            return Err(self.error(&value.span(), t!("`certificate` must be a list of tables")).with_hint(say(SHAPE)));
         };
         items.iter().map(|item| self.certificate(item)).collect()
     }
 
     fn certificate(&self, item: &Spanned<DeValue<'_>>) -> Result<Certificate> {
         let Some(table) = item.get_ref().as_table() else {
-            return Err(self.error(&item.span(), "a certificate must be a table").with_hint(SHAPE));
+            return Err(self.error(&item.span(), t!("a certificate must be a table")).with_hint(say(SHAPE)));
         };
         let mut certificate = Certificate::default();
         for (key, value) in table {
@@ -48,27 +50,29 @@ impl Source<'_> {
             }
             let text = |value: &Spanned<DeValue<'_>>| -> Result<String, Error> {
                 let text = value.get_ref().as_str().map(str::to_owned);
-                text.ok_or_else(|| self.error(&value.span(), &format!("`{key_name}` of a certificate must be text")))
+                text.ok_or_else(|| self.error(&value.span(), &t!("`%{key_name}` of a certificate must be text", key_name)))
             };
             match key_name {
                 "ca" => certificate.ca = Some(text(value)?),
                 "key_type" if matches!(value.get_ref().as_str(), Some("p256" | "p384")) => {
                     certificate.key_type = Some(text(value)?);
                 }
-                "key_type" => return Err(self.error(&value.span(), "`key_type` is `p256` or `p384`")),
+                "key_type" => return Err(self.error(&value.span(), t!("`key_type` is `p256` or `p384`"))),
                 "profile" => certificate.profile = Some(text(value)?),
                 "csr" => certificate.csr = Some(text(value)?.into()),
-                other => return Err(self.error(&key.span(), &format!("a certificate has no key `{other}`")).with_hint(SHAPE)),
+                other => {
+                    return Err(self.error(&key.span(), &t!("a certificate has no key `%{other}`", other)).with_hint(say(SHAPE)));
+                }
             }
         }
         if certificate.names.is_empty() && certificate.csr.is_none() {
-            return Err(self.error(&item.span(), "a certificate needs `names`").with_hint(SHAPE));
+            return Err(self.error(&item.span(), t!("a certificate needs `names`")).with_hint(say(SHAPE)));
         }
         Ok(certificate)
     }
 
     fn names(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<Name>> {
-        let wrong = || self.error(&value.span(), "`names` must be a list of names").with_hint(SHAPE);
+        let wrong = || self.error(&value.span(), t!("`names` must be a list of names")).with_hint(say(SHAPE));
         let items = value.get_ref().as_array().ok_or_else(wrong)?;
         let name = |item: &Spanned<DeValue<'_>>| {
             let text = item.get_ref().as_str().ok_or_else(wrong)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::{sync::Mutex, time::Instant};
 
 use super::Driver;
 use crate::{
@@ -14,11 +14,15 @@ use crate::{
         machine::{self, Ending},
         withdraw,
     },
+    language::t,
     order::Bundle,
 };
 
 /// How long withdrawing may take once the order's own time is up.
 const WITHDRAW_LATE: Duration = Duration::from_secs(10);
+
+/// Deliveries of one process take turns here: the lock on their folder is made for other processes, and asks again and again on a thread of its own.
+static DELIVERIES: Mutex<()> = Mutex::const_new(());
 
 impl Driver<'_> {
     pub(super) async fn deliver(&mut self, bundle: Bundle) -> Result<machine::Event> {
@@ -40,9 +44,11 @@ impl Driver<'_> {
         let is_news = has_hooks && !delivery::is_there(&bundle, &target);
         self.remember(|memory| memory.hook_pending |= is_news).await?;
         failpoint::reach("deliver.before");
+        let turn = DELIVERIES.lock().await;
         let delivered = tokio::task::spawn_blocking(move || delivery::deliver(&bundle, &target))
             .await
-            .map_err(|error| Error::new(ErrorKind::Unexpected, "delivery broke off").with_source(error))?;
+            .map_err(|error| Error::new(ErrorKind::Unexpected, t!("delivery broke off")).with_source(error))?;
+        drop(turn);
         let delivered = match delivered {
             Ok(delivered) => delivered,
             Err(error) => return Ok(machine::Event::DeliveryFailed(error)),
@@ -73,8 +79,8 @@ impl Driver<'_> {
                 return removal.await;
             };
             let too_long = || {
-                Error::new(ErrorKind::Interrupted, format!("records could not be removed within {} s", grace.as_secs()))
-                    .with_hint("the journal knows them: `dv-verify clean` removes them")
+                Error::new(ErrorKind::Interrupted, t!("records could not be removed within %{grace} s", grace = grace.as_secs()))
+                    .with_hint(t!("the journal knows them: `dv-verify clean` removes them"))
             };
             tokio::time::timeout(grace, removal).await.unwrap_or_else(|_| vec![too_long()])
         };

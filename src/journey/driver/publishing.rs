@@ -14,6 +14,7 @@ use crate::{
         publish::{self, Planned},
         sight, withdraw,
     },
+    language::t,
     order::Challenge,
     record::{Record, RecordType},
     store::{Entry, Holder},
@@ -25,7 +26,7 @@ const FINISH_WRITING: Duration = Duration::from_secs(5);
 impl<'a> Driver<'a> {
     pub(super) async fn publish(&mut self, challenges: Vec<Challenge>) -> Result<machine::Event> {
         let Some(order) = self.order.clone() else {
-            return Err(Error::new(ErrorKind::Unexpected, "challenges without an order"));
+            return Err(Error::new(ErrorKind::Unexpected, t!("challenges without an order")));
         };
         // A later run must know the order before the first record is out.
         self.remember(|_| ()).await?;
@@ -35,7 +36,7 @@ impl<'a> Driver<'a> {
             biased;
             () = self.run.stop.stop.cancelled() => return Ok(self.stopped()),
             planned = try_join_all(plans) => planned,
-            () = tokio::time::sleep_until(too_late) => Err(Error::provider("the provider did not answer in time")),
+            () = tokio::time::sleep_until(too_late) => Err(Error::provider(t!("the provider did not answer in time"))),
         };
         let mut planned = match planned {
             Ok(planned) => planned,
@@ -76,8 +77,8 @@ impl<'a> Driver<'a> {
         let too_late = self.time_is_up().max(Instant::now()) + FINISH_WRITING;
         let written = tokio::select! {
             written = writes => written,
-            () = stopped_late => return Err(Error::new(ErrorKind::Interrupted, "interrupted while writing")),
-            () = tokio::time::sleep_until(too_late) => return Err(Error::provider("the provider did not answer in time")),
+            () = stopped_late => return Err(Error::new(ErrorKind::Interrupted, t!("interrupted while writing"))),
+            () = tokio::time::sleep_until(too_late) => return Err(Error::provider(t!("the provider did not answer in time"))),
         };
         let mut failure = None;
         for (planned, written) in planned.iter().zip(written) {
@@ -103,20 +104,10 @@ impl<'a> Driver<'a> {
     }
 
     fn warn_about_provider(&self, planned: &Planned) {
-        let capabilities = planned.routed.provider.capabilities();
         let instance = &planned.routed.instance;
         let fresh = self.run.warned.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(instance.clone());
-        if !fresh {
-            return;
-        }
-        if capabilities.experimental {
-            self.warn(&format!("provider `{instance}` is experimental: nobody has shown that it works"), None);
-        }
-        if !capabilities.removal {
-            self.warn(&format!("provider `{instance}` cannot remove records: this one will stay"), None);
-        }
-        if !capabilities.several_values {
-            self.warn(&format!("provider `{instance}` holds one value per name: another value there is replaced"), None);
+        if fresh {
+            publish::warn_about(self.run.surroundings, &planned.routed, Some(self.id));
         }
     }
 

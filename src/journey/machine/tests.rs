@@ -11,6 +11,7 @@ fn terms() -> Terms {
     Terms {
         named: false,
         no_wait: false,
+        dry_run: false,
         patience: Patience::default(),
         looks_by_itself: true,
         first_interval: Duration::from_secs(1),
@@ -271,4 +272,28 @@ proptest::proptest! {
         }
         proptest::prop_assert!(false, "did not end");
     }
+}
+
+#[test]
+fn a_source_that_fails_is_named_while_it_is_waited_for() {
+    let mut state = fresh();
+    let failed = || Event::ReadFailed(Error::new(ErrorKind::OrderSource, "HTTP 503").with_retry(Retry::Later));
+    let Action::Wait { reason: FOR_SOURCE, failure: Some(why), .. } = state.next(failed(), Duration::ZERO) else {
+        panic!("no wait")
+    };
+    assert_eq!(why, "HTTP 503");
+    assert!(matches!(state.next(read(OrderState::Preparing), SECOND), Action::Wait { failure: None, .. }));
+}
+
+#[test]
+fn a_dry_run_asks_three_times_and_waits_for_no_long_rest() {
+    let dry = || State::new(Terms { dry_run: true, ..terms() }, false, None);
+    let failed = |retry| Event::ReadFailed(Error::new(ErrorKind::OrderSource, "HTTP 503").with_retry(retry));
+    let mut state = dry();
+    for second in 0..2 {
+        assert!(matches!(state.next(failed(Retry::Later), SECOND * second), Action::Wait { .. }));
+    }
+    let Action::End(Ending::Badly(error)) = state.next(failed(Retry::Later), SECOND * 2) else { panic!("it goes on") };
+    assert_eq!(error.to_string(), "HTTP 503");
+    assert!(matches!(dry().next(failed(Retry::After(SECOND * 60)), Duration::ZERO), Action::End(_)));
 }

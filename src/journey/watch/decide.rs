@@ -14,7 +14,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause between two attempts at an order.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// How long an order that another run holds is left to it.
+/// How long an order that another run holds is left to it where its lock ends with that run.
 const LEFT_TO_ANOTHER: Duration = Duration::from_secs(30);
 
 /// How long an order is left alone after `failures` failures in a row. `jitter`, from 0 to 1, spreads orders that failed together over a
@@ -23,16 +23,17 @@ pub(super) fn pause(failures: u32, jitter: f64) -> Duration {
     spread(FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE), jitter)
 }
 
-fn spread(pause: Duration, jitter: f64) -> Duration {
+pub(super) fn spread(pause: Duration, jitter: f64) -> Duration {
     pause.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)
 }
 
 /// How many more orders a machine takes up. Machines share what there is evenly; `carried` are those that it has, `at_once` is how many it
-/// has at most.
+/// has at most. What is overdue has waited for machines that are full, or cannot work: it goes round among the others, beyond their share.
 pub(super) fn share(backlog: &Backlog, carried: usize, at_once: usize) -> usize {
-    let fair = (backlog.claimed + backlog.due).div_ceil(backlog.watchers.max(1));
-    let fair = usize::try_from(fair).unwrap_or(usize::MAX).min(at_once);
-    fair.saturating_sub(carried).min(usize::try_from(backlog.due).unwrap_or(usize::MAX))
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let part = |number: u64| size(number.div_ceil(backlog.watchers.max(1)));
+    let more = part(backlog.claimed + backlog.due).saturating_sub(carried).max(part(backlog.overdue));
+    more.min(at_once.saturating_sub(carried)).min(size(backlog.due))
 }
 
 /// How long to wait from one listing to the next. A list of many pages uses up calls that orders need, so it gets a twentieth of the time.
@@ -40,16 +41,18 @@ pub(super) fn listing_pause(interval: Duration, took: Duration) -> Duration {
     interval.max(took.saturating_mul(20).min(LONGEST_PAUSE))
 }
 
-/// What becomes of an order after an attempt. `failures` are those before it.
-pub(super) fn settled(outcome: &Result<Outcome>, failures: u32, jitter: f64) -> Settled {
+/// What becomes of an order after an attempt. `failures` are those before it; `lease` is how long a machine that is lost keeps its locks: it may
+/// have had the order a moment ago, and its lock outlasts its claim by so much at most.
+pub(super) fn settled(outcome: &Result<Outcome>, failures: u32, lease: Option<Duration>, jitter: f64) -> Settled {
+    let left_to_another = lease.unwrap_or(LEFT_TO_ANOTHER);
     match outcome {
-        Ok(Outcome::HeldByAnotherRun) => Settled::Later(LEFT_TO_ANOTHER),
+        Ok(Outcome::HeldByAnotherRun) => Settled::Later(left_to_another),
         Ok(Outcome::LeftWaiting) => Settled::Later(Duration::ZERO),
         Ok(_) => Settled::Done,
         Err(error) => match (error.kind(), error.retry()) {
             (ErrorKind::Refused | ErrorKind::UnknownOrder, _) => Settled::Done,
             (ErrorKind::Interrupted, _) => Settled::Later(Duration::ZERO),
-            (ErrorKind::Held, _) => Settled::Later(LEFT_TO_ANOTHER),
+            (ErrorKind::Held, _) => Settled::Later(left_to_another),
             // The CA is at it, and nothing failed: go on.
             (ErrorKind::StillWaiting, _) => Settled::Later(FIRST_PAUSE),
             // All orders are asked to wait: that is no failure of this one, and its own pause does not grow. A service that asks for
@@ -97,6 +100,16 @@ impl Breaker {
                 self.is_trying = true;
                 Ok(())
             }
+        }
+    }
+
+    /// How many orders may be taken up of those that `at_once` leaves room for: none while calls are turned away, one where the next call tries
+    /// whether things are well again. The others would meet the breaker, and rest, though another machine may be better off.
+    pub(super) fn room(&self, now: Duration, carried: usize, at_once: usize) -> usize {
+        match self.open_until {
+            None => at_once,
+            Some(until) if now < until || self.is_trying => 0,
+            Some(_) => at_once.min(carried + 1),
         }
     }
 
@@ -152,6 +165,11 @@ mod tests {
         assert_eq!(share(&backlog(100, 0, 4), 25, 200), 0);
         assert_eq!(share(&backlog(0, 1000, 2), 150, 200), 50);
         assert_eq!(share(&backlog(0, 3, 4), 0, 200), 1);
+        // Three hang here, the other machine has one and room for no other: the next does not wait until they are done.
+        assert_eq!(share(&Backlog { overdue: 0, ..backlog(4, 1, 2) }, 3, 200), 0);
+        assert_eq!(share(&Backlog { overdue: 1, ..backlog(4, 1, 2) }, 3, 200), 1);
+        assert_eq!(share(&Backlog { overdue: 1, ..backlog(4, 1, 2) }, 3, 3), 0, "but not beyond what it has room for");
+        assert_eq!(share(&Backlog { overdue: 9, ..backlog(400, 9, 2) }, 200, 400), 5, "each takes a part");
         // The other machine has one and takes no more; this one ends with all of the rest.
         let (mut due, mut done) = (100, 0);
         for _ in 0..20 {
@@ -171,19 +189,20 @@ mod tests {
 
     #[test]
     fn failures_are_tried_again_and_ends_are_ends() {
-        let failed = |kind| settled(&Err(Error::new(kind, "x")), 1, 0.0);
+        let failed = |kind| settled(&Err(Error::new(kind, "x")), 1, None, 0.0);
         let counted = |after| Settled::Failed { after, error: "x".into(), counts: true };
         assert_eq!(failed(ErrorKind::Provider), counted(SECOND * 10));
         assert_eq!(failed(ErrorKind::Store), counted(SECOND * 10));
         let asked = Error::new(ErrorKind::Provider, "x").with_retry(Retry::After(SECOND * 300));
         let turned_away = Settled::Failed { after: SECOND * 300, error: "x".into(), counts: false };
-        assert_eq!(settled(&Err(asked), 9, 0.0), turned_away);
-        assert_eq!(settled(&Ok(Outcome::LeftWaiting), 7, 0.0), Settled::Later(Duration::ZERO));
+        assert_eq!(settled(&Err(asked), 9, None, 0.0), turned_away);
+        assert_eq!(settled(&Ok(Outcome::LeftWaiting), 7, None, 0.0), Settled::Later(Duration::ZERO));
         assert_eq!(failed(ErrorKind::Refused), Settled::Done);
         assert_eq!(failed(ErrorKind::Interrupted), Settled::Later(Duration::ZERO));
         assert_eq!(failed(ErrorKind::Held), Settled::Later(SECOND * 30));
-        assert_eq!(settled(&Ok(Outcome::NothingToDo), 7, 0.0), Settled::Done);
-        assert_eq!(settled(&Ok(Outcome::HeldByAnotherRun), 7, 0.0), Settled::Later(SECOND * 30));
+        assert_eq!(settled(&Ok(Outcome::NothingToDo), 7, None, 0.0), Settled::Done);
+        assert_eq!(settled(&Ok(Outcome::HeldByAnotherRun), 7, None, 0.0), Settled::Later(SECOND * 30));
+        assert_eq!(settled(&Ok(Outcome::HeldByAnotherRun), 7, Some(SECOND), 0.0), Settled::Later(SECOND));
     }
 
     #[test]
@@ -193,12 +212,15 @@ mod tests {
             assert!(!breaker.note(false, SECOND * second));
             assert_eq!(breaker.admit(SECOND * second), Ok(()));
         }
+        assert_eq!(breaker.room(SECOND * 4, 7, 200), 200);
         assert!(breaker.note(false, SECOND * 10));
+        assert_eq!((breaker.room(SECOND * 69, 7, 200), breaker.room(SECOND * 70, 7, 200)), (0, 8));
         assert_eq!(breaker.admit(SECOND * 30), Err(SECOND * 40));
         // A call from before that ends late does not make the rest longer.
         assert!(!breaker.note(false, SECOND * 30));
         assert_eq!(breaker.admit(SECOND * 70), Ok(()));
         assert!(breaker.admit(SECOND * 71).is_err(), "one at a time");
+        assert_eq!(breaker.room(SECOND * 71, 7, 200), 0);
         assert!(breaker.note(false, SECOND * 75));
         assert_eq!(breaker.admit(SECOND * 75), Err(SECOND * 120), "twice as long");
         assert_eq!(breaker.admit(SECOND * 195), Ok(()));

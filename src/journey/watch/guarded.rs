@@ -16,6 +16,7 @@ use crate::{
         Routed, Routing,
         event::{Event, Observer},
     },
+    language::t,
     name::Name,
     order::{Listing, Order, OrderId, OrderSource},
     provider::{Access, Capabilities, DnsProvider, Found, Handle, Zone},
@@ -34,6 +35,11 @@ struct Shared {
 impl Breakers {
     pub(super) fn new() -> Self {
         Self(Arc::new(Shared { began: Instant::now(), breakers: Mutex::default() }))
+    }
+
+    /// How many orders of a source a machine may have that carries `carried` and has room for `at_once`.
+    pub(super) fn room(&self, source: &dyn OrderSource, carried: usize, at_once: usize) -> usize {
+        self.with(&about_source(source), |breaker, now| breaker.room(now, carried, at_once))
     }
 
     /// Forgets what went wrong: the configuration is another one.
@@ -61,9 +67,9 @@ impl Gate {
         if let Err(wait) = self.breakers.with(&self.about, Breaker::admit) {
             return Err(Error::new(
                 self.kind,
-                format!("{} has failed again and again, and is left alone for a while", self.about),
+                t!("%{about} has failed again and again, and is left alone for a while", about = self.about),
             )
-            .with_hint("the warnings before tell why it failed; SIGHUP tries at once")
+            .with_hint(t!("the warnings before tell why it failed; SIGHUP tries at once"))
             .with_retry(Retry::After(wait)));
         }
         let outcome = work.await;
@@ -71,11 +77,16 @@ impl Gate {
         if self.breakers.with(&self.about, |breaker, now| breaker.note(went_well, now))
             && let Err(error) = &outcome
         {
-            let message = format!("{} has failed again and again, and is left alone for a while: {error}", self.about);
+            let message =
+                t!("%{about} has failed again and again, and is left alone for a while: %{error}", about = self.about, error);
             self.observer.event(&Event::Warning { order: None, message: &message, hint: error.hint() });
         }
         outcome
     }
+}
+
+fn about_source(source: &dyn OrderSource) -> String {
+    t!("order source `%{origin}`", origin = source.origin())
 }
 
 /// An order source behind a breaker.
@@ -86,7 +97,7 @@ pub(super) struct GuardedSource {
 
 impl GuardedSource {
     pub(super) fn new(source: Arc<dyn OrderSource>, breakers: Breakers, observer: Arc<dyn Observer>) -> Self {
-        let about = format!("order source `{}`", source.origin());
+        let about = about_source(&*source);
         Self { source, gate: Gate { about, kind: crate::error::ErrorKind::OrderSource, breakers, observer } }
     }
 }

@@ -28,7 +28,10 @@ use crate::{
 mod decide;
 mod guarded;
 mod once;
+mod renewal;
 mod tasks;
+
+pub use renewal::{Candidate, Renewals, Renewing, Rests};
 
 /// Orders at the same time where `--parallel` does not say.
 const AT_ONCE: usize = 200;
@@ -57,8 +60,8 @@ pub struct Setup {
     pub options: Options,
     /// How often new orders are looked for, by one of the machines.
     pub interval: Duration,
-    /// How long before its end the renewal of a certificate is due.
-    pub renew_before: Duration,
+    /// How long before its end a certificate is reported; `None`: never, since somebody else does.
+    pub renew_before: Option<Duration>,
 }
 
 /// How a watch is doing, for whoever supervises it.
@@ -74,6 +77,26 @@ pub struct Pulse {
     pub obstacle: Option<Arc<str>>,
     /// Whether it only ends what it has.
     pub draining: bool,
+}
+
+impl Pulse {
+    /// What several watches of one process come to.
+    pub fn of_all(pulses: &[Self]) -> Self {
+        let sum = |count: fn(&Backlog) -> u64| pulses.iter().map(|pulse| count(&pulse.backlog)).sum();
+        Self {
+            carried: pulses.iter().map(|pulse| pulse.carried).sum(),
+            backlog: Backlog {
+                claimed: sum(|backlog| backlog.claimed),
+                due: sum(|backlog| backlog.due),
+                resting: sum(|backlog| backlog.resting),
+                next: pulses.iter().filter_map(|pulse| pulse.backlog.next).min(),
+                watchers: pulses.iter().map(|pulse| pulse.backlog.watchers).max().unwrap_or_default(),
+            },
+            has_listed: pulses.iter().all(|pulse| pulse.has_listed),
+            obstacle: pulses.iter().find_map(|pulse| pulse.obstacle.clone()),
+            draining: pulses.iter().any(|pulse| pulse.draining),
+        }
+    }
 }
 
 type Task = LocalBoxFuture<'static, Done>;
@@ -204,6 +227,7 @@ impl Watch {
                 0 => AT_ONCE,
                 parallel => parallel,
             };
+            let at_once = self.breakers.room(&*self.installed.setup.surroundings.source, self.carried.len(), at_once);
             let own = std::mem::take(&mut self.claims_unsure).then(|| self.carried.clone());
             let hurry = std::mem::take(&mut self.hurry);
             let presence = self.presence.take();
@@ -312,11 +336,12 @@ impl Watch {
 
     fn report(&mut self, certificates: &[Held], now: Instant) {
         let setup = &self.installed.setup;
+        let Some(renew_before) = setup.renew_before else { return };
         let today = failpoint::now();
         self.reported.retain(|held, at| *at + REPORTED > now && certificates.contains(held));
         for held in certificates {
             let left = held.not_after.as_second().saturating_sub(today.as_second());
-            if left > i64::try_from(setup.renew_before.as_secs()).unwrap_or(i64::MAX) || self.reported.contains_key(held) {
+            if left > i64::try_from(renew_before.as_secs()).unwrap_or(i64::MAX) || self.reported.contains_key(held) {
                 continue;
             }
             self.reported.insert(held.clone(), now);

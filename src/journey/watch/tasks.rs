@@ -85,7 +85,14 @@ async fn try_list(Installed { setup, .. }: &Installed) -> Result<Listed> {
         return Ok(Listed::NotOurTurn);
     }
     let (moment, began) = (store.moment().await?, Instant::now());
-    let (listed, unfinished) = waiting(&setup.surroundings).await?;
+    let (listed, unfinished) = match waiting(&setup.surroundings).await {
+        Ok(waiting) => waiting,
+        Err(error) => {
+            // Another machine may be able to: one whose key is wrong, or that has no network, must not keep the turn again and again.
+            store.postpone_turn(&turn, Duration::ZERO).await?;
+            return Err(error);
+        }
+    };
     let pause = decide::listing_pause(setup.interval, began.elapsed());
     store.postpone_turn(&turn, pause).await?;
     let waiting = choose(&listed, &unfinished, &setup.options.domains);
@@ -174,7 +181,7 @@ async fn attempt(run: &Run<'_>, work: &Work, stop: &Stop) -> (Result<Outcome>, S
             Err(error) => Err(error),
         },
     };
-    let settled = decide::settled(&outcome, work.failures, rand::random());
+    let settled = decide::settled(&outcome, work.failures, surroundings.store.lease(), rand::random());
     settle(surroundings, work, &settled, stop).await;
     (outcome, settled)
 }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     http::Http,
+    language::t,
     secret::Secret,
 };
 
@@ -44,7 +45,7 @@ pub(super) async fn open(ca: &Ca, folder: &Folder, http: &Http, identity: &Ident
         let folder = folder.clone();
         tokio::task::spawn_blocking(move || folder.lock())
             .await
-            .map_err(|error| Error::new(ErrorKind::Unexpected, "the state folder cannot be locked").with_source(error))??
+            .map_err(|error| Error::new(ErrorKind::Unexpected, t!("the state folder cannot be locked")).with_source(error))??
     };
     let known = folder.account()?;
     let ca_file = identity.ca_file.clone().or_else(|| known.as_ref().and_then(|known| known.ca_file.clone()));
@@ -80,8 +81,13 @@ pub(super) async fn open(ca: &Ca, folder: &Folder, http: &Http, identity: &Ident
     folder.keep_account(&AccountFile { ca: ca.name(), ca_file, eab_key_id: external_id, credentials })?;
     drop(locked);
     let terms = http.meta().terms_of_service;
-    let terms = terms.map(|terms| format!("; by using it you agree to its terms of service, {terms}")).unwrap_or_default();
-    let note = format!("registered an account at {}, its key is in `{}`{terms}", ca.label, folder.path().display());
+    let terms = terms.map(|terms| t!("; by using it you agree to its terms of service, %{terms}", terms)).unwrap_or_default();
+    let note = t!(
+        "registered an account at %{label}, its key is in `%{path}`%{terms}",
+        label = ca.label,
+        path = folder.path().display(),
+        terms
+    );
     Ok(Opened { account, http, note: Some(note) })
 }
 
@@ -98,10 +104,10 @@ fn at_registration(error: Error, identity: &Identity) -> Error {
     match &identity.external {
         Some((id, _)) if is_refusal => error
             .with_kind(ErrorKind::Credentials)
-            .context(format!("the external account key `{id}` was not accepted"))
-            .with_hint(
-                "compare `--eab-key-id` and the key with what the CA shows; some CAs let each be used once, or for a short time",
-            ),
+            .context(t!("the external account key `%{id}` was not accepted", id))
+            .with_hint(t!(
+                "compare `--eab-key-id` and the key with what the CA shows; some CAs let each be used once, or for a short time"
+            )),
         _ => error,
     }
 }
@@ -109,12 +115,12 @@ fn at_registration(error: Error, identity: &Identity) -> Error {
 fn external_key(id: &str, key: &Secret) -> Result<ExternalAccountKey> {
     let text: String = key.expose().trim().trim_end_matches('=').replace('+', "-").replace('/', "_");
     let bytes = data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).map(zeroize::Zeroizing::new).map_err(|_| {
-        Error::new(ErrorKind::Credentials, format!("the key of the external account `{id}` is not base64url"))
-            .with_hint("copy the HMAC key exactly as the CA shows it")
+        Error::new(ErrorKind::Credentials, t!("the key of the external account `%{id}` is not base64url", id))
+            .with_hint(t!("copy the HMAC key exactly as the CA shows it"))
     })?;
     Ok(ExternalAccountKey::new(id.to_owned(), &bytes))
 }
 
 fn damaged(error: &serde_json::Error) -> Error {
-    Error::new(ErrorKind::Store, format!("the account's file is damaged: {error}"))
+    Error::new(ErrorKind::Store, t!("the account's file is damaged: %{error}", error))
 }

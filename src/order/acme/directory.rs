@@ -5,6 +5,7 @@ use url::Url;
 use crate::{
     error::{Error, Result},
     http,
+    language::t,
     nearest::nearest,
 };
 
@@ -41,25 +42,25 @@ impl Ca {
             return Ok(Self { label: (*name).to_owned(), directory });
         }
         if text.eq_ignore_ascii_case("buypass") {
-            return Err(Error::config(
-                "Buypass has ended its ACME service: no orders since 15 October 2025, no certificates since 31 October 2025",
-            )
-            .with_hint("choose another CA, such as `--ca letsencrypt`"));
+            return Err(Error::config(t!(
+                "Buypass has ended its ACME service: no orders since 15 October 2025, no certificates since 31 October 2025"
+            ))
+            .with_hint(t!("choose another CA, such as `--ca letsencrypt`")));
         }
         let names = || KNOWN.iter().map(|(name, _)| *name);
         let Ok(directory) = Url::parse(text) else {
             let hint = nearest(text, names()).map_or_else(
                 || {
-                    format!(
-                        "known are {}; any other is named by the https URL of its directory",
-                        names().collect::<Vec<_>>().join(", ")
+                    t!(
+                        "known are %{names}; any other is named by the https URL of its directory",
+                        names = names().collect::<Vec<_>>().join(", ")
                     )
                 },
-                |near| format!("did you mean `{near}`?"),
+                |near| t!("did you mean `%{near}`?", near),
             );
-            return Err(Error::config(format!("`{text}` is no ACME CA that this program knows")).with_hint(hint));
+            return Err(Error::config(t!("`%{text}` is no ACME CA that this program knows", text)).with_hint(hint));
         };
-        http::require_safe(&directory, false, "the URL of the CA's directory")?;
+        http::require_safe(&directory, false, t!("the URL of the CA's directory"))?;
         let host = directory.host_str().unwrap_or_default();
         let label = directory.port().map_or_else(|| host.to_owned(), |port| format!("{host}-{port}"));
         let label =

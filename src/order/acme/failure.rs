@@ -5,7 +5,10 @@ use std::time::Duration;
 use instant_acme::Problem;
 use jiff::Timestamp;
 
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::{
+    error::{Error, ErrorKind, Result, Retry},
+    language::t,
+};
 
 /// How long to stay away from a CA that says "too often" without saying when to come back.
 const RATE_LIMITED: Duration = Duration::from_secs(60);
@@ -39,33 +42,33 @@ pub(super) fn of_problem(ca: &str, problem: &Problem, status: u16, retry_after: 
         "rateLimited" => {
             let pause = retry_after.unwrap_or(RATE_LIMITED);
             let message = match retry_after {
-                Some(_) => format!("{ca} takes no more for now: {said}; it says to come back at {}", clock_time(now, pause)),
-                None => format!("{ca} takes no more for now: {said}"),
+                Some(_) => t!("%{ca} takes no more for now: %{said}; it says to come back at %{pause}", ca, said, pause = clock_time(now, pause)),
+                None => t!("%{ca} takes no more for now: %{said}", ca, said),
             };
             error(ErrorKind::StillWaiting, message)
                 .with_retry(Retry::After(pause))
-                .with_hint("run the same command again then: it goes on where this run ended")
+                .with_hint(t!("run the same command again then: it goes on where this run ended"))
         }
         "accountDoesNotExist" => plain(ErrorKind::Credentials)
-            .with_hint("the CA no longer knows the account in the state folder (`acme/`); move its folder away, and a new one is registered"),
+            .with_hint(t!("the CA no longer knows the account in the state folder (`acme/`); move its folder away, and a new one is registered")),
         "unauthorized" if said.to_ascii_lowercase().contains("deactivated") || said.to_ascii_lowercase().contains("account") => {
             plain(ErrorKind::Credentials).with_hint(
-                "the account is not good any more: move its folder in the state folder (`acme/`) away, and a new one is registered",
+                t!("the account is not good any more: move its folder in the state folder (`acme/`) away, and a new one is registered"),
             )
         }
         "externalAccountRequired" => plain(ErrorKind::Credentials)
-            .with_hint("get a key for external accounts from this CA, and give it with `--eab-key-id` and `--eab-key-file`"),
+            .with_hint(t!("get a key for external accounts from this CA, and give it with `--eab-key-id` and `--eab-key-file`")),
         "unauthorized" | "badPublicKey" | "badSignatureAlgorithm" => plain(ErrorKind::Rights),
         "userActionRequired" => {
-            plain(ErrorKind::Rights).with_hint("the CA has new terms of service; agree to them where it says, then run this again")
+            plain(ErrorKind::Rights).with_hint(t!("the CA has new terms of service; agree to them where it says, then run this again"))
         }
-        "invalidContact" | "unsupportedContact" => plain(ErrorKind::Config).with_hint("correct `--contact`"),
-        "invalidProfile" => plain(ErrorKind::Config).with_hint("choose a profile that this CA has, or leave `--profile` out"),
-        "caa" => plain(ErrorKind::Refused).with_hint("the zone's CAA records must name this CA, or there must be none"),
+        "invalidContact" | "unsupportedContact" => plain(ErrorKind::Config).with_hint(t!("correct `--contact`")),
+        "invalidProfile" => plain(ErrorKind::Config).with_hint(t!("choose a profile that this CA has, or leave `--profile` out")),
+        "caa" => plain(ErrorKind::Refused).with_hint(t!("the zone's CAA records must name this CA, or there must be none")),
         "rejectedIdentifier" | "unsupportedIdentifier" => {
-            plain(ErrorKind::Refused).with_hint("this CA does not issue for that name; leave it out, or choose another CA")
+            plain(ErrorKind::Refused).with_hint(t!("this CA does not issue for that name; leave it out, or choose another CA"))
         }
-        "badCSR" => plain(ErrorKind::Refused).with_hint("the CA does not like the certificate request: its key, or its names"),
+        "badCSR" => plain(ErrorKind::Refused).with_hint(t!("the CA does not like the certificate request: its key, or its names")),
         "badNonce" => plain(ErrorKind::OrderSource).with_retry(Retry::Later),
         _ if status >= 500 => {
             let retry = retry_after.map_or(Retry::Later, Retry::After);
@@ -86,10 +89,12 @@ pub(super) fn of_library(ca: &str, error: instant_acme::Error) -> Error {
             let status = problem.status.unwrap_or(400);
             of_problem(ca, &problem, status, None, Timestamp::now())
         }
-        instant_acme::Error::Json(error) => Error::new(ErrorKind::OrderSource, format!("{ca} answered what is no ACME: {error}"))
-            .with_code(UNREADABLE)
-            .with_retry(Retry::Later),
-        instant_acme::Error::Unsupported(what) => Error::config(format!("{ca} does not have: {what}")),
+        instant_acme::Error::Json(error) => {
+            Error::new(ErrorKind::OrderSource, t!("%{ca} answered what is no ACME: %{error}", ca, error))
+                .with_code(UNREADABLE)
+                .with_retry(Retry::Later)
+        }
+        instant_acme::Error::Unsupported(what) => Error::config(t!("%{ca} does not have: %{what}", ca, what)),
         error => Error::new(ErrorKind::OrderSource, format!("{ca}: {error}")),
     }
 }
@@ -100,8 +105,8 @@ fn clock_time(now: Timestamp, pause: Duration) -> String {
     let then = now.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
     let local = then.to_zoned_datetime(jiff::tz::TimeZone::system());
     let minutes = pause.as_secs().div_ceil(60);
-    let long = if pause.as_secs() < 120 { format!("{} s", pause.as_secs()) } else { format!("{minutes} min") };
-    format!("{} (in {long})", local.strftime("%Y-%m-%d %H:%M:%S %Z"))
+    let long = if pause.as_secs() < 120 { t!("%{seconds} s", seconds = pause.as_secs()) } else { t!("%{minutes} min", minutes) };
+    t!("%{time} (in %{long})", time = local.strftime("%Y-%m-%d %H:%M:%S %Z"), long)
 }
 
 /// What is left of the tries of one call: a nonce that the server did not like, a connection that broke, a server that is busy are tried again.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, Request, header::CONTENT_TYPE};
 use http_body_util::BodyExt;
 use instant_acme::{BodyWrapper, BytesResponse, HttpClient, Problem};
 use jiff::Timestamp;
@@ -18,6 +18,7 @@ use super::{directory::Ca, failure};
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     http::{Http, Reply},
+    language::t,
 };
 
 /// What a directory says about itself (RFC 8555 section 7.1.1).
@@ -47,7 +48,22 @@ struct Seen {
     meta: Meta,
     /// Until when the server asks to leave a URL alone.
     pauses: HashMap<String, Instant>,
+    /// Nonces that nobody has used yet; the last one is the freshest.
+    nonces: Vec<String>,
+    /// Where new nonces come from.
+    new_nonce: Option<String>,
+    /// Made-up orders of one authorization each, by their URLs.
+    alone: HashMap<String, String>,
 }
+
+/// The header with a nonce.
+const REPLAY_NONCE: &str = "replay-nonce";
+
+/// How many nonces wait at most: servers forget the oldest.
+const NONCES: usize = 50;
+
+/// Where made-up orders are. No host has a name below `invalid` (RFC 6761 section 6.4).
+const ALONE: &str = "https://order.invalid/";
 
 impl AcmeHttp {
     pub(super) fn new(http: Http, ca: Ca) -> Self {
@@ -65,6 +81,42 @@ impl AcmeHttp {
         Some(until.saturating_duration_since(Instant::now())).filter(|pause| !pause.is_zero())
     }
 
+    /// The URL of an order that is made up here, with this authorization alone. The library fetches the authorizations of one order one after
+    /// another; those of several orders can be fetched at the same time.
+    pub(super) fn alone(&self, authorization: &str) -> String {
+        let mut seen = self.seen();
+        let url = format!("{ALONE}{}", seen.alone.len());
+        seen.alone.insert(url.clone(), authorization.to_owned());
+        url
+    }
+
+    /// What is answered here, without the server: made-up orders, and nonces as long as there are unused ones.
+    fn answer_here(&self, parts: &http::request::Parts, url: &str, body: &[u8]) -> Option<(HeaderMap, Bytes)> {
+        let mut seen = self.seen();
+        if let Some(authorization) = seen.alone.get(url).cloned() {
+            // Nobody else has seen the nonce.
+            let unused = nonce_in(body);
+            seen.nonces.extend(unused);
+            let order = serde_json::json!({"status": "pending", "authorizations": [authorization], "finalize": ""});
+            return Some((HeaderMap::new(), order.to_string().into()));
+        }
+        if parts.method != http::Method::HEAD || seen.new_nonce.as_deref() != Some(url) {
+            return None;
+        }
+        let nonce = seen.nonces.pop()?.parse().ok()?;
+        Some((HeaderMap::from_iter([(HeaderName::from_static(REPLAY_NONCE), nonce)]), Bytes::new()))
+    }
+
+    /// Takes the nonce of a reply: whoever needs one next gets it, whichever order that is for.
+    fn take_nonce(&self, headers: &mut HeaderMap) {
+        let Some(nonce) = headers.remove(REPLAY_NONCE) else { return };
+        let mut seen = self.seen();
+        seen.nonces.extend(nonce.to_str().map(str::to_owned));
+        if seen.nonces.len() > NONCES {
+            seen.nonces.remove(0);
+        }
+    }
+
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
         self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -75,13 +127,21 @@ impl AcmeHttp {
         let broken = |error: &dyn std::fmt::Display| Error::new(ErrorKind::OrderSource, format!("{}: {error}", ca.label));
         let body = body.collect().await.map_err(|error| broken(&error))?.to_bytes();
         let url = parts.uri.to_string();
+        if let Some((headers, body)) = self.answer_here(&parts, &url, &body) {
+            let (mut parts, ()) = http::Response::new(()).into_parts();
+            parts.headers = headers;
+            return Ok(BytesResponse { parts, body: Box::new(body) });
+        }
         let mut ours = http.client().request(parts.method.clone(), &url).body(body);
         if let Some(kind) = parts.headers.get(CONTENT_TYPE) {
             ours = ours.header(CONTENT_TYPE, kind);
         }
         let ours = ours.build().map_err(|error| broken(&error.without_url()))?;
         let what = format!("{}: {} {}", ca.label, parts.method, parts.uri.path());
-        let reply = http.execute(ours, ErrorKind::OrderSource, &what).await.map_err(with_clock)?;
+        let mut reply = http.execute(ours, ErrorKind::OrderSource, &what).await.map_err(with_clock)?;
+        if parts.method != http::Method::HEAD {
+            self.take_nonce(&mut reply.headers);
+        }
         if reply.status.is_success() {
             self.remember(&url, &reply)?;
         } else if let Some(error) = refusal(ca, &what, &reply) {
@@ -106,19 +166,34 @@ impl AcmeHttp {
             None => _ = seen.pauses.remove(url),
         }
         if url == self.0.ca.directory.as_str() {
-            seen.meta = meta_of(&self.0.ca, reply)?;
+            (seen.meta, seen.new_nonce) = meta_of(&self.0.ca, reply).map(|(meta, nonce)| (meta, Some(nonce)))?;
         }
         Ok(())
     }
 }
 
-/// Makes sure that a reply is an ACME directory, and returns what it says about itself.
-fn meta_of(ca: &Ca, reply: &Reply) -> Result<Meta> {
+/// The nonce that a signed request holds.
+fn nonce_in(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Signed {
+        protected: String,
+    }
+    #[derive(Deserialize)]
+    struct Protected {
+        nonce: String,
+    }
+    let signed: Signed = serde_json::from_slice(body).ok()?;
+    let protected = data_encoding::BASE64URL_NOPAD.decode(signed.protected.as_bytes()).ok()?;
+    Some(serde_json::from_slice::<Protected>(&protected).ok()?.nonce)
+}
+
+/// Makes sure that a reply is an ACME directory, and returns what it says about itself, and where nonces come from.
+fn meta_of(ca: &Ca, reply: &Reply) -> Result<(Meta, String)> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Directory {
         #[serde(rename = "newNonce")]
-        _nonce: String,
+        nonce: String,
         #[serde(rename = "newAccount")]
         _account: String,
         #[serde(rename = "newOrder")]
@@ -127,9 +202,13 @@ fn meta_of(ca: &Ca, reply: &Reply) -> Result<Meta> {
         meta: Option<Meta>,
     }
     let read: Result<Directory, _> = serde_json::from_slice(&reply.body);
-    read.map(|directory| directory.meta.unwrap_or_default()).map_err(|_| {
-        Error::config(format!("`{}` is not an ACME directory: it answers {}", ca.directory, reply.excerpt()))
-            .with_hint("name the CA, or give the URL of its directory, which its documentation tells")
+    read.map(|directory| (directory.meta.unwrap_or_default(), directory.nonce)).map_err(|_| {
+        Error::config(t!(
+            "`%{directory}` is not an ACME directory: it answers %{excerpt}",
+            directory = ca.directory,
+            excerpt = reply.excerpt()
+        ))
+        .with_hint(t!("name the CA, or give the URL of its directory, which its documentation tells"))
     })
 }
 
@@ -147,7 +226,7 @@ fn refusal(ca: &Ca, what: &str, reply: &Reply) -> Option<Error> {
     Some(match (status, pause) {
         (429 | 500.., Some(pause)) => error.with_retry(Retry::After(pause)),
         (429 | 500.., None) => error.with_retry(Retry::Later),
-        _ => error.with_hint(format!("is `{}` the URL of an ACME directory?", ca.directory)),
+        _ => error.with_hint(t!("is `%{directory}` the URL of an ACME directory?", directory = ca.directory)),
     })
 }
 
@@ -158,14 +237,15 @@ fn with_clock(error: Error) -> Error {
         && (text.contains("expired") || text.contains("not valid yet") || text.contains("notvalidyet"))
     {
         let now = crate::failpoint::now();
-        return error.with_retry(Retry::Never).with_hint(format!(
-            "this machine's clock says {now}: if that is wrong, set it; else the CA's certificate is at fault"
+        return error.with_retry(Retry::Never).with_hint(t!(
+            "this machine's clock says %{now}: if that is wrong, set it; else the CA's certificate is at fault",
+            now
         ));
     }
     if text.contains("certificate") {
         return error
             .with_retry(Retry::Never)
-            .with_hint("for a CA of your own, name the certificate that its server's chains to with `--ca-file`");
+            .with_hint(t!("for a CA of your own, name the certificate that its server's chains to with `--ca-file`"));
     }
     error
 }

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use instant_acme::{Account, AuthorizationStatus, ChallengeStatus, ChallengeType, NewOrder, OrderStatus};
 
 use super::{
-    Wanted,
+    Manner, Wanted,
     failure::{self, UNREADABLE, of_library, patiently},
     http::AcmeHttp,
     request,
@@ -14,9 +15,9 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     failpoint,
+    language::t,
     name::Name,
-    order::{Bundle, Challenge, ChallengeKind, OrderState},
-    record::RecordType,
+    order::{Bundle, Challenge, OrderState},
 };
 
 /// How long one look waits for a certificate that the CA is making; then the journey goes on with it.
@@ -30,6 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// An order that was made, or found again.
 pub(super) struct Live {
+    account: Account,
     order: instant_acme::Order,
     http: AcmeHttp,
     ca: String,
@@ -37,36 +39,64 @@ pub(super) struct Live {
     is_fresh: bool,
     /// What the CA wants to see; the same as long as this run lasts.
     challenges: Option<Vec<Challenge>>,
+    /// The authorizations, each in a made-up order of its own ([`AcmeHttp::alone`]); empty until they are asked for.
+    authorizations: Vec<Alone>,
 }
 
+/// One authorization.
+struct Alone {
+    order: instant_acme::Order,
+    /// Whether the CA was told to look.
+    is_told: bool,
+}
+
+/// How many authorizations of one order are asked for, or told of, at the same time.
+const AT_ONCE: usize = 8;
+
 impl Live {
-    /// Takes up the order that an earlier run left, else makes one.
-    pub(super) async fn open(account: &Account, http: &AcmeHttp, folder: &Folder, wanted: &Wanted) -> Result<Self> {
-        let ca = wanted.ca.label.clone();
-        let live = |order| Self { order, http: http.clone(), ca: ca.clone(), is_fresh: true, challenges: None };
-        if let Some(pending) = folder.pending(&wanted.id)?.filter(|pending| pending.profile == wanted.profile) {
-            let found = patiently!(account.order(pending.url.clone()).await.map_err(|error| of_library(&ca, error)));
-            match found {
-                Ok(mut order) => {
-                    // One that has expired, or failed while nobody looked, is no reason not to try again.
-                    if order.state().status != OrderStatus::Invalid {
-                        return Ok(live(order));
-                    }
+    /// Takes up the order that an earlier run left. One that has expired, or failed while nobody looked, is forgotten.
+    pub(super) async fn find(account: &Account, http: &AcmeHttp, folder: &Folder, wanted: &Wanted) -> Result<Option<Self>> {
+        let ca = &wanted.ca.label;
+        let pending = folder.pending(&wanted.id)?.filter(|pending| pending.profile == wanted.profile);
+        let Some(pending) = pending else { return Ok(None) };
+        let found = patiently!(account.order(pending.url.clone()).await.map_err(|error| of_library(ca, error)));
+        match found {
+            Ok(mut order) => {
+                if order.state().status != OrderStatus::Invalid {
+                    return Ok(Some(Self::new(account, order, http, ca)));
                 }
-                Err(error) if matches!(error.http_status(), Some(403 | 404 | 410)) => {}
-                Err(error) => return Err(error),
             }
-            folder.forget(&wanted.id)?;
+            Err(error) if matches!(error.http_status(), Some(403 | 404 | 410)) => {}
+            Err(error) => return Err(error),
         }
-        let order = create(account, http, wanted).await?;
-        failpoint::reach("acme.after-order");
-        folder.keep_pending(&wanted.id, &Pending { url: order.url().to_owned(), profile: wanted.profile.clone() })?;
-        failpoint::reach("acme.after-memory");
-        Ok(live(order))
+        folder.forget(&wanted.id)?;
+        Ok(None)
     }
 
-    /// Where the order is now. One that is ready is finalized, and its certificate fetched.
-    pub(super) async fn look(&mut self, folder: &Folder, wanted: &Wanted) -> Result<OrderState> {
+    /// Makes an order.
+    pub(super) async fn make(account: &Account, http: &AcmeHttp, folder: &Folder, wanted: &Wanted) -> Result<Self> {
+        let order = create(account, http, wanted).await?;
+        failpoint::reach("acme.after-order");
+        let (url, profile, certificate) = (order.url().to_owned(), wanted.profile.clone(), Some(wanted.kept()));
+        folder.keep_pending(&wanted.id, &Pending { url, profile, certificate })?;
+        failpoint::reach("acme.after-memory");
+        Ok(Self::new(account, order, http, &wanted.ca.label))
+    }
+
+    fn new(account: &Account, order: instant_acme::Order, http: &AcmeHttp, ca: &str) -> Self {
+        Self {
+            account: account.clone(),
+            order,
+            http: http.clone(),
+            ca: ca.to_owned(),
+            is_fresh: true,
+            challenges: None,
+            authorizations: Vec::new(),
+        }
+    }
+
+    /// Where the order is now. One that is ready is finalized, and its certificate fetched; not where it is only to be looked at.
+    pub(super) async fn look(&mut self, folder: &Folder, wanted: &Wanted, manner: Manner) -> Result<OrderState> {
         if !std::mem::take(&mut self.is_fresh)
             && let Err(error) = self.refresh().await
         {
@@ -78,7 +108,8 @@ impl Live {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.order.state().status {
-                OrderStatus::Pending => return self.challenges().await,
+                OrderStatus::Pending => return self.challenges(wanted).await,
+                OrderStatus::Ready | OrderStatus::Processing if manner == Manner::Look => return Ok(OrderState::Reviewing),
                 OrderStatus::Ready => {
                     if let Some(refused) = self.finalize(folder, wanted).await? {
                         return Ok(refused);
@@ -100,8 +131,8 @@ impl Live {
     }
 
     /// Tells the CA to look, at every authorization that waits for it.
-    pub(super) async fn tell(&mut self) -> Result<()> {
-        let told = patiently!(self.try_tell().await);
+    pub(super) async fn tell(&mut self, wanted: &Wanted) -> Result<()> {
+        let told = patiently!(self.try_tell(wanted).await);
         match told {
             // The order has moved on meanwhile, or ended: the next look says how.
             Err(error) if error.retry() == Retry::Never && matches!(error.kind(), ErrorKind::OrderSource | ErrorKind::Rights) => {
@@ -115,18 +146,25 @@ impl Live {
         }
     }
 
-    async fn try_tell(&mut self) -> Result<()> {
+    async fn try_tell(&mut self, wanted: &Wanted) -> Result<()> {
+        self.ask_for_authorizations().await?;
         let ca = &self.ca;
-        let mut authorizations = self.order.authorizations();
-        while let Some(authorization) = authorizations.next().await {
-            let mut authorization = authorization.map_err(|error| of_library(ca, error))?;
-            if authorization.status != AuthorizationStatus::Pending {
-                continue;
+        let mut tellings = Vec::new();
+        for alone in &mut self.authorizations {
+            if !alone.is_told {
+                tellings.push(alone.tell(ca, wanted));
             }
-            let Some(mut challenge) = authorization.challenge(ChallengeType::Dns01) else { continue };
-            if challenge.status == ChallengeStatus::Pending {
-                challenge.set_ready().await.map_err(|error| of_library(ca, error))?;
-            }
+        }
+        stream::iter(tellings).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    /// Fetches the authorizations, where that was not done yet.
+    async fn ask_for_authorizations(&mut self) -> Result<()> {
+        if self.authorizations.is_empty() {
+            let (ca, account, http) = (&self.ca, &self.account, &self.http);
+            let urls: Vec<String> = self.order.state().authorizations.iter().map(|there| http.alone(&there.url)).collect();
+            let fetches = urls.into_iter().map(|url| Alone::fetch(account, ca, url));
+            self.authorizations = stream::iter(fetches).buffered(AT_ONCE).try_collect().await?;
         }
         Ok(())
     }
@@ -140,42 +178,21 @@ impl Live {
         patiently!(self.order.refresh().await.map(|_| ()).map_err(|error| of_library(&self.ca, error)))
     }
 
-    async fn challenges(&mut self) -> Result<OrderState> {
+    async fn challenges(&mut self, wanted: &Wanted) -> Result<OrderState> {
         if let Some(known) = &self.challenges {
             return Ok(OrderState::Checking(known.clone()));
         }
-        let found = patiently!(self.ask_for_challenges().await)?;
+        self.ask_for_authorizations().await?;
+        let mut found = Vec::new();
+        for alone in &mut self.authorizations {
+            found.extend(alone.challenge(&self.ca, wanted).await?);
+        }
         if found.is_empty() {
             // Every authorization is decided, and the order has yet to notice.
             return Ok(OrderState::Reviewing);
         }
         self.challenges = Some(found.clone());
         Ok(OrderState::Checking(found))
-    }
-
-    async fn ask_for_challenges(&mut self) -> Result<Vec<Challenge>> {
-        let ca = &self.ca;
-        let mut found = Vec::new();
-        let mut authorizations = self.order.authorizations();
-        while let Some(authorization) = authorizations.next().await {
-            let mut authorization = authorization.map_err(|error| of_library(ca, error))?;
-            if authorization.status != AuthorizationStatus::Pending {
-                continue;
-            }
-            let identifier = authorization.identifier().to_string();
-            let Some(challenge) = authorization.challenge(ChallengeType::Dns01) else {
-                return Err(Error::new(ErrorKind::OrderSource, format!("{ca} does not offer dns-01 for `{identifier}`")));
-            };
-            let domain = Name::parse(&identifier)?;
-            found.push(Challenge {
-                name: format!("_acme-challenge.{}", domain.base()),
-                domain: Some(domain),
-                root_domain: None,
-                kind: ChallengeKind::Record(RecordType::Txt),
-                value: challenge.key_authorization().dns_value(),
-            });
-        }
-        Ok(found)
     }
 
     /// Sends the certificate request; its key is on disk before. Returns how the CA refuses it, where it does.
@@ -217,9 +234,9 @@ impl Live {
             folder.forget(&wanted.id)?;
             return Err(Error::new(
                 ErrorKind::OrderSource,
-                format!("the key of the certificate that {} issued is gone", self.ca),
+                t!("the key of the certificate that %{ca} issued is gone", ca = self.ca),
             )
-            .with_hint("run the same command again: it applies anew"));
+            .with_hint(t!("run the same command again: it applies anew")));
         }
         let fetched = patiently!(self.order.certificate().await.map_err(|error| of_library(&self.ca, error)))?;
         let Some(certificate) = fetched else { return Ok(OrderState::Reviewing) };
@@ -230,7 +247,7 @@ impl Live {
     async fn why_invalid(&mut self) -> String {
         let mut reasons: Vec<String> = self.order.state().error.iter().map(failure::said).collect();
         reasons.extend(self.lost_authorizations(false).await);
-        if reasons.is_empty() { "the order is invalid, and the CA does not say why".to_owned() } else { reasons.join("; ") }
+        if reasons.is_empty() { t!("the order is invalid, and the CA does not say why").to_owned() } else { reasons.join("; ") }
     }
 
     /// The authorizations that came to nothing, each with what the CA saw. `anew`: those that were read before are read again.
@@ -245,21 +262,88 @@ impl Live {
             let word = match authorization.status {
                 AuthorizationStatus::Pending | AuthorizationStatus::Valid => continue,
                 AuthorizationStatus::Invalid => "failed",
-                AuthorizationStatus::Revoked => "was revoked",
-                AuthorizationStatus::Expired => "has expired",
-                AuthorizationStatus::Deactivated => "was deactivated",
+                AuthorizationStatus::Revoked => t!("was revoked"),
+                AuthorizationStatus::Expired => t!("has expired"),
+                AuthorizationStatus::Deactivated => t!("was deactivated"),
             };
             let seen = authorization.challenges.iter().filter_map(|challenge| challenge.error.as_ref()).map(|problem| {
-                let hint =
-                    if failure::code(problem) == "caa" { "; CAA records must name this CA, or there must be none" } else { "" };
+                let hint = if failure::code(problem) == "caa" {
+                    t!("; CAA records must name this CA, or there must be none")
+                } else {
+                    ""
+                };
                 format!("{} ({}){hint}", failure::said(problem), failure::code(problem))
             });
             let seen = seen.collect::<Vec<_>>().join(", ");
             let seen = if seen.is_empty() { String::new() } else { format!(": {seen}") };
-            reasons.push(format!("the authorization of `{name}` {word}{seen}"));
+            reasons.push(t!("the authorization of `%{name}` %{word}%{seen}", name, word, seen));
         }
         reasons
     }
+}
+
+impl Alone {
+    async fn fetch(account: &Account, ca: &str, url: String) -> Result<Self> {
+        let mut order = account.order(url).await.map_err(|error| of_library(ca, error))?;
+        patiently!(match order.authorizations().next().await {
+            Some(Err(error)) => Err(of_library(ca, error)),
+            _ => Ok(()),
+        })?;
+        Ok(Self { order, is_told: false })
+    }
+
+    /// What the CA wants to see; `None` where it has seen it, or wants nothing any more.
+    async fn challenge(&mut self, ca: &str, wanted: &Wanted) -> Result<Option<Challenge>> {
+        // It is there already: nothing is fetched.
+        let mut authorizations = self.order.authorizations();
+        let Some(authorization) = authorizations.next().await else { return Ok(None) };
+        let mut authorization = authorization.map_err(|error| of_library(ca, error))?;
+        if authorization.status != AuthorizationStatus::Pending {
+            return Ok(None);
+        }
+        let domain = Name::parse(&authorization.identifier().to_string())?;
+        let by_file = wanted.by_file.contains(&domain);
+        let Some(challenge) = authorization.challenge(method(&domain, wanted)) else {
+            return Err(not_offered(ca, &domain, by_file));
+        };
+        let key_authorization = challenge.key_authorization();
+        Ok(Some(if by_file {
+            super::file(domain, &challenge.token, key_authorization.as_str().to_owned())
+        } else {
+            super::record(domain, key_authorization.dns_value())
+        }))
+    }
+
+    /// Tells the CA to look, where it waits for that.
+    async fn tell(&mut self, ca: &str, wanted: &Wanted) -> Result<()> {
+        let mut authorizations = self.order.authorizations();
+        let Some(authorization) = authorizations.next().await else { return Ok(()) };
+        let mut authorization = authorization.map_err(|error| of_library(ca, error))?;
+        if authorization.status == AuthorizationStatus::Pending {
+            let domain = Name::parse(&authorization.identifier().to_string())?;
+            if let Some(mut challenge) = authorization.challenge(method(&domain, wanted))
+                && challenge.status == ChallengeStatus::Pending
+            {
+                challenge.set_ready().await.map_err(|error| of_library(ca, error))?;
+            }
+        }
+        self.is_told = true;
+        Ok(())
+    }
+}
+
+/// How a name is proven.
+fn method(domain: &Name, wanted: &Wanted) -> ChallengeType {
+    if wanted.by_file.contains(domain) { ChallengeType::Http01 } else { ChallengeType::Dns01 }
+}
+
+fn not_offered(ca: &str, domain: &Name, by_file: bool) -> Error {
+    let (offered, hint) = if by_file {
+        ("http-01", "prove it by a record: leave `--webroot` and `--file-hook` out, and name a `--provider`")
+    } else {
+        ("dns-01", "prove it by a file on its web server: `--webroot DIR`")
+    };
+    Error::new(ErrorKind::OrderSource, format!("{ca} does not offer {offered} for `{domain}`")).with_hint(hint)
 }
 
 /// Makes an order. What it replaces is said where the CA has renewal information, and left out where the CA does not take it.
@@ -274,11 +358,11 @@ async fn create(account: &Account, http: &AcmeHttp, wanted: &Wanted) -> Result<i
         let mut names: Vec<&str> = profiles.keys().map(String::as_str).collect();
         names.sort_unstable();
         let hint = if names.is_empty() {
-            "this CA has none; leave `--profile` out".to_owned()
+            t!("this CA has none; leave `--profile` out").to_owned()
         } else {
-            format!("it has {}", names.join(", "))
+            t!("it has %{names}", names = names.join(", "))
         };
-        return Err(Error::config(format!("{ca} has no profile `{profile}`")).with_hint(hint));
+        return Err(Error::config(t!("%{ca} has no profile `%{profile}`", ca, profile)).with_hint(hint));
     }
     let mut order = NewOrder::new(&identifiers);
     if let Some(profile) = &wanted.profile {

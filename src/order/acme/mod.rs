@@ -19,10 +19,11 @@ use tokio::sync::{Mutex, OnceCell};
 
 pub use self::{account::Identity, directory::Ca, renewal_info::certificate_identifier, request::Request, state::Kept};
 use self::{account::Opened, live::Live, state::Folder};
-use super::{Challenge, ChallengeKind, Generation, Listing, Order, OrderId, OrderSource, OrderState};
+use super::{Bundle, Challenge, ChallengeKind, Generation, Listing, Order, OrderId, OrderSource, OrderState};
 use crate::{
     error::{Error, ErrorKind, Result},
     http::Http,
+    language::t,
     name::Name,
     record::RecordType,
 };
@@ -89,6 +90,8 @@ pub struct Wanted {
     pub request: Option<Request>,
     /// The certificate that it takes the place of.
     pub replaces: Option<CertificateIdentifier<'static>>,
+    /// Those of its names that are proven by a file (http-01); the others are by a record (dns-01).
+    pub by_file: Vec<Name>,
 }
 
 /// The id of the order for these names at this CA: the same for any order of the names, and for each renewal.
@@ -96,7 +99,7 @@ pub struct Wanted {
 /// # Errors
 /// `ErrorKind::Usage` where there are no names.
 pub fn order_id(ca: &Ca, names: &[Name]) -> Result<OrderId> {
-    let Some(first) = names.first() else { return Err(Error::usage("a certificate needs a name")) };
+    let Some(first) = names.first() else { return Err(Error::usage(t!("a certificate needs a name"))) };
     let mut sorted: Vec<&str> = names.iter().map(Name::as_str).collect();
     sorted.sort_unstable();
     let mut text = ca.directory.to_string();
@@ -112,64 +115,111 @@ pub fn order_id(ca: &Ca, names: &[Name]) -> Result<OrderId> {
 struct AtCa {
     ca: Ca,
     folder: Folder,
-    identity: Identity,
     opened: OnceCell<Opened>,
 }
 
-/// The orders of this run, at all their CAs.
+/// What is done when an order is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// It is made where there is none.
+    Apply,
+    /// It is looked at where there is one, and what is over is forgotten.
+    Look,
+    /// The CAs are not asked for anything.
+    Preview,
+}
+
+/// Orders at any number of CAs.
 pub struct Acme {
-    cas: HashMap<Ca, AtCa>,
-    wanted: HashMap<OrderId, Wanted>,
+    settings: AcmeSettings,
+    cas: std::sync::Mutex<HashMap<Ca, Arc<AtCa>>>,
+    wanted: std::sync::Mutex<HashMap<OrderId, Arc<Wanted>>>,
     live: Mutex<HashMap<OrderId, Arc<Mutex<Live>>>>,
-    http: Http,
-    /// Whether the CAs are not to be asked for anything.
-    dry_run: bool,
+    /// Certificates that were delivered before, of orders whose journey did not end.
+    there: std::sync::Mutex<HashMap<OrderId, (Vec<Name>, Bundle)>>,
+    manner: Manner,
+}
+
+/// What orders at ACME CAs need.
+#[derive(Clone)]
+pub struct AcmeSettings {
+    /// What the store calls the source ([`origin`]).
+    pub origin: String,
+    /// Where accounts, keys and what is under way are kept.
+    pub folder: PathBuf,
+    /// As whom to register.
+    pub identity: Identity,
+    /// How the CAs are reached.
+    pub http: Http,
+}
+
+/// What the store calls the source of ACME orders. Accounts and orders belong to one machine, so in a store that machines share each machine
+/// is a source of its own; `machine` is its name then.
+pub fn origin(machine: Option<&str>) -> String {
+    machine.map_or_else(|| ORIGIN.to_owned(), |machine| format!("{ORIGIN}@{machine}"))
+}
+
+fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl Acme {
-    /// A source of these orders. `folder` is where accounts, keys and what is under way are kept; `identity` says as whom to register.
-    pub fn new(folder: &Path, http: Http, identity: impl Fn(&Ca) -> Identity, wanted: Vec<Wanted>, dry_run: bool) -> Self {
-        let mut cas = HashMap::new();
-        for Wanted { ca, .. } in &wanted {
-            cas.entry(ca.clone()).or_insert_with(|| AtCa {
-                ca: ca.clone(),
-                folder: Folder::of(folder, ca),
-                identity: identity(ca),
-                opened: OnceCell::new(),
-            });
+    /// A source without orders.
+    pub fn new(settings: AcmeSettings, manner: Manner) -> Self {
+        Self {
+            settings,
+            cas: std::sync::Mutex::default(),
+            wanted: std::sync::Mutex::default(),
+            live: Mutex::default(),
+            there: std::sync::Mutex::default(),
+            manner,
         }
-        let wanted = wanted.into_iter().map(|wanted| (wanted.id.clone(), wanted)).collect();
-        Self { cas, wanted, live: Mutex::default(), http, dry_run }
     }
 
-    /// Opens the accounts at all CAs, registering where there is none. Returns what a person should know.
+    /// Makes an order known, or known anew.
+    pub fn take_up(&self, wanted: Wanted) {
+        locked(&self.wanted).insert(wanted.id.clone(), Arc::new(wanted));
+    }
+
+    /// Makes an order known whose certificate was delivered already, by a run that died before it had tidied up.
+    pub fn take_up_delivered(&self, id: OrderId, names: Vec<Name>, bundle: Bundle) {
+        locked(&self.there).insert(id, (names, bundle));
+    }
+
+    /// Whether an order is known.
+    pub fn knows(&self, id: &OrderId) -> bool {
+        locked(&self.wanted).contains_key(id) || locked(&self.there).contains_key(id)
+    }
+
+    /// Opens the account at a CA, registering where there is none. Returns what a person should know, the first time.
     ///
     /// # Errors
-    /// The first CA that cannot be reached, or does not want us.
-    pub async fn open(&self) -> Result<Vec<String>> {
-        let mut notes = Vec::new();
-        for at in self.cas.values() {
-            notes.extend(self.opened(at).await?.note.clone());
-        }
-        Ok(notes)
+    /// The CA cannot be reached, or does not want us.
+    pub async fn open(&self, ca: &Ca) -> Result<Option<String>> {
+        let at = self.at_ca(ca);
+        let was_open = at.opened.initialized();
+        Ok(self.opened(&at).await?.note.clone().filter(|_| !was_open))
     }
 
     /// Whether an earlier run left this order under way.
-    pub fn is_pending(&self, id: &OrderId) -> bool {
-        self.at(id).is_ok_and(|(at, _)| at.folder.is_pending(id))
+    pub fn is_pending(&self, wanted: &Wanted) -> bool {
+        self.at_ca(&wanted.ca).folder.is_pending(&wanted.id)
+    }
+
+    fn at_ca(&self, ca: &Ca) -> Arc<AtCa> {
+        let folder = || Folder::of(&self.settings.folder, ca);
+        let new = || Arc::new(AtCa { ca: ca.clone(), folder: folder(), opened: OnceCell::new() });
+        Arc::clone(locked(&self.cas).entry(ca.clone()).or_insert_with(new))
     }
 
     async fn opened<'a>(&self, at: &'a AtCa) -> Result<&'a Opened> {
-        at.opened.get_or_try_init(|| account::open(&at.ca, &at.folder, &self.http, &at.identity)).await
+        let AcmeSettings { identity, http, .. } = &self.settings;
+        at.opened.get_or_try_init(|| account::open(&at.ca, &at.folder, http, identity)).await
     }
 
-    fn at(&self, id: &OrderId) -> Result<(&AtCa, &Wanted)> {
-        let unknown = || {
-            Error::new(ErrorKind::UnknownOrder, format!("order `{id}` is not one of this run"))
-                .with_hint("`dv-verify apply` with the same names goes on with it")
-        };
-        let wanted = self.wanted.get(id).ok_or_else(unknown)?;
-        Ok((self.cas.get(&wanted.ca).ok_or_else(unknown)?, wanted))
+    fn at(&self, id: &OrderId) -> Result<(Arc<AtCa>, Arc<Wanted>)> {
+        let wanted = locked(&self.wanted).get(id).cloned().ok_or_else(|| unknown(id))?;
+        Ok((self.at_ca(&wanted.ca), wanted))
     }
 
     /// The order at its CA, made where there is none.
@@ -177,11 +227,24 @@ impl Acme {
         if let Some(live) = self.live.lock().await.get(&wanted.id) {
             return Ok(live.clone());
         }
-        let opened = self.opened(at).await?;
-        let live = Arc::new(Mutex::new(Live::open(&opened.account, &opened.http, &at.folder, wanted).await?));
+        if self.manner == Manner::Look && !at.folder.is_pending(&wanted.id) {
+            return Err(unknown(&wanted.id));
+        }
+        let Opened { account, http, .. } = self.opened(at).await?;
+        let live = match Live::find(account, http, &at.folder, wanted).await? {
+            Some(live) => live,
+            None if self.manner == Manner::Look => return Err(unknown(&wanted.id)),
+            None => Live::make(account, http, &at.folder, wanted).await?,
+        };
+        let live = Arc::new(Mutex::new(live));
         self.live.lock().await.insert(wanted.id.clone(), live.clone());
         Ok(live)
     }
+}
+
+fn unknown(id: &OrderId) -> Error {
+    Error::new(ErrorKind::UnknownOrder, t!("order `%{id}` is not under way", id))
+        .with_hint(t!("`dv-verify apply` with the same names goes on with it, or begins a new one"))
 }
 
 #[async_trait]
@@ -196,47 +259,51 @@ impl OrderSource for Acme {
     }
 
     async fn read(&self, id: &OrderId) -> Result<Order> {
+        let order = |domains, state| Order {
+            id: id.clone(),
+            generation: Generation::Acme,
+            domains,
+            state,
+            certificate_id: None,
+            note: None,
+        };
+        if let Some((names, bundle)) = locked(&self.there).get(id).cloned() {
+            return Ok(order(names, OrderState::Issued(bundle)));
+        }
         let (at, wanted) = self.at(id)?;
-        let state = if self.dry_run {
-            OrderState::Checking(wanted.names.iter().map(unsaid_challenge).collect())
+        let state = if self.manner == Manner::Preview {
+            OrderState::Checking(wanted.names.iter().map(|name| unsaid_challenge(name, &wanted)).collect())
         } else {
-            let live = self.live(at, wanted).await?;
+            let live = self.live(&at, &wanted).await?;
             let mut live = live.lock().await;
-            live.look(&at.folder, wanted).await?
+            live.look(&at.folder, &wanted, self.manner).await?
         };
         if matches!(state, OrderState::Failed { .. }) {
             // The next run begins a new order.
             self.live.lock().await.remove(id);
             at.folder.forget(id)?;
         }
-        Ok(Order {
-            id: id.clone(),
-            generation: Generation::Acme,
-            domains: wanted.names.clone(),
-            state,
-            certificate_id: None,
-            note: None,
-        })
+        Ok(order(wanted.names.clone(), state))
     }
 
     async fn in_place(&self, order: &Order) -> Result<()> {
         let (at, wanted) = self.at(&order.id)?;
-        let live = self.live(at, wanted).await?;
+        let live = self.live(&at, &wanted).await?;
         let mut live = live.lock().await;
-        live.tell().await
+        live.tell(&wanted).await
     }
 
     async fn delivered(&self, id: &OrderId) -> Result<()> {
+        if locked(&self.there).remove(id).is_some() {
+            return Ok(());
+        }
         let (at, wanted) = self.at(id)?;
-        at.folder.keep(&Kept {
-            id: id.clone(),
-            names: wanted.names.clone(),
-            key_type: wanted.key_type,
-            profile: wanted.profile.clone(),
-            csr: wanted.request.as_ref().map(|request| request.path.clone()),
-        })?;
+        at.folder.keep(&wanted.kept())?;
         self.live.lock().await.remove(id);
-        at.folder.forget(id)
+        at.folder.forget(id)?;
+        // Whoever wants a newer one takes it up anew.
+        locked(&self.wanted).remove(id);
+        Ok(())
     }
 
     fn first_interval(&self) -> Duration {
@@ -250,30 +317,71 @@ impl OrderSource for Acme {
     }
 
     fn origin(&self) -> &str {
-        ORIGIN
+        &self.settings.origin
+    }
+}
+
+impl Wanted {
+    /// As it is kept for renewals.
+    fn kept(&self) -> Kept {
+        Kept {
+            id: self.id.clone(),
+            names: self.names.clone(),
+            key_type: self.key_type,
+            profile: self.profile.clone(),
+            csr: self.request.as_ref().map(|request| request.path.clone()),
+        }
     }
 }
 
 /// The challenge that a name will have, before the CA has said its value.
-fn unsaid_challenge(name: &Name) -> Challenge {
+fn unsaid_challenge(name: &Name, wanted: &Wanted) -> Challenge {
+    let value = t!("(what the CA says for %{name})", name);
+    if wanted.by_file.contains(name) { file(name.clone(), "TOKEN", value) } else { record(name.clone(), value) }
+}
+
+/// dns-01 (RFC 8555 section 8.4).
+fn record(domain: Name, value: String) -> Challenge {
     Challenge {
-        domain: Some(name.clone()),
+        name: format!("_acme-challenge.{}", domain.base()),
+        domain: Some(domain),
         root_domain: None,
         kind: ChallengeKind::Record(RecordType::Txt),
-        name: format!("_acme-challenge.{}", name.base()),
-        value: format!("(what the CA says for {name})"),
+        value,
     }
 }
 
-/// Every CA that the state folder knows, with what is to be renewed there. The CA file that it was registered with comes along by itself.
+/// http-01 (RFC 8555 section 8.3).
+fn file(domain: Name, token: &str, content: String) -> Challenge {
+    Challenge {
+        name: format!("http://{domain}/.well-known/acme-challenge/{token}"),
+        domain: Some(domain),
+        root_domain: None,
+        kind: ChallengeKind::File,
+        value: content,
+    }
+}
+
+/// What the state folder knows of one CA.
+#[derive(Debug)]
+pub struct Remembered {
+    /// The CA.
+    pub ca: Ca,
+    /// Orders that are under way.
+    pub under_way: Vec<Kept>,
+    /// Certificates that were issued.
+    pub issued: Vec<Kept>,
+}
+
+/// Every CA that the state folder knows. The CA file that it was registered with comes along by itself.
 ///
 /// # Errors
 /// A file that cannot be read, or is damaged.
-pub fn remembered(folder: &Path) -> Result<Vec<(Ca, Vec<Kept>)>> {
+pub fn remembered(folder: &Path) -> Result<Vec<Remembered>> {
     let mut all = Vec::new();
     for folder in Folder::all(folder) {
         if let Some(account) = folder.account()? {
-            all.push((Ca::parse(&account.ca)?, folder.kept()?));
+            all.push(Remembered { ca: Ca::parse(&account.ca)?, under_way: folder.under_way()?, issued: folder.kept()? });
         }
     }
     Ok(all)

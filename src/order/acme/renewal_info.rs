@@ -25,8 +25,8 @@ impl Acme {
     /// # Errors
     /// The CA cannot be reached, or answers what cannot be understood.
     pub async fn renewal_window(&self, ca: &Ca, certificate: &CertificateIdentifier<'_>) -> Result<Option<Window>> {
-        let Some(at) = self.cas.get(ca) else { return Ok(None) };
-        match self.opened(at).await?.account.renewal_info(certificate).await {
+        let at = self.at_ca(ca);
+        match self.opened(&at).await?.account.renewal_info(certificate).await {
             Ok((information, _)) => {
                 let moment = |second: i64| Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
                 let window = &information.suggested_window;

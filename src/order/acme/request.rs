@@ -11,6 +11,7 @@ use x509_parser::{
 use super::KeyType;
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     name::Name,
     secret::Secret,
 };
@@ -31,20 +32,21 @@ impl Request {
     /// # Errors
     /// `ErrorKind::Config` naming the file: it cannot be read, is no request, or asks for no domain name or for something else beside.
     pub fn read(path: &Path) -> Result<Self> {
-        let wrong = |why: String| Error::config(format!("the certificate request `{}` {why}", path.display()));
-        let text = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let wrong = |why: String| Error::config(t!("the certificate request `%{path}` %{why}", path = path.display(), why));
+        let text = std::fs::read(path).map_err(|error| wrong(t!("cannot be read: %{error}", error)))?;
         let der = CertificateSigningRequestDer::from_pem_slice(&text).map_err(|_| {
-            wrong("has no block `CERTIFICATE REQUEST`".into())
-                .with_hint("`openssl req -new -key KEY -addext subjectAltName=DNS:example.com` makes one")
+            wrong(t!("has no block `CERTIFICATE REQUEST`").into())
+                .with_hint(t!("`openssl req -new -key KEY -addext subjectAltName=DNS:example.com` makes one"))
         })?;
-        let (_, request) = X509CertificationRequest::from_der(&der).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let (_, request) =
+            X509CertificationRequest::from_der(&der).map_err(|error| wrong(t!("cannot be read: %{error}", error)))?;
         let mut texts: Vec<String> = Vec::new();
         for extension in request.requested_extensions().into_iter().flatten() {
             let ParsedExtension::SubjectAlternativeName(alternative) = extension else { continue };
             for name in &alternative.general_names {
                 match name {
                     GeneralName::DNSName(name) => texts.push((*name).to_owned()),
-                    other => return Err(wrong(format!("asks for `{other}`, which is no domain name"))),
+                    other => return Err(wrong(t!("asks for `%{other}`, which is no domain name", other))),
                 }
             }
         }
@@ -58,7 +60,7 @@ impl Request {
         let names =
             texts.iter().map(|text| Name::parse(text)).collect::<Result<Vec<_>>>().map_err(|error| wrong(error.to_string()))?;
         if names.is_empty() {
-            return Err(wrong("names no domain".into()));
+            return Err(wrong(t!("names no domain").into()));
         }
         Ok(Self { path: path.to_owned(), names, der: der.to_vec() })
     }
@@ -83,7 +85,7 @@ pub(super) fn sign(names: &[Name], key: &Secret) -> Result<Vec<u8>> {
 }
 
 fn failed(error: &rcgen::Error) -> Error {
-    Error::new(ErrorKind::Unexpected, format!("no certificate request can be made: {error}"))
+    Error::new(ErrorKind::Unexpected, t!("no certificate request can be made: %{error}", error))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::{KeyType, directory::Ca};
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     name::Name,
     order::OrderId,
     secret::Secret,
@@ -44,6 +45,9 @@ pub(super) struct Pending {
     pub(super) url: String,
     /// The profile that it was made with.
     pub(super) profile: Option<String>,
+    /// What it is for, so that it can be gone on with by whoever does not know; earlier versions did not keep it.
+    #[serde(default)]
+    pub(super) certificate: Option<Kept>,
 }
 
 /// A certificate that was issued, as it is to be renewed.
@@ -103,6 +107,16 @@ impl Folder {
         read(&self.order(id).join("order.json"))
     }
 
+    /// What the orders are for that are under way.
+    pub(super) fn under_way(&self) -> Result<Vec<Kept>> {
+        let folders = fs::read_dir(self.0.join("orders")).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = folders.map(|entry| entry.path().join("order.json")).collect();
+        paths.sort();
+        let read = |path: &PathBuf| read::<Pending>(path).transpose();
+        let pending = paths.iter().filter_map(read).collect::<Result<Vec<_>>>()?;
+        Ok(pending.into_iter().filter_map(|pending| pending.certificate).collect())
+    }
+
     /// Whether something of an earlier run is left of this order.
     pub(super) fn is_pending(&self, id: &OrderId) -> bool {
         self.order(id).join("order.json").is_file()
@@ -160,8 +174,8 @@ impl Folder {
 }
 
 fn failed(path: &Path, error: io::Error) -> Error {
-    Error::new(ErrorKind::Store, format!("`{}` in the state folder: {error}", path.display()))
-        .with_hint("give this user the right to read and write there; `--store FILE` chooses another state folder")
+    Error::new(ErrorKind::Store, t!("`%{path}` in the state folder: %{error}", path = path.display(), error))
+        .with_hint(t!("give this user the right to read and write there; `--store FILE` chooses another state folder"))
         .with_source(error)
 }
 
@@ -172,8 +186,8 @@ fn make(folder: &Path) -> Result<()> {
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     match fs::read_to_string(path) {
         Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| {
-            Error::new(ErrorKind::Store, format!("`{}` is damaged: {error}", path.display()))
-                .with_hint("move that file away; without it this begins anew")
+            Error::new(ErrorKind::Store, t!("`%{path}` is damaged: %{error}", path = path.display(), error))
+                .with_hint(t!("move that file away; without it this begins anew"))
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(path, error)),
@@ -206,13 +220,35 @@ mod tests {
 
     use super::*;
 
+    fn kept(id: &OrderId) -> Kept {
+        Kept {
+            id: id.clone(),
+            names: vec![Name::parse("example.com").unwrap()],
+            key_type: KeyType::P384,
+            profile: Some("shortlived".into()),
+            csr: None,
+        }
+    }
+
+    #[test]
+    fn an_order_of_an_earlier_version_is_read() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = Folder::of(home.path(), &Ca::parse("letsencrypt").unwrap());
+        let id = OrderId::parse("letsencrypt-example.com-0123").unwrap();
+        write_bytes(&folder.order(&id).join("order.json"), br#"{"url": "https://ca.example/order/1", "profile": null}"#).unwrap();
+        assert_eq!(folder.pending(&id).unwrap().unwrap().url, "https://ca.example/order/1");
+        assert_eq!(folder.under_way().unwrap(), [], "whose names nobody knows");
+    }
+
     #[test]
     fn a_key_is_kept_for_its_owner_only_until_the_order_is_forgotten() {
         let home = tempfile::tempdir().unwrap();
         let folder = Folder::of(home.path(), &Ca::parse("letsencrypt").unwrap());
         let id = OrderId::parse("letsencrypt-example.com-0123").unwrap();
         assert!(folder.key(&id).unwrap().is_none() && !folder.is_pending(&id));
-        folder.keep_pending(&id, &Pending { url: "https://ca.example/order/1".into(), profile: None }).unwrap();
+        let pending = Pending { url: "https://ca.example/order/1".into(), profile: None, certificate: Some(kept(&id)) };
+        folder.keep_pending(&id, &pending).unwrap();
+        assert_eq!(folder.under_way().unwrap(), [kept(&id)]);
         folder.keep_key(&id, &Secret::new("a key")).unwrap();
         let path = folder.order(&id).join("privkey.pem");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -228,13 +264,7 @@ mod tests {
     fn what_is_to_be_renewed_is_listed() {
         let home = tempfile::tempdir().unwrap();
         let folder = Folder::of(home.path(), &Ca::parse("letsencrypt").unwrap());
-        let kept = Kept {
-            id: OrderId::parse("letsencrypt-example.com-0123").unwrap(),
-            names: vec![Name::parse("example.com").unwrap()],
-            key_type: KeyType::P384,
-            profile: Some("shortlived".into()),
-            csr: None,
-        };
+        let kept = kept(&OrderId::parse("letsencrypt-example.com-0123").unwrap());
         folder.keep(&kept).unwrap();
         assert_eq!(folder.kept().unwrap(), [kept]);
         assert_eq!(Folder::all(home.path()).len(), 1);

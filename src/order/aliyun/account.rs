@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    language::t,
     order::{Challenge, Generation, OrderId},
 };
 
@@ -57,7 +58,7 @@ impl Cas {
             return Ok(listing);
         }
         let failures = listing.unanswered.into_iter().map(|(_, error)| error).collect();
-        Err(most_telling(failures).unwrap_or_else(|| Error::usage("no generation of the API is asked for")))
+        Err(most_telling(failures).unwrap_or_else(|| Error::usage(t!("no generation of the API is asked for"))))
     }
 
     /// What one generation lists, and what of it failed.

@@ -1,7 +1,7 @@
 //! What to do about errors of applications, by their codes, and the least RAM policy. The vendor's lists are incomplete: what is not here is shown as it
 //! came.
 
-use crate::error::ErrorKind;
+use crate::{error::ErrorKind, language::t};
 
 /// What a code comes to.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,52 +19,54 @@ pub(super) fn of(code: &str, action: &str) -> Option<Advice> {
     let refused = |hint| Some(Advice { kind: ErrorKind::Refused, hint });
     let wrong = |hint| Some(Advice { kind: ErrorKind::Usage, hint });
     if begins(&["notremaincount", "deductquotafailed", "quotaexceeded"]) {
-        refused(
+        refused(t!(
             "the package of this product is used up: buy another one, name another product with `--product`, or give quota back by \
-             `dv-verify delete` (orders that were never issued)",
-        )
+             `dv-verify delete` (orders that were never issued)"
+        ))
     } else if begins(&["notfoundpackage"]) {
-        wrong("the account has no package of this product: check the code given to `--product`, and the region")
+        wrong(t!("the account has no package of this product: check the code given to `--product`, and the region"))
     } else if begins(&["domainandproductnotmatch"]) {
-        wrong("products with `-1-` are for plain names, those with `-w-` for wildcards; name another one with `--product`")
+        wrong(t!("products with `-1-` are for plain names, those with `-w-` for wildcards; name another one with `--product`"))
     } else if begins(&["createcertificaterequestfailed", "createorderfailed"]) {
-        refused(
-            "look at the order in the certificate console: names, contact and company must be what the product wants; then apply again",
-        )
+        refused(t!(
+            "look at the order in the certificate console: names, contact and company must be what the product wants; then apply again"
+        ))
     } else if begins(&["createcsrfailed", "invalidcsr", "keynotmatchcert"]) {
-        wrong("check the certificate request: `openssl req -in FILE -noout -text -verify` reads it")
+        wrong(t!("check the certificate request: `openssl req -in FILE -noout -text -verify` reads it"))
     } else if begins(&["certificateprivatekey.existed", "alreadyexists", "paramrepeat"]) {
-        wrong("the account has this already: `dv-verify orders` and the certificate console show what is there")
+        wrong(t!("the account has this already: `dv-verify orders` and the certificate console show what is there"))
     } else if begins(&["certificateformat", "certificatechainnotmatch"]) {
-        wrong("give the leaf first, then the certificates above it, as PEM")
+        wrong(t!("give the leaf first, then the certificates above it, as PEM"))
     } else if begins(&["certificateexpired"]) {
-        wrong("the certificate has expired: `dv-verify renew` gets another one")
+        wrong(t!("the certificate has expired: `dv-verify renew` gets another one"))
     } else if begins(&["deployfailed"]) {
-        refused(
-            "look at the job in the certificate console (Deployment): the product may not take this certificate, or the deployments that were bought are used up",
-        )
+        refused(t!(
+            "look at the job in the certificate console (Deployment): the product may not take this certificate, or the deployments that were bought are used up"
+        ))
     } else if begins(&["couldnotrefund"]) {
-        wrong("an instance can be given back within seven days of its purchase, as long as nothing was issued with it")
+        wrong(t!("an instance can be given back within seven days of its purchase, as long as nothing was issued with it"))
     } else if begins(&["deletefail", "invalidstatus.deleteprotection"]) {
-        wrong(
-            "only what is over can be deleted: `dv-verify cancel` withdraws an application, `delete --refund` gives an unused instance back",
-        )
+        wrong(t!(
+            "only what is over can be deleted: `dv-verify cancel` withdraws an application, `delete --refund` gives an unused instance back"
+        ))
     } else if begins(&["invalidstatus", "operationdenied", "orderstateerror", "orderexpired"]) {
         wrong(match action {
             "CancelPendingCertificate" | "CancelOrderRequest" => {
-                "only an application that waits can be withdrawn; `dv-verify orders` shows the states"
+                t!("only an application that waits can be withdrawn; `dv-verify orders` shows the states")
             }
             "RevokeCertificate" | "CancelCertificateForPackageRequest" => {
-                "only an issued certificate can be revoked; `dv-verify orders` shows the states"
+                t!("only an issued certificate can be revoked; `dv-verify orders` shows the states")
             }
             _ => {
-                "the order's state does not allow this now: `dv-verify orders` shows it, `dv-verify cancel` withdraws an application that waits"
+                t!(
+                    "the order's state does not allow this now: `dv-verify orders` shows it, `dv-verify cancel` withdraws an application that waits"
+                )
             }
         })
     } else if code.contains("throttling") {
         Some(Advice {
             kind: ErrorKind::OrderSource,
-            hint: "the account's calls are limited over all programs that use it: try again later, or lower `--rate`",
+            hint: t!("the account's calls are limited over all programs that use it: try again later, or lower `--rate`"),
         })
     } else {
         None

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::{call::Call, client::Client, listed::Listed, reply::Fields, words};
 use crate::{
     error::Result,
+    language::t,
     order::{Challenge, ChallengeKind, Generation, Order, OrderId, OrderState, OrderSummary},
     record::RecordType,
 };
@@ -71,11 +72,11 @@ fn order(id: &OrderId, reply: &Fields) -> Result<Order> {
     let state = match word.as_str() {
         "checking" => checking(&status, reply),
         "issued" => reply.bundle("Certificate", "PrivateKey").map_or(OrderState::Reviewing, OrderState::Issued),
-        "checkedfail" | "checkfail" => OrderState::Failed { reason: format!("the CA refused the order (`{status}`)") },
+        "checkedfail" | "checkfail" => OrderState::Failed { reason: t!("the CA refused the order (`%{status}`)", status) },
         "payed" => OrderState::NotSubmitted,
         _ => OrderState::Unknown(status),
     };
-    let note = (is_issued && matches!(state, OrderState::Reviewing)).then(|| words::CERTIFICATE_TO_COME.to_owned());
+    let note = (is_issued && matches!(state, OrderState::Reviewing)).then(words::certificate_to_come);
     Ok(Order { id: id.clone(), generation: Generation::Api2018, domains: Vec::new(), state, certificate_id: None, note })
 }
 

@@ -12,6 +12,7 @@ use self::fitting::{applicant, choose, fits_product, list, same_names};
 use super::{Cas, api_2018, call::Call, failure, instance, order_2020, words};
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     name::Name,
     order::{Generation, OrderId, OrderSource as _, OrderState},
 };
@@ -158,8 +159,8 @@ impl Cas {
 
     async fn way_of_instance(&self, application: &Application, id: &OrderId) -> Result<Way> {
         if id.is_number() {
-            return Err(Error::usage(format!("`{id}` is an OrderId, which was applied for when it was made"))
-                .with_hint("name an instance (`cas…`), or a product with `--product` for a new order"));
+            return Err(Error::usage(t!("`%{id}` is an OrderId, which was applied for when it was made", id))
+                .with_hint(t!("name an instance (`cas…`), or a product with `--product` for a new order")));
         }
         let order = self.read_state(id).await?;
         let is_2018 = order.generation == Generation::Api2018;
@@ -169,23 +170,23 @@ impl Cas {
                     return Ok(Way::Already { id: id.clone() });
                 }
                 let names = order.domains.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
-                Err(Error::usage(format!("instance `{id}` is being applied for with other names: {names}"))
-                    .with_hint(format!("`dv-verify cancel {id}` withdraws that application")))
+                Err(Error::usage(t!("instance `%{id}` is being applied for with other names: %{names}", id, names))
+                    .with_hint(t!("`dv-verify cancel %{id}` withdraws that application", id)))
             }
             OrderState::Failed { reason } if !is_2018 && order.certificate_id.is_none() => {
-                Err(Error::usage(format!("instance `{id}` cannot be applied with: {reason}"))
-                    .with_hint("`dv-verify orders` lists those that are `inactive`"))
+                Err(Error::usage(t!("instance `%{id}` cannot be applied with: %{reason}", id, reason))
+                    .with_hint(t!("`dv-verify orders` lists those that are `inactive`")))
             }
             OrderState::NotSubmitted if is_2018 => {
                 applicant(application, true)?;
                 if application.csr.is_some() {
-                    return Err(Error::usage("the API of 2018 takes no certificate request")
-                        .with_hint("leave out `--csr` and `--generate-key`, or apply with an instance of 2020-04-07"));
+                    return Err(Error::usage(t!("the API of 2018 takes no certificate request"))
+                        .with_hint(t!("leave out `--csr` and `--generate-key`, or apply with an instance of 2020-04-07")));
                 }
                 Ok(Way::Audit { id: id.clone() })
             }
-            _ if is_2018 => Err(Error::usage(format!("instance `{id}` was applied for already"))
-                .with_hint(format!("`dv-verify --order {id}` carries it on; each instance of 2018 is for one certificate"))),
+            _ if is_2018 => Err(Error::usage(t!("instance `%{id}` was applied for already", id))
+                .with_hint(t!("`dv-verify --order %{id}` carries it on; each instance of 2018 is for one certificate", id))),
             _ => Ok(Way::Instance { id: id.clone(), before: order.certificate_id }),
         }
     }
@@ -325,9 +326,9 @@ impl Cas {
             let status = reply.text("TaskStatus").unwrap_or_default();
             match words::normalized(&status).as_str() {
                 "failed" | "fail" => {
-                    let why = reply.text("TaskMessage").unwrap_or_else(|| "the service does not say why".to_owned());
-                    return Err(Error::new(ErrorKind::Refused, format!("the application with `{id}` failed: {why}"))
-                        .with_hint("mend that, then run the same command again: it applies anew"));
+                    let why = reply.text("TaskMessage").unwrap_or_else(|| t!("the service does not say why").to_owned());
+                    return Err(Error::new(ErrorKind::Refused, t!("the application with `%{id}` failed: %{why}", id, why))
+                        .with_hint(t!("mend that, then run the same command again: it applies anew")));
                 }
                 "processing" | "pending" => tokio::time::sleep(Duration::from_millis(pause)).await,
                 _ => return Ok(()),
@@ -347,8 +348,8 @@ impl Cas {
         let reply = self.client.call(&Call::new("ListContact", order_2020::VERSION).with("ShowSize", 20)).await?;
         let first = reply.rows("ContactList").iter().find_map(|row| row.number("ContactId"));
         first.map(|contact| vec![contact]).ok_or_else(|| {
-            Error::usage("the account has no contact, and the service wants one")
-                .with_hint("add one in the certificate console (Information management), then run the same command again")
+            Error::usage(t!("the account has no contact, and the service wants one"))
+                .with_hint(t!("add one in the certificate console (Information management), then run the same command again"))
         })
     }
 

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::{Cas, call::Call, failure, order_2020, reply::Fields, signing::percent_encode, words};
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     name::Name,
     order::{OrderId, OrderState},
     secret::Secret,
@@ -43,12 +44,12 @@ impl Cas {
         let reply = self.client.call(&call).await.map_err(|error| match error.code() {
             Some(code) if code.to_ascii_lowercase().contains("notfound") || code.contains("NotExist") => Error::new(
                 ErrorKind::UnknownOrder,
-                format!("the account has no certificate {id} at {}", self.client.site),
+                t!("the account has no certificate %{id} at %{site}", id, site = self.client.site),
             )
             .with_source(error)
-            .with_hint(
-                "the id is the CertId of the certificate console, not that of an order; `--region` chooses the other site",
-            ),
+            .with_hint(t!(
+                "the id is the CertId of the certificate console, not that of an order; `--region` chooses the other site"
+            )),
             _ => error,
         })?;
         let names = words::domains(reply.text("Sans").or_else(|| reply.text("Common")).as_deref());
@@ -103,8 +104,8 @@ impl Cas {
                 return Ok(number);
             }
         }
-        Err(Error::usage(format!("order `{id}` has no certificate yet"))
-            .with_hint(format!("`dv-verify --order {id}` carries it through")))
+        Err(Error::usage(t!("order `%{id}` has no certificate yet", id))
+            .with_hint(t!("`dv-verify --order %{id}` carries it through", id)))
     }
 
     /// Puts a certificate with its key into the account, once: what is there already is found. The key goes to the service and nowhere else. Returns
@@ -116,8 +117,8 @@ impl Cas {
     /// `ErrorKind::Usage` for a name that is too long, or that another certificate has; else of the service.
     pub async fn upload(&self, called: &str, name: &Name, chain: &str, key: &Secret) -> Result<(u64, bool)> {
         if called.is_empty() || called.chars().count() > LONGEST_NAME {
-            return Err(Error::usage(format!("`{called}` cannot be the name of a certificate in the account"))
-                .with_hint(format!("a name has 1 to {LONGEST_NAME} characters")));
+            return Err(Error::usage(t!("`%{called}` cannot be the name of a certificate in the account", called))
+                .with_hint(t!("a name has 1 to %{LONGEST_NAME} characters", LONGEST_NAME)));
         }
         if let Some(id) = self.stored_as(chain, name).await? {
             return Ok((id, false));
@@ -141,9 +142,9 @@ impl Cas {
             return Ok((id, true));
         }
         if is_named {
-            return Err(Error::usage(format!("another certificate of the account is called `{called}`"))
+            return Err(Error::usage(t!("another certificate of the account is called `%{called}`", called))
                 .with_source(error)
-                .with_hint("choose another name with `--as NAME`"));
+                .with_hint(t!("choose another name with `--as NAME`")));
         }
         Err(error)
     }

@@ -27,6 +27,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     http::Http,
+    language::t,
     secret::{Redactor, Secret},
 };
 
@@ -138,12 +139,13 @@ impl Client {
     /// A call that got no whole reply. Not every region has a CAS host, so the region may be the reason.
     fn unreached(&self, error: Error) -> Error {
         match (&error.hint(), &self.site.region) {
-            (None, Some(region)) if error.http_status().is_none() => error.with_hint(format!(
-                "check the network and the proxy variables; `--region {region}` leads to `{}`, and only `cn-hangzhou` and \
+            (None, Some(region)) if error.http_status().is_none() => error.with_hint(t!(
+                "check the network and the proxy variables; `--region %{region}` leads to `%{host}`, and only `cn-hangzhou` and \
                  `ap-southeast-1` serve certificate orders",
-                self.site.host
+                region,
+                host = self.site.host
             )),
-            (None, None) if error.http_status().is_none() => error.with_hint("check the network and the proxy variables"),
+            (None, None) if error.http_status().is_none() => error.with_hint(t!("check the network and the proxy variables")),
             _ => error,
         }
     }
@@ -231,7 +233,7 @@ impl Client {
             let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
                 return Err(Error::new(
                     ErrorKind::Credentials,
-                    format!("the credentials from {} hold characters that no header can carry", credentials.origin),
+                    t!("the credentials from %{origin} hold characters that no header can carry", origin = credentials.origin),
                 ));
             };
             value.set_sensitive(true);

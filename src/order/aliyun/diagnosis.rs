@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::language::t;
+
 /// What the comparison of both strings to sign says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Diagnosis {
@@ -69,15 +71,16 @@ fn around(text: &str, position: usize) -> String {
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotTold => f.write_str("the server did not say what it signed"),
+            Self::NotTold => f.write_str(t!("the server did not say what it signed")),
             Self::SameText => f.write_str(
-                "the server signed the same text as this program, so the AccessKeySecret is not that of the AccessKeyId",
+                t!("the server signed the same text as this program, so the AccessKeySecret is not that of the AccessKeyId"),
             ),
-            Self::Differs { position, ours, theirs } => write!(
-                f,
-                "the server signed another text than this program; they differ from character {} on: ours `{ours}`, the server's `{theirs}`",
-                position + 1
-            ),
+            Self::Differs { position, ours, theirs } => f.write_str(&t!(
+                "the server signed another text than this program; they differ from character %{position} on: ours `%{ours}`, the server's `%{theirs}`",
+                position = position + 1,
+                ours,
+                theirs
+            )),
         }
     }
 }

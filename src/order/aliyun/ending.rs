@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Cas, call::Call, instance, order_2020};
 use crate::{
     error::{Error, Result},
+    language::t,
     order::{Generation, OrderId},
 };
 
@@ -37,7 +38,7 @@ impl Cas {
                 }
             }
             Generation::Order => self.end("CancelOrderRequest", "OrderId", id).await.map(|()| true),
-            generation => Err(not_there(generation, "withdraws an application")),
+            generation => Err(not_there(generation, t!("withdraws an application"))),
         }
     }
 
@@ -49,7 +50,7 @@ impl Cas {
         match self.generation_of(id).await? {
             Generation::Instance => self.end("RevokeCertificate", "InstanceId", id).await,
             Generation::Order => self.end("CancelCertificateForPackageRequest", "OrderId", id).await,
-            generation => Err(not_there(generation, "revokes a certificate")),
+            generation => Err(not_there(generation, t!("revokes a certificate"))),
         }
     }
 
@@ -66,11 +67,11 @@ impl Cas {
                 self.end("DeleteInstance", "InstanceId", id).await
             }
             Generation::Order if refund => {
-                Err(Error::usage("an order of a package cannot be given back; deleting it gives its quota back")
-                    .with_hint("leave out `--refund`"))
+                Err(Error::usage(t!("an order of a package cannot be given back; deleting it gives its quota back"))
+                    .with_hint(t!("leave out `--refund`")))
             }
             Generation::Order => self.end("DeleteCertificateRequest", "OrderId", id).await,
-            generation => Err(not_there(generation, "deletes an order")),
+            generation => Err(not_there(generation, t!("deletes an order"))),
         }
     }
 
@@ -94,6 +95,6 @@ impl Cas {
 }
 
 fn not_there(generation: Generation, what: &str) -> Error {
-    Error::usage(format!("the API of {generation} has no operation that {what}"))
-        .with_hint("use the certificate console for this order")
+    Error::usage(t!("the API of %{generation} has no operation that %{what}", generation, what))
+        .with_hint(t!("use the certificate console for this order"))
 }

@@ -5,6 +5,7 @@ use url::Url;
 use crate::{
     error::{Error, Result},
     http::require_safe,
+    language::t,
 };
 
 /// The host of a region, as an https URL.
@@ -31,14 +32,14 @@ pub(super) fn of_region(region: Option<&str>) -> Result<Url> {
 /// # Errors
 /// `ErrorKind::Config` for plain http to another machine, credentials in the URL, and for a path or query, which no CAS endpoint has.
 pub(super) fn explicit(endpoint: &Url) -> Result<Url> {
-    require_safe(endpoint, false, "the CAS endpoint")?;
+    require_safe(endpoint, false, t!("the CAS endpoint"))?;
     if endpoint.host_str().is_none_or(str::is_empty)
         || !matches!(endpoint.path(), "" | "/")
         || endpoint.query().is_some()
         || endpoint.fragment().is_some()
     {
-        return Err(Error::config("the CAS endpoint holds more or less than scheme, host and port")
-            .with_hint("write it like `https://cas.aliyuncs.com`"));
+        return Err(Error::config(t!("the CAS endpoint holds more or less than scheme, host and port"))
+            .with_hint(t!("write it like `https://cas.aliyuncs.com`")));
     }
     Ok(endpoint.clone())
 }
@@ -53,7 +54,7 @@ pub(super) fn authority(endpoint: &Url) -> String {
 }
 
 fn no_region(region: &str) -> Error {
-    Error::config(format!("`{region}` is not a region")).with_hint("regions look like `cn-hangzhou` or `ap-southeast-1`")
+    Error::config(t!("`%{region}` is not a region", region)).with_hint(t!("regions look like `cn-hangzhou` or `ap-southeast-1`"))
 }
 
 #[cfg(test)]

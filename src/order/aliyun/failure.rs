@@ -13,6 +13,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Retry},
     http::Reply,
+    language::t,
     secret::Redactor,
 };
 
@@ -36,12 +37,12 @@ pub(super) fn of_reply(call: &Call, site: &Site, reply: &Reply, fields: &Fields,
     let message = match (&class, &call.order, &said) {
         (Class::UnknownOrder, Some(order), said) => {
             let said = said.as_ref().map(|said| format!(": {said}")).unwrap_or_default();
-            format!("{action}: order `{order}` is unknown at {site}{said}")
+            t!("%{action}: order `%{order}` is unknown at %{site}%{said}", action, order, site, said)
         }
         // The server's text repeats the whole string to sign, which belongs to the diagnosis and not into one line.
-        (Class::Signature, ..) => format!("{action}: {} does not accept the signature", site.host),
+        (Class::Signature, ..) => t!("%{action}: %{host} does not accept the signature", action, host = site.host),
         (_, _, Some(said)) => format!("{action}: {}", shortened(said)),
-        (_, _, None) => format!("{action}: {} refused the call without saying why", site.host),
+        (_, _, None) => t!("%{action}: %{host} refused the call without saying why", action, host = site.host),
     };
     let advice = code.as_deref().filter(|_| class == Class::Other).and_then(|code| advice::of(code, action));
     let kind = advice.as_ref().map_or(class.kind(), |advice| advice.kind);
@@ -62,10 +63,13 @@ pub(super) fn of_reply(call: &Call, site: &Site, reply: &Reply, fields: &Fields,
 
 /// The error for a reply that is not one of the API's, such as a gateway's web page.
 pub(super) fn of_unreadable(call: &Call, site: &Site, reply: &Reply, instead: &str) -> Error {
-    Error::new(ErrorKind::OrderSource, format!("{}: {} answered with {instead}", call.action, site.host))
-        .with_http_status(reply.status.as_u16())
-        .with_retry(retry(reply, None))
-        .with_hint("something between here and the API may have answered: check the proxy variables, `--endpoint` and `--region`")
+    Error::new(
+        ErrorKind::OrderSource,
+        t!("%{action}: %{host} answered with %{instead}", action = call.action, host = site.host, instead),
+    )
+    .with_http_status(reply.status.as_u16())
+    .with_retry(retry(reply, None))
+    .with_hint(t!("something between here and the API may have answered: check the proxy variables, `--endpoint` and `--region`"))
 }
 
 /// Whether the API does not have the operation or the version that was called, so that another generation may do.
@@ -177,11 +181,11 @@ fn hint(
 ) -> Option<String> {
     match class {
         Class::Credentials if fields.text("Code").as_deref().is_some_and(is_expired) => Some(
-            "the temporary credentials are over: put new ones where these come from (run with -v to see where), or let this program fetch them \
-             itself from a role, a program or a URL (docs/credentials.md); then run again: it resumes"
+            t!("the temporary credentials are over: put new ones where these come from (run with -v to see where), or let this program fetch them \
+             itself from a role, a program or a URL (docs/credentials.md); then run again: it resumes")
                 .to_owned(),
         ),
-        Class::Credentials => Some("check the AccessKeyId, its secret and, for temporary credentials, the token".to_owned()),
+        Class::Credentials => Some(t!("check the AccessKeyId, its secret and, for temporary credentials, the token").to_owned()),
         Class::Signature => {
             // Redacted before they are cut into excerpts, in which half a secret would no longer be known.
             let canonical_request = sent.canonical_request.as_deref().map(|request| redactor.redact(request));
@@ -189,11 +193,11 @@ fn hint(
             tracing::info!(action = call.action, "signature: {diagnosis}");
             Some(match diagnosis {
                 Diagnosis::SameText => {
-                    "the AccessKeySecret is not that of the AccessKeyId: both sides signed the same text (run with -v)".to_owned()
+                    t!("the AccessKeySecret is not that of the AccessKeyId: both sides signed the same text (run with -v)").to_owned()
                 }
-                Diagnosis::NotTold => "check the AccessKeySecret; run with -v to see what was signed".to_owned(),
-                Diagnosis::Differs { .. } => "run with -v to see where the server's signed text differs from ours, \
-                    which a proxy that changes requests may cause; then check the AccessKeySecret"
+                Diagnosis::NotTold => t!("check the AccessKeySecret; run with -v to see what was signed").to_owned(),
+                Diagnosis::Differs { .. } => t!("run with -v to see where the server's signed text differs from ours, \
+                    which a proxy that changes requests may cause; then check the AccessKeySecret")
                     .to_owned(),
             })
         }
@@ -205,15 +209,15 @@ fn hint(
                 .unwrap_or_else(|| format!("yundun-cert:{}", call.action));
             let action = redactor.redact(&action);
             let policy = advice::least_policy(&action);
-            Some(format!("allow the RAM user or role the action `{action}`; the least policy for this: {policy}"))
+            Some(t!("allow the RAM user or role the action `%{action}`; the least policy for this: %{policy}", action, policy))
         }
         Class::NotServed => {
-            Some(format!("this API ({}) is not served there; use another `--api`: `instance`, `order` or `2018`", call.version))
+            Some(t!("this API (%{version}) is not served there; use another `--api`: `instance`, `order` or `2018`", version = call.version))
         }
         Class::UnknownOrder => {
-            let (other, region) = if site.is_china { ("international", "ap-southeast-1") } else { ("China", "cn-hangzhou") };
-            let without = if site.is_explicit { " and no `--endpoint`" } else { "" };
-            Some(format!("check the id with `dv-verify orders`; orders of the {other} site need `--region {region}`{without}"))
+            let (other, region) = if site.is_china { (t!("international"), "ap-southeast-1") } else { (t!("China"), "cn-hangzhou") };
+            let without = if site.is_explicit { t!(" and no `--endpoint`") } else { "" };
+            Some(t!("check the id with `dv-verify orders`; orders of the %{other} site need `--region %{region}`%{without}", other, region, without))
         }
         Class::Other => None,
     }
@@ -223,13 +227,13 @@ fn hint(
 fn clock_hint(reply: &Reply, sent: &Sent) -> String {
     let server = reply.headers.get("date").and_then(|value| DateTimeParser::new().parse_timestamp(value.as_bytes()).ok());
     match server.map(|server| sent.timestamp.as_second() - server.as_second()) {
-        Some(difference) if difference.unsigned_abs() >= 60 => format!(
-            "set this machine's clock: it is {} {} the server's (with systemd: `timedatectl set-ntp true`)",
-            duration(difference.unsigned_abs()),
-            if difference > 0 { "ahead of" } else { "behind" }
+        Some(difference) if difference.unsigned_abs() >= 60 => t!(
+            "set this machine's clock: it is %{difference} %{which} the server's (with systemd: `timedatectl set-ntp true`)",
+            difference = duration(difference.unsigned_abs()),
+            which = if difference > 0 { t!("ahead of") } else { t!("behind") }
         ),
-        Some(_) => "this machine's clock agrees with the server's; a slow proxy may have held the request back".to_owned(),
-        None => "check this machine's clock and time zone (with systemd: `timedatectl`)".to_owned(),
+        Some(_) => t!("this machine's clock agrees with the server's; a slow proxy may have held the request back").to_owned(),
+        None => t!("check this machine's clock and time zone (with systemd: `timedatectl`)").to_owned(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::{call::Call, client::Client, listed::Listed, order_2020::VERSION, reply::Fields, words};
 use crate::{
     error::Result,
+    language::t,
     name::Name,
     order::{Challenge, ChallengeKind, Generation, Order, OrderId, OrderState, OrderSummary},
     record::RecordType,
@@ -27,13 +28,14 @@ pub(super) async fn read(client: &Client, id: &OrderId) -> Result<Order> {
         (Stage::Issued, Some(certificate_id)) => {
             // Not `about` the order: a missing certificate does not make the order unknown.
             let call = Call::new(CERTIFICATE, VERSION).with("CertId", certificate_id);
-            let found = client.call(&call).await.map_err(|error| error.context(format!("certificate {certificate_id}")))?;
+            let found =
+                client.call(&call).await.map_err(|error| error.context(t!("certificate %{certificate_id}", certificate_id)))?;
             found.bundle("Cert", "Key").map_or(OrderState::Reviewing, OrderState::Issued)
         }
         (Stage::Issued, None) => OrderState::Reviewing,
     };
     if let (OrderState::Reviewing, None) = (&state, &note) {
-        note = Some(words::CERTIFICATE_TO_COME.to_owned());
+        note = Some(words::certificate_to_come());
     }
     let domains = words::domains(detail.text("Domain").as_deref());
     Ok(Order { id: id.clone(), generation: Generation::Instance, domains, state, certificate_id, note })
@@ -174,11 +176,13 @@ fn stage(detail: &Fields) -> Result<Stage> {
         ("closed" | "refund" | "refunded" | "expired", _) => {
             let end = detail
                 .time("InstanceEndTime")
-                .map(|end| format!(", its end {}", end.strftime("%Y-%m-%dT%H:%MZ")))
+                .map(|end| t!(", its end %{end}", end = end.strftime("%Y-%m-%dT%H:%MZ")))
                 .unwrap_or_default();
-            failed(format!("the instance is `{status}`{end}"))
+            failed(t!("the instance is `%{status}`%{end}", status, end))
         }
-        (_, Some(certificate @ ("revoked" | "expired"))) => failed(format!("the certificate of the instance is {certificate}")),
+        (_, Some(certificate @ ("revoked" | "expired"))) => {
+            failed(t!("the certificate of the instance is %{certificate}", certificate))
+        }
         ("normal" | "willexpire" | "issued", Some("issued" | "willexpire" | "willexpired")) => Ok(Stage::Issued),
         _ => Ok(Stage::State(OrderState::Unknown(status))),
     }
@@ -243,7 +247,7 @@ fn note(detail: &Fields) -> Option<String> {
     let result = detail.text("PendingResult");
     let is_pending = detail.text("Status").is_some_and(|status| words::normalized(&status) == "pending");
     let seconds = detail.number("AverageWaitingTime").filter(|seconds| is_pending && *seconds > 0);
-    let wait = seconds.map(|seconds| format!("usually takes {seconds} s"));
+    let wait = seconds.map(|seconds| t!("usually takes %{seconds} s", seconds));
     let parts: Vec<String> = [result, wait].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }

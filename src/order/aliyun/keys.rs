@@ -16,6 +16,7 @@ use x509_parser::prelude::FromDer as _;
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     name::Name,
     secret::Secret,
 };
@@ -35,7 +36,8 @@ impl KeyFolder {
     /// # Errors
     /// `ErrorKind::Delivery` where the key cannot be kept; `ErrorKind::Usage` for names that no request can hold.
     pub fn new_request(&self, names: &[Name]) -> Result<String> {
-        let failed = |error: rcgen::Error| Error::usage(format!("no certificate request can be made for these names: {error}"));
+        let failed =
+            |error: rcgen::Error| Error::usage(t!("no certificate request can be made for these names: %{error}", error));
         let key = KeyPair::generate().map_err(failed)?;
         let texts: Vec<String> = names.iter().map(Name::to_string).collect();
         let mut params = CertificateParams::new(texts.clone()).map_err(failed)?;
@@ -69,8 +71,11 @@ impl KeyFolder {
     fn keep(&self, public_key: &[u8], key: &Secret) -> Result<()> {
         let path = self.path(public_key);
         write(&self.0, &path, key).map_err(|error| {
-            Error::new(ErrorKind::Delivery, format!("the private key cannot be kept in `{}`: {error}", self.0.display()))
-                .with_hint("nothing was applied for; give this user the right to write in the state folder, or make room there")
+            Error::new(
+                ErrorKind::Delivery,
+                t!("the private key cannot be kept in `%{value}`: %{error}", value = self.0.display(), error),
+            )
+            .with_hint(t!("nothing was applied for; give this user the right to write in the state folder, or make room there"))
         })
     }
 }

@@ -29,6 +29,7 @@ use super::{Generation, Listing, Order, OrderId, OrderSource};
 use crate::{
     error::{Error, Result},
     http::Http,
+    language::t,
     name::Name,
     secret::Redactor,
 };
@@ -111,9 +112,9 @@ impl Cas {
             None => endpoint::of_region(options.region.as_deref())?,
         };
         let host = endpoint::authority(&endpoint);
-        let paces = NonZeroU32::new(options.calls_per_second)
-            .map(Paces::per_second)
-            .ok_or_else(|| Error::config("no call per second is too slow").with_hint("allow at least one call per second"))?;
+        let paces = NonZeroU32::new(options.calls_per_second).map(Paces::per_second).ok_or_else(|| {
+            Error::config(t!("no call per second is too slow")).with_hint(t!("allow at least one call per second"))
+        })?;
         let is_explicit = options.endpoint.is_some();
         let region = options.region.filter(|region| !is_explicit && !region.trim().is_empty());
         let is_china = !host.starts_with("cas.ap-") && region.as_deref().is_none_or(|region| region.starts_with("cn-"));
@@ -131,7 +132,8 @@ impl Cas {
         };
         Ok(Self {
             client,
-            origin: host,
+            // Orders of two accounts at one host are not read with one another's credentials, and have budgets of their own.
+            origin: if options.account.is_empty() { host } else { format!("{}@{host}", options.account) },
             generations: options.generations,
             extras: Extras { lang: options.lang, source_ip: options.source_ip },
             keys: None,

@@ -25,6 +25,8 @@ impl Signature {
 /// How CAS is reached.
 #[derive(Clone, Debug)]
 pub struct CasOptions {
+    /// The user's own name for the account (`--account`), where several share a store; empty: none.
+    pub account: String,
     /// The generations to use; empty: `auto`.
     pub generations: Vec<Generation>,
     /// `--endpoint`: scheme, host and port; `None`: by `region`.
@@ -44,6 +46,7 @@ pub struct CasOptions {
 impl Default for CasOptions {
     fn default() -> Self {
         Self {
+            account: String::new(),
             generations: Vec::new(),
             endpoint: None,
             region: None,

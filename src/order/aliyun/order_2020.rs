@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::{call::Call, client::Client, listed::Listed, reply::Fields, words};
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
     order::{Challenge, ChallengeKind, Generation, Order, OrderId, OrderState, OrderSummary},
     record::RecordType,
@@ -111,13 +112,13 @@ fn order(id: &OrderId, domains: &[Name], reply: &Fields) -> Result<Order> {
     let state = match normalized.as_str() {
         "domainverify" => checking(&word, reply),
         "process" => OrderState::Reviewing,
-        "verifyfail" => OrderState::Failed { reason: format!("the CA refused the order (`{word}`)") },
+        "verifyfail" => OrderState::Failed { reason: t!("the CA refused the order (`%{word}`)", word) },
         "certificate" => reply.bundle("Certificate", "PrivateKey").map_or(OrderState::Reviewing, OrderState::Issued),
         "payed" => OrderState::NotSubmitted,
         // `unknow` (sic) is a documented word; it too says nothing.
         _ => OrderState::Unknown(word),
     };
-    let note = (is_issued && matches!(state, OrderState::Reviewing)).then(|| words::CERTIFICATE_TO_COME.to_owned());
+    let note = (is_issued && matches!(state, OrderState::Reviewing)).then(words::certificate_to_come);
     Ok(Order {
         id: id.clone(),
         generation: Generation::Order,

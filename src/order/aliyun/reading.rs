@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{Cas, api_2018, failure, instance, order_2020, polling::Look};
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
+    language::t,
     name::Name,
     order::{ChallengeKind, Generation, Order, OrderId, OrderState},
 };
@@ -58,12 +59,12 @@ impl Cas {
                 }
             }
         }
-        let error = most_telling(failures).unwrap_or_else(|| Error::usage(format!("order `{id}` was not asked for")));
+        let error = most_telling(failures).unwrap_or_else(|| Error::usage(t!("order `%{id}` was not asked for", id)));
         if candidates.len() == 1 {
             return Err(error);
         }
         let asked = candidates.iter().map(|generation| generation.as_str()).collect::<Vec<_>>().join(" and ");
-        Err(error.context(format!("asked as {asked}")))
+        Err(error.context(t!("asked as %{asked}", asked)))
     }
 
     /// The generations to ask for this id, in order; what worked before comes first.
@@ -78,9 +79,9 @@ impl Cas {
         if candidates.is_empty() {
             let wanted = self.generations.iter().map(|generation| generation.as_str()).collect::<Vec<_>>().join(",");
             let (shape, api) =
-                if id.is_number() { ("an OrderId", "order") } else { ("an InstanceId", "instance` or `--api 2018") };
-            return Err(Error::usage(format!("`{id}` is {shape}, which `--api {wanted}` does not know"))
-                .with_hint(format!("use `--api {api}`, or leave `--api` out")));
+                if id.is_number() { (t!("an OrderId"), "order") } else { (t!("an InstanceId"), "instance` or `--api 2018") };
+            return Err(Error::usage(t!("`%{id}` is %{shape}, which `--api %{wanted}` does not know", id, shape, wanted))
+                .with_hint(t!("use `--api %{api}`, or leave `--api` out", api)));
         }
         Ok(candidates)
     }
@@ -88,7 +89,7 @@ impl Cas {
     async fn read_with(&self, generation: Generation, id: &OrderId) -> Result<Order> {
         match generation {
             Generation::Instance => instance::read(&self.client, id).await,
-            Generation::Acme => Err(Error::new(ErrorKind::UnknownOrder, format!("`{id}` is no order of CAS"))),
+            Generation::Acme => Err(Error::new(ErrorKind::UnknownOrder, t!("`%{id}` is no order of CAS", id))),
             Generation::Api2018 => api_2018::read(&self.client, id, &self.extras).await,
             Generation::Order => {
                 let known = self.memory().domains.get(id).cloned();

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use crate::{
     error::{Error, ErrorKind},
     http::Reply,
+    language::t,
     order::Bundle,
     secret::Secret,
 };
@@ -27,9 +28,9 @@ pub(super) fn parse(reply: &Reply) -> Result<Parsed, String> {
     let text = reply.text();
     let text = text.trim_start_matches('\u{feff}').trim();
     let instead = || match (text.is_empty(), content_type(reply)) {
-        (true, _) => "an empty body instead of JSON".to_owned(),
-        (false, Some(content_type)) if !content_type.contains("json") => format!("{content_type} instead of JSON"),
-        (false, _) => "a body that is not well-formed JSON".to_owned(),
+        (true, _) => t!("an empty body instead of JSON").to_owned(),
+        (false, Some(content_type)) if !content_type.contains("json") => t!("%{content_type} instead of JSON", content_type),
+        (false, _) => t!("a body that is not well-formed JSON").to_owned(),
     };
     if text.starts_with('<') {
         return from_xml(text).ok_or_else(instead);
@@ -150,8 +151,9 @@ impl Fields {
     /// `Message`: some replies report a failure with HTTP status 200.
     pub(super) fn lacks(&self, action: &str, field: &str) -> Error {
         let came = self.0.keys().take(12).map(|key| format!("`{}`", key.escape_debug())).collect::<Vec<_>>().join(", ");
-        let came = if came.is_empty() { "no field".to_owned() } else { came };
-        let mut error = Error::new(ErrorKind::OrderSource, format!("{action}: the reply has no `{field}`; it has {came}"));
+        let came = if came.is_empty() { t!("no field").to_owned() } else { came };
+        let mut error =
+            Error::new(ErrorKind::OrderSource, t!("%{action}: the reply has no `%{field}`; it has %{came}", action, field, came));
         if let Some(code) = self.text("Code") {
             error = error.with_code(code);
         }

@@ -1,6 +1,6 @@
 //! The words of CAS, which differ between generations and even between pages of one: read in any case and spelling.
 
-use crate::{name::Name, order::OrderId};
+use crate::{language::t, name::Name, order::OrderId};
 
 /// A word in lower case without blanks, dashes and underscores: `CHECKED_FAIL` and `Checked fail` are one.
 pub(super) fn normalized(word: &str) -> String {
@@ -8,7 +8,9 @@ pub(super) fn normalized(word: &str) -> String {
 }
 
 /// The note of an order that is issued while its certificate cannot be had.
-pub(super) const CERTIFICATE_TO_COME: &str = "issued, but the certificate is not there yet";
+pub(super) fn certificate_to_come() -> String {
+    t!("issued, but the certificate is not there yet").to_owned()
+}
 
 /// Whether a state of a list means that domain validation has nothing to do for the order any more. Unknown words do not.
 ///

@@ -7,6 +7,7 @@ use super::{
     facts::{Facts, ServerFacts, ZoneFacts, quoted, shows},
 };
 use crate::{
+    language::t,
     name::Name,
     propagation::{ResolverReport, Verdict, text::and},
     record::Record,
@@ -41,27 +42,34 @@ fn alias(facts: &Facts) -> Option<Finding> {
         // That nobody answers is told once.
         Err(_) if facts.zone.as_ref().is_ok_and(ZoneFacts::is_silent) => return None,
         Err(why) => {
-            let next = format!("Repair the CNAME records, or remove the one at {}.", facts.name);
-            return Some(Finding::new(Severity::Blocks, format!("Where {} leads is not known: {why}.", facts.name), Some(next)));
+            let next = t!("Repair the CNAME records, or remove the one at %{name}.", name = facts.name);
+            return Some(Finding::new(
+                Severity::Blocks,
+                t!("Where %{name} leads is not known: %{why}.", name = facts.name, why),
+                Some(next),
+            ));
         }
     };
     let visible = facts.is_visible();
     if target.synthesised {
         let severity = if visible { Severity::Note } else { Severity::Risk };
-        let what =
-            format!("A wildcard CNAME covers {}: until a record stands at the name itself, CAs are led elsewhere.", target.name);
+        let what = t!(
+            "A wildcard CNAME covers %{name}: until a record stands at the name itself, CAs are led elsewhere.",
+            name = target.name
+        );
         return Some(Finding::new(
             severity,
             what,
-            (!visible).then(|| format!("Write the record at {}; it takes the wildcard's place there.", target.name)),
+            (!visible).then(|| t!("Write the record at %{name}; it takes the wildcard's place there.", name = target.name)),
         ));
     }
     if target.chain.is_empty() {
         return None;
     }
-    let what = format!(
-        "{} is a CNAME that leads to {}; the CA follows it, and nothing else at {} counts.",
-        facts.name, target.name, facts.name
+    let what = t!(
+        "%{name} is a CNAME that leads to %{target}; the CA follows it, and nothing else at %{name} counts.",
+        name = facts.name,
+        target = target.name
     );
     Some(if visible {
         Finding::new(Severity::Note, what, None)
@@ -69,7 +77,7 @@ fn alias(facts: &Facts) -> Option<Finding> {
         Finding::new(
             Severity::Blocks,
             what,
-            Some(format!("Write the record at {}, or remove the CNAME at {}.", target.name, facts.name)),
+            Some(t!("Write the record at %{target}, or remove the CNAME at %{name}.", target = target.name, name = facts.name)),
         )
     })
 }
@@ -80,11 +88,8 @@ fn beside_alias(facts: &Facts) -> Option<Finding> {
     (!values.is_empty()).then(|| {
         Finding::new(
             if facts.is_visible() { Severity::Risk } else { Severity::Blocks },
-            format!(
-                "{name} has both a CNAME and TXT records ({}): no name may, and each server and resolver decides for itself which of them counts.",
-                quoted(values)
-            ),
-            Some(format!("Remove one of them at {name}.")),
+            t!("%{name} has both a CNAME and TXT records (%{values}): no name may, and each server and resolver decides for itself which of them counts.", name, values = quoted(values)),
+            Some(t!("Remove one of them at %{name}.", name)),
         )
     })
 }
@@ -102,9 +107,11 @@ fn doubled(facts: &Facts) -> Option<Finding> {
     let severity = if facts.is_visible() { Severity::Note } else { Severity::Blocks };
     Some(Finding::new(
         severity,
-        format!("The record stands at {doubled}: the zone's name was appended twice."),
-        Some(format!(
-            "Move it to {place}: give the provider the name without the zone, or with a final dot. Then remove the one at {doubled}."
+        t!("The record stands at %{doubled}: the zone's name was appended twice.", doubled),
+        Some(t!(
+            "Move it to %{place}: give the provider the name without the zone, or with a final dot. Then remove the one at %{doubled}.",
+            place,
+            doubled
         )),
     ))
 }
@@ -127,23 +134,35 @@ fn missing(facts: &Facts) -> Option<Finding> {
         }
         seen
     });
-    let instead = if other.is_empty() { String::new() } else { format!("; there is {} instead", quoted(&other)) };
+    let instead = if other.is_empty() { String::new() } else { t!("; there is %{other} instead", other = quoted(&other)) };
     let what = if lacking.len() == all {
         match &facts.record {
-            Some(record) => format!("No server shows the {} record at {place}{instead}.", record.record_type),
-            None => format!("There is no TXT record at {place}."),
+            Some(record) => t!(
+                "No server shows the %{record_type} record at %{place}%{instead}.",
+                record_type = record.record_type,
+                place,
+                instead
+            ),
+            None => t!("There is no TXT record at %{place}.", place),
         }
     } else {
         let servers: Vec<String> = lacking.iter().map(|(server, _)| server.called()).collect();
-        format!("{} of {all} server addresses do not show the record at {place}: {}{instead}.", lacking.len(), and(&servers))
+        t!(
+            "%{lacking} of %{all} server addresses do not show the record at %{place}: %{servers}%{instead}.",
+            lacking = lacking.len(),
+            all,
+            place,
+            servers = and(&servers),
+            instead
+        )
     };
     // A plain domain without a challenge is nothing wrong.
     let expected = facts.record.is_some() || facts.name.first_label().starts_with('_');
     let severity = if expected { Severity::Blocks } else { Severity::Note };
     let next = if lacking.len() == all {
-        format!("Write the record at {place}, at the provider that serves the zone.")
+        t!("Write the record at %{place}, at the provider that serves the zone.", place)
     } else {
-        "Wait until the servers agree; `dv-verify check --wait` says when.".to_owned()
+        t!("Wait until the servers agree; `dv-verify check --wait` says when.").to_owned()
     };
     Some(Finding::new(severity, what, expected.then_some(next)))
 }
@@ -161,11 +180,19 @@ fn misspelt(facts: &Facts) -> Vec<Finding> {
                 continue;
             };
             let severity = if facts.record.is_some() { Severity::Blocks } else { Severity::Risk };
-            let what = format!("The value at {} {how}: {}.", facts.place(), quoted(std::slice::from_ref(value)));
+            let what = t!(
+                "The value at %{place} %{how}: %{value}.",
+                place = facts.place(),
+                how,
+                value = quoted(std::slice::from_ref(value))
+            );
             let next = facts.record.as_ref().map(|record| {
-                format!("Write exactly {}, without the outer quotes shown here.", quoted(std::slice::from_ref(&record.value)))
+                t!(
+                    "Write exactly %{value}, without the outer quotes shown here.",
+                    value = quoted(std::slice::from_ref(&record.value))
+                )
             });
-            let finding = Finding::new(severity, what, next.or_else(|| Some("Write the value without them.".to_owned())));
+            let finding = Finding::new(severity, what, next.or_else(|| Some(t!("Write the value without them.").to_owned())));
             if !findings.contains(&finding) {
                 findings.push(finding);
             }
@@ -179,8 +206,8 @@ fn dressing(value: &str) -> Option<&'static str> {
     let bare = value.trim();
     let has_quotes = bare.len() > 1 && bare.starts_with('"') && bare.ends_with('"');
     match (has_quotes, bare != value) {
-        (true, _) => Some("has quotes in it"),
-        (false, true) => Some("has blanks around it"),
+        (true, _) => Some(t!("has quotes in it")),
+        (false, true) => Some(t!("has blanks around it")),
         (false, false) => None,
     }
 }
@@ -189,9 +216,9 @@ fn dressing(value: &str) -> Option<&'static str> {
 fn difference(record: &Record, value: &str) -> Option<&'static str> {
     let bare = value.trim().trim_matches('"').trim();
     if bare == record.value.trim().trim_matches('"').trim() {
-        return Some(dressing(value).unwrap_or("lacks quotes or blanks that were asked for"));
+        return Some(dressing(value).unwrap_or(t!("lacks quotes or blanks that were asked for")));
     }
-    bare.eq_ignore_ascii_case(record.value.trim()).then_some("differs from the right one in upper and lower case")
+    bare.eq_ignore_ascii_case(record.value.trim()).then_some(t!("differs from the right one in upper and lower case"))
 }
 
 fn wildcard(facts: &Facts) -> Option<Finding> {
@@ -199,14 +226,18 @@ fn wildcard(facts: &Facts) -> Option<Finding> {
         return None;
     }
     let covers: Option<Name> = facts.place().parent();
-    let covers = covers.map(|above| format!(" below {above}")).unwrap_or_default();
+    let covers = covers.map(|above| t!(" below %{above}", above)).unwrap_or_default();
     let alone = answering(facts).all(|(_, values)| *values == facts.wildcard_values);
-    let what = format!("A wildcard answers for every name{covers} with {}.", quoted(&facts.wildcard_values));
+    let what = t!(
+        "A wildcard answers for every name%{covers} with %{wildcard_values}.",
+        covers,
+        wildcard_values = quoted(&facts.wildcard_values)
+    );
     Some(if alone {
         Finding::new(
             Severity::Risk,
-            format!("{what} What is seen at {} comes from it.", facts.place()),
-            Some(format!("Write the record at {} itself.", facts.place())),
+            t!("%{what} What is seen at %{place} comes from it.", what, place = facts.place()),
+            Some(t!("Write the record at %{place} itself.", place = facts.place())),
         )
     } else {
         Finding::new(Severity::Note, what, None)
@@ -219,14 +250,17 @@ fn remembered(reports: &[ResolverReport], now: &ZonedDateTime) -> Vec<Finding> {
     denying
         .map(|report| {
             let what = match &report.verdict {
-                Verdict::OtherValue(_) => "still shows older values",
-                _ => "still remembers that the record is missing",
+                Verdict::OtherValue(_) => t!("still shows older values"),
+                _ => t!("still remembers that the record is missing"),
             };
-            let until = report.forgets_at(now).map(|time| format!(", until {time} at the latest")).unwrap_or_default();
+            let until = report.forgets_at(now).map(|time| t!(", until %{time} at the latest", time)).unwrap_or_default();
             Finding::new(
                 Severity::Risk,
-                format!("The resolver {} {what}{until}.", report.resolver),
-                Some("A CA that asks through a resolver like this one has to wait as long; `--wait-negative` waits.".to_owned()),
+                t!("The resolver %{resolver} %{what}%{until}.", resolver = report.resolver, what, until),
+                Some(
+                    t!("A CA that asks through a resolver like this one has to wait as long; `--wait-negative` waits.")
+                        .to_owned(),
+                ),
             )
         })
         .collect()

@@ -3,7 +3,7 @@
 use hickory_proto::rr::rdata::CAA;
 
 use super::{Finding, Severity};
-use crate::{name::Name, propagation::text::and};
+use crate::{language::t, name::Name, propagation::text::and};
 
 /// Property tags that a CA must understand (RFC 8659 section 4); issuemail, contact and the like forbid nothing.
 const KNOWN_TAGS: [&str; 7] = ["issue", "issuewild", "iodef", "issuemail", "issuevmc", "contactemail", "contactphone"];
@@ -37,11 +37,13 @@ pub(super) fn findings(set: &CaaSet, identities: &[String], wildcard: bool) -> V
     if let Some(unknown) = unknown {
         return vec![Finding::new(
             Severity::Blocks,
-            format!(
-                "The CAA records {wheres} hold the critical property `{}`, which CAs do not know: none may issue for {}.",
-                unknown.tag, set.domain
+            t!(
+                "The CAA records %{wheres} hold the critical property `%{tag}`, which CAs do not know: none may issue for %{domain}.",
+                wheres,
+                tag = unknown.tag,
+                domain = set.domain
             ),
-            Some(format!("Remove that CAA record at {}.", set.owner)),
+            Some(t!("Remove that CAA record at %{owner}.", owner = set.owner)),
         )];
     }
     let of = |tag: &str| -> Vec<Issuer> {
@@ -53,7 +55,11 @@ pub(super) fn findings(set: &CaaSet, identities: &[String], wildcard: bool) -> V
     let mut findings = judge(set, tag, relevant, identities);
     if !wildcard && !issuewild.is_empty() && !identities.is_empty() && !issuewild.iter().any(|issuer| is_ours(issuer, identities))
     {
-        let what = format!("The CAA records {wheres} let {} issue wildcard certificates, and not this CA.", listed(&issuewild));
+        let what = t!(
+            "The CAA records %{wheres} let %{issuewild} issue wildcard certificates, and not this CA.",
+            wheres,
+            issuewild = listed(&issuewild)
+        );
         findings.push(Finding::new(Severity::Note, what, None));
     }
     findings
@@ -65,20 +71,33 @@ fn judge(set: &CaaSet, tag: &str, relevant: &[Issuer], identities: &[String]) ->
         return Vec::new();
     }
     if identities.is_empty() {
-        let what = format!("The CAA records {wheres} let only {} issue for {domain}.", listed(relevant));
-        return vec![Finding::new(Severity::Note, what, Some("Check that your CA is among them.".to_owned()))];
+        let what = t!(
+            "The CAA records %{wheres} let only %{relevant} issue for %{domain}.",
+            wheres,
+            relevant = listed(relevant),
+            domain
+        );
+        return vec![Finding::new(Severity::Note, what, Some(t!("Check that your CA is among them.").to_owned()))];
     }
     let ours: Vec<&Issuer> = relevant.iter().filter(|issuer| is_ours(issuer, identities)).collect();
     if ours.is_empty() {
         let identity = identities.first().map_or("", String::as_str);
         return vec![Finding::new(
             Severity::Blocks,
-            format!(
-                "The CAA records {wheres} let only {} issue for {domain}; the CA of this order goes by {}.",
-                listed(relevant),
-                and(identities)
+            t!(
+                "The CAA records %{wheres} let only %{relevant} issue for %{domain}; the CA of this order goes by %{identities}.",
+                wheres,
+                relevant = listed(relevant),
+                domain,
+                identities = and(identities)
             ),
-            Some(format!("Add the record `{domain} CAA 0 {tag} \"{identity}\"`, or remove the CAA records at {}.", set.owner)),
+            Some(t!(
+                "Add the record `%{domain} CAA 0 %{tag} \"%{identity}\"`, or remove the CAA records at %{owner}.",
+                domain,
+                tag,
+                identity,
+                owner = set.owner
+            )),
         )];
     }
     // One property without a restriction is enough.
@@ -92,13 +111,17 @@ fn judge(set: &CaaSet, tag: &str, relevant: &[Issuer], identities: &[String]) ->
     {
         findings.push(Finding::new(
             Severity::Risk,
-            format!("The CAA records {wheres} allow this CA only the validation methods {}; a DNS record is not among them (RFC 8657).", and(&methods)),
-            Some(format!("Add `dns-01` to `validationmethods` at {}.", set.owner)),
+            t!("The CAA records %{wheres} allow this CA only the validation methods %{methods}; a DNS record is not among them (RFC 8657).", wheres, methods = and(&methods)),
+            Some(t!("Add `dns-01` to `validationmethods` at %{owner}.", owner = set.owner)),
         ));
     }
     if let Some(accounts) = restricted("accounturi") {
-        let what = format!("The CAA records {wheres} allow this CA only for the account {} (RFC 8657).", and(&accounts));
-        findings.push(Finding::new(Severity::Note, what, Some("Check that the order belongs to that account.".to_owned())));
+        let what = t!(
+            "The CAA records %{wheres} allow this CA only for the account %{accounts} (RFC 8657).",
+            wheres,
+            accounts = and(&accounts)
+        );
+        findings.push(Finding::new(Severity::Note, what, Some(t!("Check that the order belongs to that account.").to_owned())));
     }
     findings
 }
@@ -110,9 +133,9 @@ fn is_ours(issuer: &Issuer, identities: &[String]) -> bool {
 
 fn place(set: &CaaSet) -> String {
     if set.owner == set.climbed_to {
-        format!("at {}", set.owner)
+        t!("at %{owner}", owner = set.owner)
     } else {
-        format!("at {}, to which {} is a CNAME,", set.owner, set.climbed_to)
+        t!("at %{owner}, to which %{climbed_to} is a CNAME,", owner = set.owner, climbed_to = set.climbed_to)
     }
 }
 
@@ -121,7 +144,7 @@ fn listed(issuers: &[Issuer]) -> String {
         issuers.iter().map(|issuer| issuer.domain.clone()).filter(|domain| !domain.is_empty()).collect();
     domains.sort();
     domains.dedup();
-    if domains.is_empty() { "nobody".to_owned() } else { and(&domains) }
+    if domains.is_empty() { t!("nobody").to_owned() } else { and(&domains) }
 }
 
 /// `domain; key=value; key=value` (RFC 8659 section 4.2). What does not read so authorises nobody.

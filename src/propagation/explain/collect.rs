@@ -22,6 +22,7 @@ use super::{
     facts::{Facts, ServerFacts, Standing, ZoneFacts},
 };
 use crate::{
+    language::{message, say, t},
     name::Name,
     propagation::{
         Authority, Delegation, Verdict,
@@ -48,11 +49,11 @@ const LONGEST_CHAIN: usize = 16;
 const LONGEST: Duration = Duration::from_mins(1);
 
 /// What is said of that which did not come in time.
-const LATE: &str = "the time was up before it was known";
+const LATE: &str = message!("the time was up before it was known");
 
 /// The outcome of a future, unless the deadline comes first.
 async fn within<T>(deadline: Instant, future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    timeout_at(deadline, future).await.unwrap_or_else(|_| Err(LATE.to_owned()))
+    timeout_at(deadline, future).await.unwrap_or_else(|_| Err(say(LATE).to_owned()))
 }
 
 /// Asks everything that can be asked until the deadline.
@@ -205,11 +206,11 @@ async fn look_at_server(shared: &Shared, zone: &Name, place: &Name, record_type:
 fn standing(zone: &Name, answer: &Message) -> Standing {
     let code = answer.metadata.response_code;
     if code != ResponseCode::NoError {
-        return Standing::Lame(format!("does not serve the zone {zone}: it answers {}", response_word(code)));
+        return Standing::Lame(t!("does not serve the zone %{zone}: it answers %{code}", zone, code = response_word(code)));
     }
     match serials::in_answer(zone, answer) {
         Some(serial) => Standing::Serves(serial),
-        None => Standing::Lame(format!("does not serve the zone {zone}: it is not authoritative (no AA, or a referral)")),
+        None => Standing::Lame(t!("does not serve the zone %{zone}: it is not authoritative (no AA, or a referral)", zone)),
     }
 }
 
@@ -237,7 +238,7 @@ async fn values_anywhere(shared: &Shared, authorities: &[Authority], name: Optio
         async move {
             let answer =
                 shared.ask_authority(authority.address, name, record_type).await.map_err(|verdict| verdict.sentence())?;
-            values(name, record_type, &answer).ok_or_else(|| "is not authoritative".to_owned())
+            values(name, record_type, &answer).ok_or_else(|| t!("is not authoritative").to_owned())
         }
     });
     found.await.unwrap_or_default()
@@ -294,7 +295,7 @@ async fn look_up_caa(shared: &Shared, domain: &Name) -> Result<Option<CaaSet>, S
                 Ok(answer) => answer,
                 // Top levels have no CAA records worth a failure: their servers are often out of reach of a closed network.
                 Err(_) if owner.labels().count() == 1 => break,
-                Err(why) => return Err(format!("the CAA records of {owner} cannot be looked up: {why}")),
+                Err(why) => return Err(t!("the CAA records of %{owner} cannot be looked up: %{why}", owner, why)),
             };
             let here = answer.answers.iter().filter(|entry| Name::from_wire(&entry.name) == owner);
             let (mut records, mut alias) = (Vec::new(), None);
@@ -324,7 +325,7 @@ async fn caa_at(shared: &Shared, owner: &Name) -> Result<Message, String> {
         let code = answer.metadata.response_code;
         match code {
             ResponseCode::NoError | ResponseCode::NXDomain if answer.metadata.authoritative => Ok(answer),
-            ResponseCode::NoError | ResponseCode::NXDomain => Err(named("is not authoritative")),
+            ResponseCode::NoError | ResponseCode::NXDomain => Err(named(t!("is not authoritative"))),
             _ => Err(named(&format!("answers {}", response_word(code)))),
         }
     })

@@ -8,6 +8,7 @@ use hickory_proto::{
 
 use super::{Finding, Severity};
 use crate::{
+    language::t,
     name::Name,
     propagation::verdict::{Verdict, extended_error},
 };
@@ -49,20 +50,24 @@ pub(super) fn findings(subject: &Name, seen: &[(String, Validation)], signed_unt
         _ => None,
     });
     let Some((resolver, detail)) = bogus else { return Vec::new() };
-    let detail = detail.as_ref().map(|detail| format!(", saying \"{detail}\"")).unwrap_or_default();
+    let detail = detail.as_ref().map(|detail| t!(", saying \"%{detail}\"", detail)).unwrap_or_default();
     let ended = signed_until.and_then(|seconds| jiff::Timestamp::from_second(seconds.into()).ok());
     if let Some(ended) = ended {
-        let what = format!(
-            "DNSSEC: the signatures of {subject} expired on {}. {resolver} refuses to answer for it{detail}, but answers when told not to check. A CA validates too, so it will fail.",
-            ended.strftime("%Y-%m-%d at %H:%M UTC")
+        let what = t!(
+            "DNSSEC: the signatures of %{subject} expired on %{day} at %{time} UTC. %{resolver} refuses to answer for it%{detail}, but answers when told not to check. A CA validates too, so it will fail.",
+            subject,
+            day = ended.strftime("%Y-%m-%d"),
+            time = ended.strftime("%H:%M"),
+            resolver,
+            detail
         );
-        let next = "Let the zone be signed anew, and find out why that stopped: signatures last days to weeks.".to_owned();
+        let next = t!("Let the zone be signed anew, and find out why that stopped: signatures last days to weeks.").to_owned();
         return vec![Finding::new(Severity::Blocks, what, Some(next))];
     }
     vec![Finding::new(
         Severity::Blocks,
-        format!("DNSSEC: the signatures of {subject} are bogus. {resolver} refuses to answer for it{detail}, but answers when told not to check. A CA validates too, so it will fail."),
-        Some("Compare the DS record at the registrar with the zone's keys: repair it, or remove it, and let the zone be signed anew.".to_owned()),
+        t!("DNSSEC: the signatures of %{subject} are bogus. %{resolver} refuses to answer for it%{detail}, but answers when told not to check. A CA validates too, so it will fail.", subject, resolver, detail),
+        Some(t!("Compare the DS record at the registrar with the zone's keys: repair it, or remove it, and let the zone be signed anew.").to_owned()),
     )]
 }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::{caa::CaaSet, dnssec::Validation};
 use crate::{
+    language::t,
     name::Name,
     propagation::{Authority, LeftOut, ResolverReport, Target, differences::Glued, text::and},
     record::Record,
@@ -133,48 +134,57 @@ impl Facts {
     pub(super) fn steps(&self) -> Vec<String> {
         let mut steps = Vec::new();
         if let Some(resolver) = &self.discovered_over_https {
-            steps.push(format!("No resolver answers on port 53 here; {resolver} was asked instead."));
+            steps.push(t!("No resolver answers on port 53 here; %{resolver} was asked instead.", resolver));
         }
         match &self.target {
             Ok(target) if !target.chain.is_empty() => {
                 let path: Vec<String> = target.chain.iter().chain([&target.name]).map(Name::to_string).collect();
-                steps.push(format!("CNAME: {}.", path.join(" -> ")));
+                steps.push(t!("CNAME: %{path}.", path = path.join(" -> ")));
             }
             _ => {}
         }
         let zone = match &self.zone {
             Ok(zone) => zone,
             Err(why) => {
-                steps.push(format!("Zone of {}: not found, {why}.", self.place()));
+                steps.push(t!("Zone of %{place}: not found, %{why}.", place = self.place(), why));
                 return steps;
             }
         };
         if let Some((parent, servers)) = &zone.parent {
             let apex = zone.zone.as_ref().map(Name::to_string).unwrap_or_default();
-            steps.push(format!("The zone {parent} delegates {apex} to {}.", and(&texts(servers))));
+            steps.push(t!("The zone %{parent} delegates %{apex} to %{servers}.", parent, apex, servers = and(&texts(servers))));
         }
         if let Some(apex) = &zone.zone {
-            steps.push(format!("{} belongs to the zone {apex}, served from {} addresses.", self.place(), zone.servers.len()));
+            steps.push(t!(
+                "%{place} belongs to the zone %{apex}, served from %{servers} addresses.",
+                place = self.place(),
+                apex,
+                servers = zone.servers.len()
+            ));
         }
         for server in &zone.servers {
             let said = match (&server.standing, &server.values) {
                 (Standing::Lame(why) | Standing::Silent(why), _) => why.clone(),
-                (Standing::Serves(serial), None) => format!("serves serial {serial}, but does not answer for the name"),
+                (Standing::Serves(serial), None) => t!("serves serial %{serial}, but does not answer for the name", serial),
                 (Standing::Serves(serial), Some(values)) if values.is_empty() => {
-                    format!("serves serial {serial}, no record at the name")
+                    t!("serves serial %{serial}, no record at the name", serial)
                 }
-                (Standing::Serves(serial), Some(values)) => format!("serves serial {serial}, at the name {}", quoted(values)),
+                (Standing::Serves(serial), Some(values)) => {
+                    t!("serves serial %{serial}, at the name %{values}", serial, values = quoted(values))
+                }
             };
-            steps.push(format!("{}: {said}.", server.called()));
+            steps.push(t!("%{server}: %{said}.", server = server.called(), said));
         }
         match &self.reports {
-            None => steps.push(format!("Resolvers were not asked for {}: not every authority shows it, and the question would make them remember that it is missing.", self.name)),
-            Some(reports) => steps.extend(reports.iter().map(|report| format!("Resolver {} {}.", report.resolver, report.verdict.sentence()))),
+            None => steps.push(t!("Resolvers were not asked for %{name}: not every authority shows it, and the question would make them remember that it is missing.", name = self.name)),
+            Some(reports) => steps.extend(reports.iter().map(|report| t!("Resolver %{resolver} %{sentence}.", resolver = report.resolver, sentence = report.verdict.sentence()))),
         }
         match &self.caa {
-            Ok(None) => steps.push("CAA: none, any CA may issue.".to_owned()),
-            Ok(Some(set)) => steps.push(format!("CAA: {} records at {}.", set.records.len(), set.owner)),
-            Err(why) => steps.push(format!("CAA: {why}.")),
+            Ok(None) => steps.push(t!("CAA: none, any CA may issue.").to_owned()),
+            Ok(Some(set)) => {
+                steps.push(t!("CAA: %{records} records at %{owner}.", records = set.records.len(), owner = set.owner))
+            }
+            Err(why) => steps.push(t!("CAA: %{why}.", why)),
         }
         steps
     }

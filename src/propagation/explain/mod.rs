@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::shared::Shared;
-use crate::{name::Name, record::Record};
+use crate::{language::message, language::t, name::Name, record::Record};
 
 mod at_name;
 mod at_zone;
@@ -16,12 +16,17 @@ mod dnssec;
 mod facts;
 #[cfg(test)]
 mod tests;
+mod whose;
 
 /// What is known around a name from elsewhere.
 #[derive(Clone, Debug, Default)]
 pub struct ExplainContext {
     /// Suffixes of the name servers of the provider that is written to (`ns.cloudflare.com`); empty: nothing to compare with.
     pub name_server_suffixes: Vec<String>,
+    /// The provider that is written to, by its id; `None`: none is set.
+    pub provider: Option<String>,
+    /// Every provider by its id, with the suffixes of its name servers. Some share them.
+    pub providers: Vec<(String, Vec<String>)>,
     /// The domains by which the CA finds itself in CAA records (`digicert.com`); empty: CAA is only told.
     pub ca_identities: Vec<String>,
     /// Whether the certificate is for a wildcard; a name that begins with `*.` says so too.
@@ -46,9 +51,9 @@ impl Severity {
     /// `note`, `risk` or `blocks`.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Note => "note",
-            Self::Risk => "risk",
-            Self::Blocks => "blocks",
+            Self::Note => message!("note"),
+            Self::Risk => message!("risk"),
+            Self::Blocks => message!("blocks"),
         }
     }
 }
@@ -102,7 +107,7 @@ pub(super) async fn explain(shared: &Arc<Shared>, name: &Name, record: Option<&R
 
 /// All rules over the facts.
 fn judge(facts: &facts::Facts, context: &ExplainContext, now: &jiff::ZonedDateTime) -> Explanation {
-    let mut findings = at_zone::findings(facts, &context.name_server_suffixes);
+    let mut findings = at_zone::findings(facts, context);
     findings.extend(at_name::findings(facts, now));
     for (subject, seen) in &facts.dnssec {
         // The zone's finding says it already for the name.
@@ -117,8 +122,8 @@ fn judge(facts: &facts::Facts, context: &ExplainContext, now: &jiff::ZonedDateTi
         Err(_) if facts.zone.is_err() => {}
         Err(why) => findings.push(Finding::new(
             Severity::Risk,
-            format!("CAA: {why}. A CA that cannot look up CAA records does not issue (RFC 8659 section 5.6)."),
-            Some("Repair the name servers that do not answer.".to_owned()),
+            t!("CAA: %{why}. A CA that cannot look up CAA records does not issue (RFC 8659 section 5.6).", why),
+            Some(t!("Repair the name servers that do not answer.").to_owned()),
         )),
     }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));

@@ -8,7 +8,10 @@ use std::{
 
 use url::{Host, Url};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    language::t,
+};
 
 /// The port of DNS over TLS (RFC 7858 section 3.1).
 const TLS_PORT: u16 = 853;
@@ -48,41 +51,41 @@ impl ResolverAddress {
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.trim();
         let wrong = |why: &str| {
-            Error::usage(format!("`{text}` is no resolver: {why}"))
-                .with_hint("give `ADDRESS[:PORT]`, `tls://HOST[:PORT][#NAME]` or `https://HOST/PATH`")
+            Error::usage(t!("`%{text}` is no resolver: %{why}", text, why))
+                .with_hint(t!("give `ADDRESS[:PORT]`, `tls://HOST[:PORT][#NAME]` or `https://HOST/PATH`"))
         };
         let Some((scheme, _)) = text.split_once("://") else {
             let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
             return match (bare.parse::<IpAddr>(), text.parse::<SocketAddr>()) {
                 (Ok(address), _) => Ok(Self::Plain(SocketAddr::new(address, 53))),
                 (_, Ok(address)) => Ok(Self::Plain(address)),
-                _ => Err(wrong("it is neither an address nor a `tls://` or `https://` URL")),
+                _ => Err(wrong(t!("it is neither an address nor a `tls://` or `https://` URL"))),
             };
         };
         // `tls` is no scheme that the URL standard knows the form of hosts for.
         let scheme = scheme.to_ascii_lowercase();
         if scheme != "tls" && scheme != "https" {
-            return Err(wrong("only `tls://` and `https://` are spoken"));
+            return Err(wrong(t!("only `tls://` and `https://` are spoken")));
         }
         let rest = &text[scheme.len()..];
         let url = Url::parse(&format!("https{rest}")).map_err(|error| wrong(&error.to_string()))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Error::usage("a resolver's URL may not hold a user name or a password"));
+            return Err(Error::usage(t!("a resolver's URL may not hold a user name or a password")));
         }
         let host = match url.host() {
             Some(Host::Domain(host)) => host.trim_end_matches('.').to_owned(),
             Some(Host::Ipv4(address)) => address.to_string(),
             Some(Host::Ipv6(address)) => address.to_string(),
-            None => return Err(wrong("it has no host")),
+            None => return Err(wrong(t!("it has no host"))),
         };
         // The URL parser swallows a port that is HTTPS' own.
         let states_https_port = url.port().is_none() && authority_of(rest).ends_with(":443");
         if scheme == "tls" {
             if !matches!(url.path(), "" | "/") || url.query().is_some() {
-                return Err(wrong("DNS over TLS has no path"));
+                return Err(wrong(t!("DNS over TLS has no path")));
             }
             let server_name = match url.fragment() {
-                Some("") => return Err(wrong("the name after `#` is empty")),
+                Some("") => return Err(wrong(t!("the name after `#` is empty"))),
                 Some(name) => name.trim_end_matches('.').to_owned(),
                 None => host.clone(),
             };
@@ -90,7 +93,7 @@ impl ResolverAddress {
             return Ok(Self::Tls { host, port, server_name });
         }
         if url.fragment().is_some() || url.query().is_some() {
-            return Err(wrong("DNS over HTTPS is asked by POST, so its URL has no query and no fragment"));
+            return Err(wrong(t!("DNS over HTTPS is asked by POST, so its URL has no query and no fragment")));
         }
         let path = if url.path() == "/" { "/dns-query".to_owned() } else { url.path().to_owned() };
         Ok(Self::Https { host, port: url.port().unwrap_or(HTTPS_PORT), path })

@@ -21,6 +21,8 @@ use crate::propagation::{
     verdict::Verdict,
 };
 
+use crate::language::t;
+
 /// The connections to all resolvers that are spoken to in private.
 pub(crate) struct Encrypted {
     tls: Option<Arc<ClientConfig>>,
@@ -49,7 +51,7 @@ impl Encrypted {
         patience: Duration,
     ) -> Result<Message, Verdict> {
         let deadline = Instant::now() + patience;
-        let late = |_| Verdict::Unreachable(format!("no answer within {}", span(patience)));
+        let late = |_| Verdict::Unreachable(t!("no answer within %{patience}", patience = span(patience)));
         let kept = self.lock().get(resolver).cloned();
         if let Some(exchange) = kept {
             match timeout_at(deadline, send(&exchange, question)).await.map_err(late)? {
@@ -73,17 +75,17 @@ impl Encrypted {
     async fn connect(&self, resolver: &ResolverAddress, patience: Duration) -> Result<DnsExchange<TokioRuntimeProvider>, String> {
         let config = match &self.tls {
             Some(config) => ClientConfig::clone(config),
-            None => tls::client_config().map_err(|error| format!("the system's CA certificates cannot be used: {error}"))?,
+            None => tls::client_config().map_err(|error| t!("the system's CA certificates cannot be used: %{error}", error))?,
         };
         match resolver {
-            ResolverAddress::Plain(address) => Err(format!("{address} is asked in the clear")),
+            ResolverAddress::Plain(address) => Err(t!("%{address} is asked in the clear", address)),
             ResolverAddress::Tls { host, port, server_name } => {
                 let certified = ServerName::try_from(server_name.clone())
-                    .map_err(|_| format!("`{server_name}` is no name that a certificate can have"))?;
+                    .map_err(|_| t!("`%{server_name}` is no name that a certificate can have", server_name))?;
                 let address = first_address(host, *port).await?;
-                tls::tls_exchange(address, certified, config, patience, None, self.runtime.clone())
-                    .await
-                    .map_err(|error| format!("no TLS connection to {address} as {server_name}: {error}"))
+                tls::tls_exchange(address, certified, config, patience, None, self.runtime.clone()).await.map_err(|error| {
+                    t!("no TLS connection to %{address} as %{server_name}: %{error}", address, server_name, error)
+                })
             }
             ResolverAddress::Https { host, port, path } => {
                 let address = first_address(host, *port).await?;
@@ -92,7 +94,7 @@ impl Encrypted {
                 HttpsClientStream::builder(Arc::new(config), self.runtime.clone())
                     .exchange(address, Arc::from(host.as_str()), Arc::from(path.as_str()))
                     .await
-                    .map_err(|error| format!("no HTTPS connection to {address} as {host}: {error}"))
+                    .map_err(|error| t!("no HTTPS connection to %{address} as %{host}: %{error}", address, host, error))
             }
         }
     }
@@ -104,8 +106,8 @@ async fn first_address(host: &str, port: u16) -> Result<SocketAddr, String> {
         return Ok(SocketAddr::new(address, port));
     }
     let mut found =
-        tokio::net::lookup_host((host, port)).await.map_err(|error| format!("{host} has no address here: {error}"))?;
-    found.next().ok_or_else(|| format!("{host} has no address here"))
+        tokio::net::lookup_host((host, port)).await.map_err(|error| t!("%{host} has no address here: %{error}", host, error))?;
+    found.next().ok_or_else(|| t!("%{host} has no address here", host))
 }
 
 async fn send(exchange: &DnsExchange<TokioRuntimeProvider>, question: &Question) -> Result<Message, Verdict> {
@@ -119,7 +121,7 @@ async fn send(exchange: &DnsExchange<TokioRuntimeProvider>, question: &Question)
     let answer = match answers.next().await {
         Some(Ok(answer)) => answer,
         Some(Err(error)) => return Err(Verdict::Unreachable(error.to_string())),
-        None => return Err(Verdict::Unreachable("the connection was closed".to_owned())),
+        None => return Err(Verdict::Unreachable(t!("the connection was closed").to_owned())),
     };
     let packet = answer.as_buffer().to_vec();
     // Over HTTPS the id is 0 (RFC 8484 section 4.1).

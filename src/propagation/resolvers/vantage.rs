@@ -3,7 +3,10 @@
 use std::{fmt, net::SocketAddr, str::FromStr};
 
 use super::ResolverAddress;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    language::t,
+};
 
 /// A set of well-known public resolvers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,7 +47,7 @@ impl FromStr for Vantage {
             "cn" => Ok(Self::Cn),
             "global" => Ok(Self::Global),
             "all" => Ok(Self::All),
-            _ => Err(Error::usage(format!("vantage `{text}` is not known")).with_hint("choose `cn`, `global` or `all`")),
+            _ => Err(Error::usage(t!("vantage `%{text}` is not known", text)).with_hint(t!("choose `cn`, `global` or `all`"))),
         }
     }
 }

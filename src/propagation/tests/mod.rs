@@ -1,6 +1,7 @@
 //! Whole journeys of [`super::Propagation`] against scripted servers on loopback: discovery, waiting, targets, resolvers.
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,

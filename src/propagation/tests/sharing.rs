@@ -88,6 +88,32 @@ async fn an_old_sighting_is_confirmed_by_one_name_for_all() {
 }
 
 #[tokio::test]
+async fn a_lost_confirmation_is_asked_for_by_one_other_name() {
+    const NAMES: usize = 30;
+    let begun = std::time::Instant::now();
+    let holds =
+        (0..NAMES).fold(Zone::new("example.test"), |zone, number| zone.with(&format!("_d.h{number}.example.test"), txt("v")));
+    let (mut known, mut unlucky, mut is_over) = (BTreeSet::new(), None, false);
+    // Silent to the first name that asks once more, until another one does.
+    let prompt = Server::start(move |asked: &Asked| {
+        let again = !known.insert(asked.name.clone());
+        if again {
+            is_over |= *unlucky.get_or_insert_with(|| asked.name.clone()) != asked.name;
+        }
+        if again && !is_over { vec![Act::Hang] } else { send(&holds.answer(asked)) }
+    })
+    .await;
+    let late = Server::start(holding_all(NAMES, move || begun.elapsed() >= Duration::from_millis(1500))).await;
+    let propagation = propagation(Options { query_timeout: Duration::from_millis(300), ..stated(&[&prompt, &late]) });
+    let records: Vec<Record> = (0..NAMES).map(|number| record(&format!("_d.h{number}.example.test"), "v")).collect();
+    let rounds = join_all(records.iter().map(|record| wait(&propagation, record, soon(30)))).await;
+    assert!(rounds.iter().all(Result::is_ok));
+    // All of them again would be as many once more.
+    let asked = prompt.asked().len();
+    assert!((NAMES + 2..NAMES + 20).contains(&asked), "{asked}");
+}
+
+#[tokio::test]
 async fn a_zone_that_is_gone_when_the_last_server_follows_makes_no_name_green() {
     const NAMES: usize = 12;
     let begun = std::time::Instant::now();

@@ -10,15 +10,15 @@ use async_trait::async_trait;
 use super::{learn, pairs, setting, variables};
 use crate::{
     error::{Error, ErrorKind, Result},
-    name::Name,
+    language::{message, say, t},
     nearest::nearest,
     provider::{
-        Access, Capabilities, DnsProvider, Found, Handle, Zone,
+        Capabilities, DnsProvider,
         description::Description,
-        manual::zone_above,
         program::{self, Program, only_txt},
         registry::Registry,
         settings::{Context, Settings},
+        told::{Told, Writer},
     },
     record::Record,
 };
@@ -29,25 +29,25 @@ const SHELL: &str = "/bin/sh";
 const CALL: &str = include_str!("acme-sh.sh");
 
 /// Why a script cannot write the names of other CAs, as read in acme.sh 3.1.4.
-const FIXED_NAME: &str = "it writes `_acme-challenge`, whatever name it is given";
+const FIXED_NAME: &str = message!("it writes `_acme-challenge`, whatever name it is given");
 /// Why a script cannot remove what it added.
 const KEEPS_IDS: &str =
-    "it keeps ids of records in files of acme.sh, which this program does not write, and removes nothing without them";
+    message!("it keeps ids of records in files of acme.sh, which this program does not write, and removes nothing without them");
 
 /// Why a script is worse than what there is.
-const REMOVES_ALL: &str = "it removes every TXT value at the name, also those of others";
+const REMOVES_ALL: &str = message!("it removes every TXT value at the name, also those of others");
 
 /// Scripts that cannot work, with the reason and what to use instead.
 const REFUSED: [(&str, &str, &str); 9] = [
     ("dns_artfiles", FIXED_NAME, ""),
     ("dns_bh", KEEPS_IDS, ""),
     ("dns_bhosted", KEEPS_IDS, ""),
-    ("dns_duckdns", "it knows a domain only behind `_acme-challenge.`", "use `--provider duckdns`"),
-    ("dns_exoscale", FIXED_NAME, "use `--provider exoscale`"),
-    ("dns_firestorm", "it takes `_acme-challenge.` off the name, and the service puts it in front of every name", ""),
-    ("dns_knot", REMOVES_ALL, "use `--provider rfc2136`"),
-    ("dns_lexicon", FIXED_NAME, "use `--provider lexicon:NAME`"),
-    ("dns_nsupdate", REMOVES_ALL, "use `--provider rfc2136`"),
+    ("dns_duckdns", message!("it knows a domain only behind `_acme-challenge.`"), message!("use `--provider duckdns`")),
+    ("dns_exoscale", FIXED_NAME, message!("use `--provider exoscale`")),
+    ("dns_firestorm", message!("it takes `_acme-challenge.` off the name, and the service puts it in front of every name"), ""),
+    ("dns_knot", REMOVES_ALL, message!("use `--provider rfc2136`")),
+    ("dns_lexicon", FIXED_NAME, message!("use `--provider lexicon:NAME`")),
+    ("dns_nsupdate", REMOVES_ALL, message!("use `--provider rfc2136`")),
 ];
 
 /// Refuses scripts that are known not to work.
@@ -55,8 +55,10 @@ pub(super) fn check(script: &str) -> Result<()> {
     match REFUSED.iter().find(|(name, ..)| *name == script) {
         None => Ok(()),
         Some((_, why, instead)) => {
-            let instead = if instead.is_empty() { "use another provider, `exec`, or a manifest of your own" } else { instead };
-            Err(Error::config(format!("provider `acme.sh:{script}` cannot be used: {why}")).with_hint(instead))
+            let instead =
+                if instead.is_empty() { t!("use another provider, `exec`, or a manifest of your own") } else { say(instead) };
+            Err(Error::config(t!("provider `acme.sh:%{script}` cannot be used: %{why}", script, why = say(why)))
+                .with_hint(instead))
         }
     }
 }
@@ -64,18 +66,21 @@ pub(super) fn check(script: &str) -> Result<()> {
 pub(super) fn describe(script: &str) -> Description {
     Description {
         id: format!("acme.sh:{script}"),
-        title: format!("`{script}` of your own acme.sh"),
+        title: t!("`%{script}` of your own acme.sh", script),
         docs: Some("https://github.com/acmesh-official/acme.sh/wiki/dnsapi".to_owned()),
         origin: "bridge".to_owned(),
         credentials: vec![
-            setting("home", &["DV_ACME_SH_HOME", "LE_WORKING_DIR"], "where acme.sh is installed (default ~/.acme.sh)"),
+            setting("home", &["DV_ACME_SH_HOME", "LE_WORKING_DIR"], t!("where acme.sh is installed (default ~/.acme.sh)")),
             setting(
                 "config_home",
                 &["DV_ACME_SH_CONFIG_HOME", "LE_CONFIG_HOME"],
-                "where its account.conf is, if elsewhere; the script's own variables (its text names them) work too, as in acme.sh",
+                t!(
+                    "where its account.conf is, if elsewhere; the script's own variables (its text names them) work too, as in acme.sh"
+                ),
             ),
-            setting("timeout", &[], "how long a call may take, such as `90s` or `5m` (default 2m)"),
+            setting("timeout", &[], t!("how long a call may take, such as `90s` or `5m` (default 2m)")),
         ],
+        ambient: None,
         proof: None,
         capabilities: Capabilities::default(),
     }
@@ -88,16 +93,20 @@ pub(super) fn open(script: &str, settings: &Settings, context: &Context, registr
     };
     let home = folder("home", ["DV_ACME_SH_HOME", "LE_WORKING_DIR"])?
         .or_else(|| settings.environment.home().map(|home| home.join(".acme.sh")))
-        .ok_or_else(|| missing("there is no home folder".to_owned()))?;
+        .ok_or_else(|| missing(t!("there is no home folder").to_owned()))?;
     let entry = home.join("acme.sh");
     if !entry.is_file() {
-        return Err(missing(format!("`{}` is not there", entry.display())));
+        return Err(missing(t!("`%{entry}` is not there", entry = entry.display())));
     }
     let path = find_script(&home, script)?;
-    let text =
-        std::fs::read_to_string(&path).map_err(|error| Error::config(format!("`{}` cannot be read: {error}", path.display())))?;
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| Error::config(t!("`%{path}` cannot be read: %{error}", path = path.display(), error)))?;
     if !text.contains(&format!("{script}_add")) || !text.contains(&format!("{script}_rm")) {
-        return Err(Error::config(format!("`{}` has no functions `{script}_add` and `{script}_rm`", path.display())));
+        return Err(Error::config(t!(
+            "`%{path}` has no functions `%{script}_add` and `%{script}_rm`",
+            path = path.display(),
+            script
+        )));
     }
     let capabilities = Capabilities { several_values: removes_by_value(&text, script), ..Capabilities::default() };
     let config = folder("config_home", ["DV_ACME_SH_CONFIG_HOME", "LE_CONFIG_HOME"])?.unwrap_or_else(|| home.clone());
@@ -109,9 +118,9 @@ pub(super) fn open(script: &str, settings: &Settings, context: &Context, registr
     let program =
         Program { path: SHELL.to_owned(), timeout: program::timeout(settings)?, environment, redactor: context.redactor.clone() };
     let text_of = |path: &Path| {
-        path.to_str().map(str::to_owned).ok_or_else(|| Error::config(format!("the path `{}` is no UTF-8", path.display())))
+        path.to_str().map(str::to_owned).ok_or_else(|| Error::config(t!("the path `%{path}` is no UTF-8", path = path.display())))
     };
-    Ok(Arc::new(AcmeSh {
+    Ok(Arc::new(Told(AcmeSh {
         id: format!("acme.sh:{script}"),
         function: script.to_owned(),
         home: text_of(&home)?,
@@ -120,12 +129,12 @@ pub(super) fn open(script: &str, settings: &Settings, context: &Context, registr
         script: text_of(&path)?,
         capabilities,
         program,
-    }))
+    })))
 }
 
 fn missing(why: String) -> Error {
-    Error::config(format!("acme.sh is not found: {why}"))
-        .with_hint("say where it is installed with `DV_ACME_SH_HOME`, or the key `home` of the provider in the config")
+    Error::config(t!("acme.sh is not found: %{why}", why))
+        .with_hint(t!("say where it is installed with `DV_ACME_SH_HOME`, or the key `home` of the provider in the config"))
 }
 
 /// The file of a script, looked for where acme.sh looks.
@@ -139,10 +148,10 @@ fn find_script(home: &Path, script: &str) -> Result<PathBuf> {
     let files = std::fs::read_dir(&folder).into_iter().flatten().flatten();
     let known: Vec<String> =
         files.filter_map(|file| file.file_name().to_str().and_then(|name| name.strip_suffix(".sh")).map(str::to_owned)).collect();
-    let error = Error::config(format!("acme.sh has no script `{script}` in `{}`", folder.display()));
+    let error = Error::config(t!("acme.sh has no script `%{script}` in `%{folder}`", script, folder = folder.display()));
     Err(match nearest(script, known.iter().map(String::as_str)) {
-        Some(near) => error.with_hint(format!("did you mean `acme.sh:{near}`?")),
-        None => error.with_hint("its scripts are the files `dnsapi/dns_*.sh`"),
+        Some(near) => error.with_hint(t!("did you mean `acme.sh:%{near}`?", near)),
+        None => error.with_hint(t!("its scripts are the files `dnsapi/dns_*.sh`")),
     })
 }
 
@@ -201,17 +210,14 @@ impl AcmeSh {
     async fn run(&self, action: &str, record: &Record) -> Result<()> {
         only_txt(&self.id, record)?;
         if !survives(&record.value) {
-            return Err(Error::provider(format!(
-                "provider `{}`: the value `{}` has other signs than values of ACME have, and scripts of acme.sh split or change such",
-                self.id, record.value
-            ))
-            .with_hint("use another provider, `exec`, or a manifest of your own"));
+            return Err(Error::provider(t!("provider `%{id}`: the value `%{value}` has other signs than values of ACME have, and scripts of acme.sh split or change such", id = self.id, value = record.value))
+            .with_hint(t!("use another provider, `exec`, or a manifest of your own")));
         }
         let scratch = tempfile::tempdir()
-            .map_err(|error| Error::new(ErrorKind::Unexpected, format!("no temporary folder can be made: {error}")))?;
+            .map_err(|error| Error::new(ErrorKind::Unexpected, t!("no temporary folder can be made: %{error}", error)))?;
         let scratch_path = scratch.path().to_string_lossy();
         let function = format!("{}_{action}", self.function);
-        let what = format!("`{function} {}` of acme.sh", record.name);
+        let what = t!("`%{function} %{name}` of acme.sh", function, name = record.name);
         let arguments = [
             "-c",
             CALL,
@@ -229,7 +235,7 @@ impl AcmeSh {
 }
 
 #[async_trait]
-impl DnsProvider for AcmeSh {
+impl Writer for AcmeSh {
     fn id(&self) -> &str {
         &self.id
     }
@@ -238,25 +244,11 @@ impl DnsProvider for AcmeSh {
         self.capabilities.clone()
     }
 
-    async fn locate(&self, name: &Name) -> Result<Zone> {
-        Ok(zone_above(name))
+    async fn add(&self, record: &Record) -> Result<()> {
+        self.run("add", record).await
     }
 
-    async fn find(&self, _zone: &Zone, _record: &Record) -> Result<Found> {
-        Ok(Found::CannotTell)
-    }
-
-    async fn publish(&self, _zone: &Zone, record: &Record) -> Result<Handle> {
-        self.run("add", record).await?;
-        Ok(Handle(serde_json::Value::Object(serde_json::Map::new())))
-    }
-
-    async fn withdraw(&self, _zone: &Zone, record: &Record, _handle: Option<&Handle>) -> Result<()> {
+    async fn remove(&self, record: &Record) -> Result<()> {
         self.run("rm", record).await
-    }
-
-    async fn probe(&self) -> Result<Access> {
-        // The scripts have no function that writes nothing.
-        Ok(Access::default())
     }
 }

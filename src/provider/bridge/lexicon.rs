@@ -8,14 +8,15 @@ use serde_json::{Map, Value};
 use super::{learn, pairs, setting, variables};
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
     provider::{
         Access, Capabilities, DnsProvider, Found, Handle, Zone,
         description::Description,
-        manual::zone_above,
         program::{self, Program},
         registry::Registry,
         settings::{Context, Settings},
+        told::zone_above,
     },
     record::{Record, RecordType},
 };
@@ -26,22 +27,27 @@ const ITS_VARIABLES: &str = "LEXICON_";
 pub(super) fn describe(provider: &str) -> Description {
     Description {
         id: format!("lexicon:{provider}"),
-        title: format!("`{provider}` of your own lexicon"),
+        title: t!("`%{provider}` of your own lexicon", provider),
         docs: Some("https://dns-lexicon.readthedocs.io/en/latest/configuration_reference.html".to_owned()),
         origin: "bridge".to_owned(),
         credentials: vec![
             setting(
                 "path",
                 &["DV_LEXICON_PATH"],
-                "the program (default `lexicon`); its own variables (`LEXICON_<PROVIDER>_…`) work as they do without this program",
+                t!(
+                    "the program (default `lexicon`); its own variables (`LEXICON_<PROVIDER>_…`) work as they do without this program"
+                ),
             ),
             setting(
                 "zone",
                 &["DV_LEXICON_ZONE"],
-                "the zone, where lexicon does not find it by itself; several by comma, the longest that holds the name counts",
+                t!(
+                    "the zone, where lexicon does not find it by itself; several by comma, the longest that holds the name counts"
+                ),
             ),
-            setting("timeout", &[], "how long a call may take, such as `90s` or `5m` (default 2m)"),
+            setting("timeout", &[], t!("how long a call may take, such as `90s` or `5m` (default 2m)")),
         ],
+        ambient: None,
         proof: None,
         capabilities: capabilities(),
     }
@@ -139,8 +145,13 @@ impl DnsProvider for Lexicon {
             }
             None => {
                 let zones: Vec<&str> = self.zones.iter().map(Name::as_str).collect();
-                Err(Error::provider(format!("provider `{}`: none of the zones {} holds `{name}`", self.id, zones.join(", ")))
-                    .with_hint("add its zone to the setting `zone`"))
+                Err(Error::provider(t!(
+                    "provider `%{id}`: none of the zones %{zones} holds `%{name}`",
+                    id = self.id,
+                    zones = zones.join(", "),
+                    name
+                ))
+                .with_hint(t!("add its zone to the setting `zone`")))
             }
         }
     }

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     environment::Environment,
     error::{Error, Result},
+    language::t,
     secret::{Redactor, Secret},
 };
 
@@ -39,8 +40,8 @@ impl<'a> Bridge<'a> {
             _ => return Ok(None),
         };
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) {
-            return Err(Error::config(format!("provider `{id}`: `{name}` cannot be a name in {tool}"))
-                .with_hint("such as `acme.sh:dns_cf` or `lexicon:gandi`"));
+            return Err(Error::config(t!("provider `%{id}`: `%{name}` cannot be a name in %{tool}", id, name, tool))
+                .with_hint(t!("such as `acme.sh:dns_cf` or `lexicon:gandi`")));
         }
         if let Self::AcmeSh(script) = bridge {
             acme_sh::check(script)?;

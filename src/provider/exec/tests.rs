@@ -7,7 +7,11 @@ use crate::{
     environment::Environment,
     error::ErrorKind,
     http::Http,
-    provider::program::{LAST_LINES, MAX_LINE},
+    name::Name,
+    provider::{
+        program::{LAST_LINES, MAX_LINE},
+        told::zone_above,
+    },
     record::RecordType,
     secret::{Redactor, Secret},
 };

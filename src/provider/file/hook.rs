@@ -12,6 +12,7 @@ use tokio::process::Command;
 use super::{File, Publisher};
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     process::{self, Ended, Failure, Limits, Streams},
     provider::{Found, Handle},
 };
@@ -58,12 +59,12 @@ impl FileHook {
         let failed = |why: String| Error::provider(format!("{what} {why}{}", quoted(&said)));
         match ended {
             Ok(Ended::Exited(status)) if status.success() => Ok(()),
-            Ok(Ended::Exited(status)) => Err(failed(format!("failed ({status})"))),
-            Ok(Ended::TimedOut) => Err(failed(format!("did not end within {} s", self.timeout.as_secs()))
-                .with_hint("allow more time with `--hook-timeout`")),
-            Err(Failure::Start(error)) => Err(failed(format!("cannot be started: {error}")).with_kind(ErrorKind::Config)),
-            Err(Failure::Wait(error)) => Err(failed(format!("cannot be waited for: {error}"))),
-            Err(Failure::TooMuch) => Err(failed("said too much".to_owned())),
+            Ok(Ended::Exited(status)) => Err(failed(t!("failed (%{status})", status))),
+            Ok(Ended::TimedOut) => Err(failed(t!("did not end within %{timeout} s", timeout = self.timeout.as_secs()))
+                .with_hint(t!("allow more time with `--hook-timeout`"))),
+            Err(Failure::Start(error)) => Err(failed(t!("cannot be started: %{error}", error)).with_kind(ErrorKind::Config)),
+            Err(Failure::Wait(error)) => Err(failed(t!("cannot be waited for: %{error}", error))),
+            Err(Failure::TooMuch) => Err(failed(t!("said too much").to_owned())),
         }
     }
 }
@@ -73,7 +74,7 @@ fn quoted(said: &[u8]) -> String {
     let text = String::from_utf8_lossy(said);
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let from = line.char_indices().rev().nth(SHOWN).map_or(0, |(at, _)| at);
-    if line.is_empty() { String::new() } else { format!("; it said: {}", &line[from..]) }
+    if line.is_empty() { String::new() } else { t!("; it said: %{line}", line = &line[from..]) }
 }
 
 #[async_trait]

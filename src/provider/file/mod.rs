@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use super::{Access, Capabilities, DnsProvider, Found, Handle, Zone};
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
     record::{Record, RecordType},
 };
@@ -88,7 +89,7 @@ impl FilePublishers {
         match (longest, &self.hook) {
             (Some((_, folder)), _) => Ok(format!("{WEBROOT}{}", folder.display())),
             (None, Some(program)) => Ok(format!("{HOOK}{}", program.display())),
-            (None, None) => Err(Error::config(format!("nothing says where the files of the web server of `{host}` are"))),
+            (None, None) => Err(Error::config(t!("nothing says where the files of the web server of `%{host}` are", host))),
         }
     }
 
@@ -125,7 +126,7 @@ struct AsProvider(Box<dyn Publisher>);
 fn file_of(record: &Record) -> Result<File<'_>> {
     match record.file() {
         Some((path, content)) if is_plain_path(path) => Ok(File { host: &record.name, path, content }),
-        _ => Err(Error::usage(format!("{} is no file that a web server could be given", record.title()))),
+        _ => Err(Error::usage(t!("%{record} is no file that a web server could be given", record = record.title()))),
     }
 }
 

@@ -2,8 +2,10 @@
 //! so that nobody who may write there can lead a file elsewhere.
 
 use std::{
+    collections::BTreeSet,
     io::{Read, Write},
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -18,6 +20,7 @@ use serde_json::json;
 use super::{File, Publisher};
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     provider::{Found, Handle},
 };
 
@@ -27,6 +30,13 @@ const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
 
 /// The handle's list of folders that were made for the file, the outermost first.
 const MADE: &str = "made";
+
+/// Folders that this process made: a file that comes into one later takes it along as well, if it is the last to go. Held while folders come
+/// and go, so that none goes between being found and being written to.
+static OURS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// How often a file is put into its folder that another process removes at the same moment.
+const ATTEMPTS: u32 = 3;
 
 /// A folder that a web server serves.
 #[derive(Clone)]
@@ -70,7 +80,7 @@ impl Webroot {
     ) -> Result<T> {
         let walk = Walk { root: self.root.clone(), path: file.path.to_owned(), content: file.content.to_owned() };
         let done = tokio::task::spawn_blocking(move || work(&walk)).await;
-        done.map_err(|error| Error::new(ErrorKind::Unexpected, "writing into the web root broke off").with_source(error))?
+        done.map_err(|error| Error::new(ErrorKind::Unexpected, t!("writing into the web root broke off")).with_source(error))?
             .map_err(Fault::told)
     }
 }
@@ -132,8 +142,8 @@ impl Walk {
         Fault { path: self.root.join(self.path.trim_start_matches('/')), why }
     }
 
-    /// Opens the folder of the file; makes what is missing on the way and notes it in `made`, where that is given. `None`: it is not there.
-    fn folder(&self, mut made: Option<&mut Vec<String>>) -> Result<Option<OwnedFd>, Fault> {
+    /// Opens the folder of the file; makes what is missing on the way, where `making` is given. `None`: it is not there.
+    fn folder(&self, mut making: Option<Making<'_>>) -> Result<Option<OwnedFd>, Fault> {
         let mut at = self.root.clone();
         let mut folder = openat(CWD, &self.root, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| Fault { path: at.clone(), why: Why::Errno(errno) })?;
@@ -142,18 +152,24 @@ impl Walk {
             at.push(step);
             relative = if relative.is_empty() { step.to_owned() } else { format!("{relative}/{step}") };
             let fault = |errno| Fault { path: at.clone(), why: Why::Errno(errno) };
-            folder = match (below(&folder, step), &mut made) {
+            folder = match (below(&folder, step), &mut making) {
+                (Ok(next), Some(making)) if making.ours.contains(&at) => {
+                    making.made.push(relative.clone());
+                    next
+                }
                 (Ok(next), _) => next,
                 (Err(Errno::NOENT), None) => return Ok(None),
-                (Err(Errno::NOENT), Some(made)) => {
-                    match mkdirat(&folder, step, FOLDER_MODE) {
-                        Ok(()) => made.push(relative.clone()),
-                        // Somebody else made it meanwhile.
-                        Err(Errno::EXIST) => {}
+                (Err(Errno::NOENT), Some(making)) => {
+                    let is_made = match mkdirat(&folder, step, FOLDER_MODE) {
+                        Ok(()) => true,
+                        // Another process made it meanwhile.
+                        Err(Errno::EXIST) => false,
                         Err(errno) => return Err(fault(errno)),
-                    }
+                    };
                     let next = below(&folder, step).map_err(fault)?;
-                    if made.last() == Some(&relative) {
+                    if is_made {
+                        making.made.push(relative.clone());
+                        making.ours.insert(at.clone());
                         // Whatever the umask is, the web server must get through.
                         fchmod(&next, FOLDER_MODE).map_err(fault)?;
                         fsync(&folder).map_err(fault)?;
@@ -184,9 +200,22 @@ impl Walk {
     }
 
     fn publish(&self) -> Result<Handle, Fault> {
+        let mut ours = ours();
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.try_publish(&mut ours) {
+                // Another process has removed the folder, which was empty.
+                Err(Fault { why: Why::Errno(Errno::NOENT), .. }) if attempts < ATTEMPTS => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn try_publish(&self, ours: &mut BTreeSet<PathBuf>) -> Result<Handle, Fault> {
         let failed = |errno| self.fault(Why::Errno(errno));
         let mut made = Vec::new();
-        let folder = self.folder(Some(&mut made))?.ok_or_else(|| failed(Errno::NOENT))?;
+        let folder = self.folder(Some(Making { made: &mut made, ours }))?.ok_or_else(|| failed(Errno::NOENT))?;
         match self.place(&folder)? {
             Place::Ours => return Ok(handle(&made)),
             Place::Foreign => return Err(self.fault(Why::Foreign)),
@@ -228,19 +257,33 @@ impl Walk {
             fsync(&folder).map_err(failed)?;
         }
         drop(folder);
+        let mut ours = ours();
         for relative in made.iter().rev() {
-            self.remove_folder(relative);
+            if self.remove_folder(relative) {
+                ours.remove(&self.root.join(relative));
+            }
         }
         Ok(())
     }
 
     /// Removes a folder that was made for the file, unless something else is in it by now.
-    fn remove_folder(&self, relative: &str) {
+    fn remove_folder(&self, relative: &str) -> bool {
         let above = Self { root: self.root.clone(), path: relative.to_owned(), content: String::new() };
-        if let Ok(Some(folder)) = above.folder(None) {
-            let _ = unlinkat(&folder, above.steps().1, AtFlags::REMOVEDIR);
-        }
+        let folder = above.folder(None);
+        matches!(folder, Ok(Some(folder)) if unlinkat(&folder, above.steps().1, AtFlags::REMOVEDIR).is_ok())
     }
+}
+
+/// Where it is noted which folders are made.
+struct Making<'a> {
+    /// Those on the way of one file, the outermost first.
+    made: &'a mut Vec<String>,
+    /// [`OURS`].
+    ours: &'a mut BTreeSet<PathBuf>,
+}
+
+fn ours() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    OURS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Opens a folder in a folder; a symbolic link is none.
@@ -281,16 +324,16 @@ impl Fault {
     fn told(self) -> Error {
         let path = self.path.display();
         match self.why {
-            Why::Link => Error::config(format!("`{path}` is a symbolic link, which is not followed below a web root"))
-                .with_hint("name the folder that it leads to with `--webroot`, or put a real folder in its place"),
-            Why::NotFolder => Error::config(format!("`{path}` is in the way: it is no folder")).with_hint("move it away"),
-            Why::Foreign => Error::config(format!("`{path}` is there already with another content, and is left as it is"))
-                .with_hint("it may belong to another order, or to a run of another tool; move it away if nobody needs it"),
+            Why::Link => Error::config(t!("`%{path}` is a symbolic link, which is not followed below a web root", path))
+                .with_hint(t!("name the folder that it leads to with `--webroot`, or put a real folder in its place")),
+            Why::NotFolder => Error::config(t!("`%{path}` is in the way: it is no folder", path)).with_hint(t!("move it away")),
+            Why::Foreign => Error::config(t!("`%{path}` is there already with another content, and is left as it is", path))
+                .with_hint(t!("it may belong to another order, or to a run of another tool; move it away if nobody needs it")),
             Why::Errno(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
-                Error::new(ErrorKind::Rights, format!("`{path}` cannot be written: {errno}"))
-                    .with_hint("run this as a user who may write there, or use `--file-hook`")
+                Error::new(ErrorKind::Rights, t!("`%{path}` cannot be written: %{errno}", path, errno))
+                    .with_hint(t!("run this as a user who may write there, or use `--file-hook`"))
             }
-            Why::Errno(errno) => Error::provider(format!("`{path}` cannot be used: {errno}")),
+            Why::Errno(errno) => Error::provider(t!("`%{path}` cannot be used: %{errno}", path, errno)),
         }
     }
 }

@@ -13,7 +13,10 @@ use super::{
     scope::Scope,
     sign,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    language::t,
+};
 
 /// A request, ready to be sent. It holds secrets: it is never shown.
 pub(super) struct Outgoing {
@@ -61,7 +64,7 @@ pub(super) enum Page {
 /// # Errors
 /// `ErrorKind::Provider` where a template has no value here; `ErrorKind::Config` where the URL is none.
 pub(super) fn build(client: &Client, call: &Call, scope: &Scope, page: Option<&Page>) -> Result<Outgoing> {
-    let (plan, hosts) = (&*client.plan, &client.hosts);
+    let (plan, hosts) = (&*client.plan, client.hosts()?);
     let moment = client.moment(scope);
     let scope =
         &scope.with("req", json!({"ts": moment.time.as_second(), "ms": moment.time.as_millisecond(), "nonce": moment.nonce}));
@@ -148,8 +151,8 @@ pub(super) fn build(client: &Client, call: &Call, scope: &Scope, page: Option<&P
     let context = signed.context();
     for (name, value) in pairs(&plan.shared.headers, &call.headers, &context, is_ready).map_err(wrong)? {
         if value.chars().any(char::is_control) {
-            return Err(wrong(format!("the header `{name}` would hold a line break or another control character"))
-                .with_hint("look at the credentials: one may have a stray line break"));
+            return Err(wrong(t!("the header `%{name}` would hold a line break or another control character", name))
+                .with_hint(t!("look at the credentials: one may have a stray line break")));
         }
         outgoing.set_header(&name, value);
     }
@@ -199,7 +202,7 @@ fn body(plan: &Plan, call: &Call, context: &Jinja, is_ready: impl Fn(&Node) -> b
 
 /// The entries of `[request] json`, without those that are not ready yet.
 fn table(node: &Node, context: &Jinja, is_ready: &dyn Fn(&Node) -> bool) -> Result<Map<String, Value>, String> {
-    let Node::Table(entries) = node else { return Err("`json` of [request] must be a table".to_owned()) };
+    let Node::Table(entries) = node else { return Err(t!("`json` of [request] must be a table").to_owned()) };
     let mut object = Map::new();
     for (key, node) in entries {
         let value = match node {

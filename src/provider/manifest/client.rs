@@ -1,6 +1,9 @@
 //! Calls of one provider instance: built anew for each attempt, repeated where that is safe, with session and look-ups.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use backon::{ExponentialBuilder, Retryable};
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +24,8 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
+    language::t,
+    provider::settings::Settings,
     secret::{Redactor, Secret},
 };
 
@@ -42,7 +47,9 @@ pub(super) enum Purpose {
 pub(super) struct Client {
     pub(super) plan: Arc<Plan>,
     pub(super) credentials: Credentials,
-    pub(super) hosts: Hosts,
+    /// Known from the beginning, unless a base URL names what comes with the credentials.
+    hosts: OnceLock<Hosts>,
+    settings: Settings,
     pub(super) wire: Arc<dyn Wire>,
     pub(super) clock: Clock,
     pub(super) redactor: Redactor,
@@ -63,12 +70,25 @@ impl Client {
     pub(super) fn new(
         plan: Arc<Plan>,
         credentials: Credentials,
-        hosts: Hosts,
+        (hosts, settings): (Option<Hosts>, Settings),
         wire: Arc<dyn Wire>,
         clock: Clock,
         redactor: Redactor,
     ) -> Self {
-        Self { plan, credentials, hosts, wire, clock, redactor, known: Mutex::default() }
+        let hosts = hosts.map_or_else(OnceLock::new, OnceLock::from);
+        Self { plan, credentials, hosts, settings, wire, clock, redactor, known: Mutex::default() }
+    }
+
+    /// Where calls may go.
+    ///
+    /// # Errors
+    /// As [`Hosts::resolve`].
+    pub(super) fn hosts(&self) -> Result<&Hosts> {
+        if let Some(hosts) = self.hosts.get() {
+            return Ok(hosts);
+        }
+        let hosts = Hosts::resolve(&self.plan, &self.settings, &self.credentials)?;
+        Ok(self.hosts.get_or_init(|| hosts))
     }
 
     /// Makes a call with everything that it needs: credentials, session, look-ups.
@@ -100,7 +120,12 @@ impl Client {
                 // Half a list is no list: a set that is rewritten from it would lose the rest.
                 Verdict::Absent(_) | Verdict::Exists => {
                     let page = number + 1;
-                    return Err(Error::provider(format!("{}: {}: page {page} is not there", self.plan.outline.id, call.section)));
+                    return Err(Error::provider(t!(
+                        "%{id}: %{section}: page %{page} is not there",
+                        id = self.plan.outline.id,
+                        section = call.section,
+                        page
+                    )));
                 }
             };
             let mut variables = scope.variables_with(&reply.headers);
@@ -122,14 +147,20 @@ impl Client {
                 return Ok(Some(listed));
             };
             if page.as_ref() == Some(&next_page) {
-                return Err(Error::provider(format!(
-                    "{}: {} names the same next page again",
-                    self.plan.outline.id, call.section
+                return Err(Error::provider(t!(
+                    "%{id}: %{section} names the same next page again",
+                    id = self.plan.outline.id,
+                    section = call.section
                 )));
             }
             page = Some(next_page);
         }
-        Err(Error::provider(format!("{}: {} has more than {MAX_PAGES} pages", self.plan.outline.id, call.section)))
+        Err(Error::provider(t!(
+            "%{id}: %{section} has more than %{MAX_PAGES} pages",
+            id = self.plan.outline.id,
+            section = call.section,
+            MAX_PAGES
+        )))
     }
 
     /// Ends the session where the manifest says how. Failures do not matter: the session ends by itself.
@@ -179,7 +210,9 @@ impl Client {
         }
         let mut scope = self.with_credentials(scope, known.ahead)?;
         let mut is_old = false;
-        if let Some(login) = &self.plan.login {
+        if let Some(session) = self.credentials.session() {
+            scope.set("session", session);
+        } else if let Some(login) = &self.plan.login {
             if let Some(session) = &known.session {
                 scope.set("session", session.expose());
                 is_old = true;
@@ -187,7 +220,7 @@ impl Client {
                 let session = self.fetch(&login.call, &login.value, &scope).await?;
                 let text = super::plan::text_of(&session);
                 let session = Secret::new(
-                    text.ok_or_else(|| Error::provider(format!("{}: the session is no text", self.plan.outline.id)))?,
+                    text.ok_or_else(|| Error::provider(t!("%{id}: the session is no text", id = self.plan.outline.id)))?,
                 );
                 self.redactor.learn(&session);
                 scope.set("session", session.expose());
@@ -217,7 +250,7 @@ impl Client {
         let theirs = time.as_i64().or_else(|| time.as_str()?.trim().parse().ok());
         let theirs = theirs.and_then(|seconds| Timestamp::from_second(seconds).ok());
         let theirs = theirs
-            .ok_or_else(|| Error::provider(format!("{}: [clock]: the reply is no time in seconds", self.plan.outline.id)))?;
+            .ok_or_else(|| Error::provider(t!("%{id}: [clock]: the reply is no time in seconds", id = self.plan.outline.id)))?;
         Ok(theirs.duration_since(self.clock.moment().time))
     }
 
@@ -230,7 +263,13 @@ impl Client {
 
     /// One value that everything else needs.
     async fn fetch(&self, call: &Call, query: &Query, scope: &Scope) -> Result<Value> {
-        let missing = || Error::provider(format!("{}: the reply to {} lacks what is needed", self.plan.outline.id, call.section));
+        let missing = || {
+            Error::provider(t!(
+                "%{id}: the reply to %{section} lacks what is needed",
+                id = self.plan.outline.id,
+                section = call.section
+            ))
+        };
         match self.repeated(call, scope, Purpose::Repeatable, None).await? {
             Verdict::Done(reply) => {
                 let variables = scope.variables_with(&reply.headers);
@@ -283,16 +322,24 @@ impl Client {
             Value::Object(changes) => Ok(Some(Page::Merge(changes))),
             Value::String(text) if text.is_empty() => Ok(None),
             Value::String(text) => {
-                let base = self.hosts.url(call.host.as_deref(), "")?;
+                let base = self.hosts()?.url(call.host.as_deref(), "")?;
                 let url = Url::options().base_url(Some(&base)).parse(&text);
                 let url = url.map_err(|_| {
-                    Error::provider(format!("{}: {}: the next page's URL is none", self.plan.outline.id, call.section))
+                    Error::provider(t!(
+                        "%{id}: %{section}: the next page's URL is none",
+                        id = self.plan.outline.id,
+                        section = call.section
+                    ))
                 })?;
-                self.hosts.require_known(&url)?;
+                self.hosts()?.require_known(&url)?;
                 Ok(Some(Page::At(url)))
             }
             Value::Null | Value::Bool(false) => Ok(None),
-            _ => Err(Error::provider(format!("{}: {}: `next` must be an object or a URL", self.plan.outline.id, call.section))),
+            _ => Err(Error::provider(t!(
+                "%{id}: %{section}: `next` must be an object or a URL",
+                id = self.plan.outline.id,
+                section = call.section
+            ))),
         }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::plan::{Credential, Plan};
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     name::Name,
     provider::settings::{Renewed, Settings},
     secret::{Redactor, Secret},
@@ -23,6 +24,9 @@ pub(super) struct Credentials {
 
 /// Credentials that are renewed, and their values as of the last call.
 type InUse = (Arc<dyn Renewed>, Mutex<Map<String, Value>>);
+
+/// What a renewed value is called that is no setting, but the session itself.
+const SESSION: &str = "session";
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -59,7 +63,7 @@ impl Credentials {
         }
         let is_set = |name: &&str| found.plain.get(*name).is_some_and(|value| !value.is_null());
         if let Some(renewed) = settings.renewed.as_ref().filter(|renewed| !renewed.names().iter().any(is_set)) {
-            missing.retain(|credential| !renewed.names().contains(&credential.name.as_str()));
+            missing.retain(|credential| !renewed.replaced().contains(&credential.name.as_str()));
             found.renewed = Some((Arc::clone(renewed), Mutex::default()));
         }
         if missing.is_empty() { Ok(found) } else { Err(missing_error(plan, settings, &missing)) }
@@ -77,6 +81,17 @@ impl Credentials {
         Ok(())
     }
 
+    /// Whether they are fetched while the provider works.
+    pub(super) fn are_fetched(&self) -> bool {
+        self.renewed.is_some()
+    }
+
+    /// The token that takes the place of a session, where credentials of the machine give one.
+    pub(super) fn session(&self) -> Option<Value> {
+        let (_, values) = self.renewed.as_ref()?;
+        values.lock().unwrap_or_else(PoisonError::into_inner).get(SESSION).cloned()
+    }
+
     /// The object `cred` for writing at `owner`.
     ///
     /// # Errors
@@ -84,7 +99,8 @@ impl Credentials {
     pub(super) fn object(&self, owner: Option<&Name>) -> Result<Value> {
         let mut object = self.plain.clone();
         if let Some((_, values)) = &self.renewed {
-            object.extend(values.lock().unwrap_or_else(PoisonError::into_inner).clone());
+            let values = values.lock().unwrap_or_else(PoisonError::into_inner);
+            object.extend(values.iter().filter(|(name, _)| *name != SESSION).map(|(name, value)| (name.clone(), value.clone())));
         }
         for (credential, map) in &self.per_name {
             let entry = owner.and_then(|owner| map.iter().find(|(name, _)| owner.is_within(name)));
@@ -93,8 +109,11 @@ impl Credentials {
                     object.insert(credential.clone(), entry.clone());
                 }
                 (None, Some(owner)) => {
-                    return Err(Error::new(ErrorKind::Credentials, format!("`{credential}` has no entry for `{owner}`"))
-                        .with_hint("add one for this name or for a parent of it"));
+                    return Err(Error::new(
+                        ErrorKind::Credentials,
+                        t!("`%{credential}` has no entry for `%{owner}`", credential, owner),
+                    )
+                    .with_hint(t!("add one for this name or for a parent of it")));
                 }
                 (None, None) => {}
             }
@@ -115,24 +134,25 @@ fn per_name(
             "{{\"example.com\": {{{}}}}}",
             fields.iter().map(|field| format!("\"{field}\": \"…\"")).collect::<Vec<_>>().join(", ")
         );
-        Error::config(format!("`{}` {why}", credential.name)).with_hint(format!("write it as {shape}"))
+        Error::config(format!("`{}` {why}", credential.name)).with_hint(t!("write it as %{shape}", shape))
     };
     let table: Map<String, Value> = if let Some(table @ toml::Value::Table(_)) = settings.table.get(&credential.name) {
-        let value = serde_json::to_value(table).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let value = serde_json::to_value(table).map_err(|error| wrong(t!("cannot be read: %{error}", error)))?;
         value.as_object().cloned().unwrap_or_default()
     } else if let Some(setting) = settings.find(&credential.name, &credential.familiar)? {
         // The text may hold secrets: the parser's message, which quotes it, is not shown.
-        serde_json::from_str(setting.value.expose()).map_err(|_| wrong(format!("({}) is no JSON object", setting.origin)))?
+        serde_json::from_str(setting.value.expose())
+            .map_err(|_| wrong(t!("(%{origin}) is no JSON object", origin = setting.origin)))?
     } else {
         return Ok(None);
     };
     let mut map = Vec::new();
     for (name, entry) in table {
-        let name = Name::parse(&name).map_err(|error| wrong(format!("has a wrong key: {}", error.message())))?;
+        let name = Name::parse(&name).map_err(|error| wrong(t!("has a wrong key: %{message}", message = error.message())))?;
         let mut object = Map::new();
         for field in fields {
             let text = entry.get(field).and_then(Value::as_str);
-            let text = text.ok_or_else(|| wrong(format!("lacks `{field}` for `{name}`")))?;
+            let text = text.ok_or_else(|| wrong(t!("lacks `%{field}` for `%{name}`", field, name)))?;
             if credential.secret {
                 redactor.learn(&Secret::new(text));
             }
@@ -153,14 +173,14 @@ fn missing_error(plan: &Plan, settings: &Settings, missing: &[&Credential]) -> E
             if credential.file || credential.fields.is_some() {
                 variables = variables.into_iter().map(|variable| format!("{variable}_FILE")).collect();
             }
-            let help = credential.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
-            format!("set {}{help}", variables.join(" or "))
+            let help = credential.help.as_ref().map(|help| t!(" (%{help})", help)).unwrap_or_default();
+            t!("set %{variables}%{help}", variables = variables.join(t!(" or ")), help)
         })
         .collect();
     let more =
-        "each also with `_FILE` behind it for a file that holds the value, or as a key of the provider's table in the config";
-    Error::new(ErrorKind::Credentials, format!("{}: credentials are missing: {names}", plan.outline.title))
-        .with_hint(format!("{}; {more}", ways.join("; ")))
+        t!("each also with `_FILE` behind it for a file that holds the value, or as a key of the provider's table in the config");
+    Error::new(ErrorKind::Credentials, t!("%{provider}: credentials are missing: %{names}", provider = plan.outline.title, names))
+        .with_hint(t!("%{ways}; %{more}", ways = ways.join(t!("; ")), more))
 }
 
 #[cfg(test)]

@@ -8,9 +8,8 @@ use tokio::sync::Mutex;
 
 use super::{
     client::{Client, Purpose},
-    merge::{self, Change},
-    model,
-    plan::{self, Call, Find, Merge, Plan, Writing},
+    merge,
+    plan::{self, Call, Find, Plan, Writing},
     scope::Scope,
     verdict::{Answer, LONGEST_PAUSE, Verdict},
     whole_zone::WholeZone,
@@ -18,11 +17,13 @@ use super::{
 };
 use crate::{
     error::{Error, Result, Retry},
+    language::t,
     name::Name,
     provider::{Access, Capabilities, DnsProvider, Found, Handle, Zone},
     record::Record,
 };
 
+mod merging;
 mod settle;
 
 /// How often a write whose outcome is unknown is looked after and tried again.
@@ -60,10 +61,14 @@ impl Engine {
     fn scope(&self, zone: &Zone, record: &Record) -> Result<Scope> {
         let plan = self.plan();
         if !plan.outline.types.iter().any(|(record_type, _)| *record_type == record.record_type) {
-            return Err(Error::usage(format!("{} does not write {} records", plan.outline.title, record.record_type)));
+            return Err(Error::usage(t!(
+                "%{provider} does not write %{record_type} records",
+                provider = plan.outline.title,
+                record_type = record.record_type
+            )));
         }
         if !record.name.is_within(&zone.name) {
-            return Err(Error::usage(format!("`{}` is not in the zone `{}`", record.name, zone.name)));
+            return Err(Error::usage(t!("`%{name}` is not in the zone `%{zone}`", name = record.name, zone = zone.name)));
         }
         Ok(Scope::of_record(zone, record, plan, self.ttl))
     }
@@ -84,8 +89,8 @@ impl Engine {
 
     /// What is written to is not there.
     fn not_found(&self, call: &Call) -> Error {
-        Error::provider(format!("{}: {}: not found", self.plan().outline.id, call.section))
-            .with_hint("the zone may have been removed meanwhile, or the base URL may be wrong")
+        Error::provider(t!("%{id}: %{section}: not found", id = self.plan().outline.id, section = call.section))
+            .with_hint(t!("the zone may have been removed meanwhile, or the base URL may be wrong"))
     }
 
     /// The pause before a write whose outcome is unknown is looked after.
@@ -120,7 +125,7 @@ impl Engine {
         }
         let [state] = listed.besides;
         if find.state.is_some() && state.is_none() {
-            return Err(self.wrong_shape("[find]", "the reply lacks what `state` takes from it"));
+            return Err(self.wrong_shape("[find]", t!("the reply lacks what `state` takes from it")));
         }
         Ok(Records { records, state })
     }
@@ -176,9 +181,9 @@ impl Engine {
                     return match self.find_value(&scope).await? {
                         Found::Present(handle) => Ok(handle),
                         Found::CannotTell => Ok(Handle(json!({}))),
-                        Found::Absent => Err(Error::provider(format!(
-                            "{}: the service says that the record is there already, but does not list it",
-                            self.plan().outline.id
+                        Found::Absent => Err(Error::provider(t!(
+                            "%{id}: the service says that the record is there already, but does not list it",
+                            id = self.plan().outline.id
                         ))),
                     };
                 }
@@ -186,68 +191,6 @@ impl Engine {
                 Err(error) if error.retry() != Retry::Never && find.is_some() && attempt < WRITE_ATTEMPTS => {
                     self.wait_after(&error).await;
                 }
-                Err(error) => return Err(error),
-            }
-            attempt += 1;
-        }
-    }
-
-    /// The set of values at the name now.
-    async fn read(&self, merge: &Merge, scope: &Scope) -> Result<Set> {
-        let besides = [merge.read_ttl.as_ref(), merge.state.as_ref()];
-        let Some(listed) = self.client.list(&merge.read, &merge.items, merge.next.as_ref(), besides, scope).await? else {
-            return Ok(Set::default());
-        };
-        let [ttl, state] = listed.besides;
-        Ok(Set { items: listed.values, doc: listed.first_body, ttl, state })
-    }
-
-    /// Reads, changes by one and writes; again from the start where it is not known what became of the write.
-    async fn rewrite(&self, merge: &Merge, zone: &Name, scope: &Scope, is_add: bool) -> Result<()> {
-        let mut attempt = 1;
-        loop {
-            let set = self.read(merge, scope).await?;
-            let variables = scope.variables();
-            let wrong = |why: String| self.wrong_shape("[merge]", &why);
-            let change = if is_add {
-                let moment = self.client.moment(scope);
-                let now = json!({"ts": moment.time.as_second(), "ms": moment.time.as_millisecond(), "nonce": moment.nonce});
-                let context = scope.with("cred", self.client.credentials.object(scope.owner())?).with("req", now).context();
-                let item = merge.item.render(&context).map_err(wrong)?;
-                let item = item.ok_or_else(|| wrong("`item` has no value".to_owned()))?;
-                merge::add(&set.items, item, &merge.same, &variables).map_err(wrong)?
-            } else {
-                merge::remove(&set.items, &merge.same, &variables).map_err(wrong)?
-            };
-            let Change::To(new) = change else { return Ok(()) };
-            if self.plan().outline.scope == model::Scope::Zone {
-                self.whole_zone.prepare(&self.plan().outline.id, zone, &set.doc, self.client.moment(scope).time)?;
-            }
-            let call = match (&merge.first, &merge.clear) {
-                (Some(first), _) if set.items.is_empty() => first,
-                (_, Some(clear)) if new.is_empty() => clear,
-                _ => &merge.write,
-            };
-            let mut scope = scope.with("items", new);
-            scope.set("old", set.items);
-            scope.set("doc", set.doc);
-            if let Some(state) = set.state {
-                scope.set("state", state);
-            }
-            // The others keep the TTL that they have.
-            if let Some(ttl) = set.ttl {
-                scope.set("ttl", ttl);
-            }
-            match self.client.ask(call, &scope, Purpose::Write).await {
-                Ok(Verdict::Done(reply)) => return self.settle(&reply, &scope, !is_add).await,
-                Ok(Verdict::Absent(_)) if !is_add => return Ok(()),
-                Ok(Verdict::Absent(error)) => return Err(*error),
-                Ok(Verdict::Exists) if attempt < WRITE_ATTEMPTS => {}
-                Ok(Verdict::Exists) => {
-                    return Err(Error::provider(format!("{}: the record set changes all the time", self.plan().outline.id))
-                        .with_retry(Retry::Later));
-                }
-                Err(error) if error.retry() != Retry::Never && attempt < WRITE_ATTEMPTS => self.wait_after(&error).await,
                 Err(error) => return Err(error),
             }
             attempt += 1;
@@ -270,11 +213,11 @@ impl Engine {
             return self.delete(delete, &scope.with("record", record.clone())).await.map(|_| ());
         }
         let Some(find) = &plan.find else {
-            return Err(Error::provider(format!(
-                "{}: the record cannot be found again: its id is not known",
-                self.plan().outline.id
+            return Err(Error::provider(t!(
+                "%{id}: the record cannot be found again: its id is not known",
+                id = self.plan().outline.id
             ))
-            .with_hint("remove it by hand"));
+            .with_hint(t!("remove it by hand")));
         };
         for record in self.records(find, scope).await?.records {
             self.delete(delete, &scope.with("record", record)).await?;
@@ -289,7 +232,11 @@ impl Engine {
             let (Some(record), Some(state)) = (records.into_iter().next(), state) else { return Ok(()) };
             self.delete(delete, &scope.with("record", record).with("state", state)).await?;
         }
-        Err(Error::provider(format!("{}: the record is still there after {MOST_REMOVALS} removals", self.plan().outline.id)))
+        Err(Error::provider(t!(
+            "%{id}: the record is still there after %{MOST_REMOVALS} removals",
+            id = self.plan().outline.id,
+            MOST_REMOVALS
+        )))
     }
 
     /// One removal; what is not there is removed.
@@ -365,14 +312,5 @@ fn as_record(id: Value) -> Value {
 struct Records {
     records: Vec<Value>,
     /// What `[find] state` took from the reply.
-    state: Option<Value>,
-}
-
-/// A record set as it was read.
-#[derive(Debug, Default)]
-struct Set {
-    items: Vec<Value>,
-    doc: Value,
-    ttl: Option<Value>,
     state: Option<Value>,
 }

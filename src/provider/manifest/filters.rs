@@ -13,6 +13,8 @@ use sha2::Sha256;
 
 use super::sign::rsa::{self, Scheme};
 
+use crate::language::t;
+
 /// Everything but the unreserved characters of RFC 3986 section 2.3.
 pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -84,7 +86,7 @@ fn spend(bytes: usize) -> Result<(), Error> {
     let left = WORK.get();
     if bytes > MAX_TEXT || bytes + 1 > left {
         WORK.set(if bytes > MAX_TEXT { left } else { 0 });
-        return Err(invalid("the filters have too much to do"));
+        return Err(invalid(t!("the filters have too much to do")));
     }
     WORK.set(left - bytes - 1);
     Ok(())
@@ -146,7 +148,7 @@ pub(super) fn register(environment: &mut Environment<'static>) {
     environment.add_filter("split", |text: String, by: String| -> Result<Vec<String>, Error> {
         spend(text.len())?;
         if by.is_empty() {
-            return Err(invalid("`split` needs what stands between the parts"));
+            return Err(invalid(t!("`split` needs what stands between the parts")));
         }
         Ok(text.split(by.as_str()).map(str::to_owned).collect())
     });
@@ -164,14 +166,14 @@ fn rsa_signed(text: &str, key: &str, scheme: Scheme) -> Result<String, Error> {
 /// A JSON Web Token of the claims.
 fn jwt(claims: Value, algorithm: String, key: String, key_id: Option<String>) -> Result<String, Error> {
     spend(RSA_WORK)?;
-    let claims = serde_json::to_value(&claims).map_err(|_| invalid("`jwt` takes an object of claims"))?;
+    let claims = serde_json::to_value(&claims).map_err(|_| invalid(t!("`jwt` takes an object of claims")))?;
     rsa::jwt(&claims, &algorithm, &key, key_id.as_deref()).map_err(|why| invalid(&why))
 }
 
 /// JSON in text as a value. The text may be a secret: it is not quoted.
 fn from_json(text: String) -> Result<Value, Error> {
     spend(text.len())?;
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(|_| invalid("the text is not JSON"))?;
+    let value: serde_json::Value = serde_json::from_str(&text).map_err(|_| invalid(t!("the text is not JSON")))?;
     Ok(Value::from(minijinja::value::Serde(&value)))
 }
 
@@ -187,7 +189,7 @@ fn join(values: Value, between: Option<String>) -> Result<String, Error> {
         spend(text.len() + between.len())?;
         joined.push_str(&text);
         if joined.len() > MAX_TEXT {
-            return Err(invalid("the text is too long"));
+            return Err(invalid(t!("the text is too long")));
         }
     }
     Ok(joined)
@@ -206,7 +208,7 @@ fn pairs(list: Value, inner: String, outer: String) -> Result<String, Error> {
 fn replace(text: String, from: String, to: String) -> Result<String, Error> {
     spend(text.len())?;
     if from.is_empty() || text.matches(from.as_str()).count().saturating_mul(to.len()) > MAX_TEXT {
-        return Err(invalid("`replace` would make too long a text"));
+        return Err(invalid(t!("`replace` would make too long a text")));
     }
     Ok(text.replace(from.as_str(), &to))
 }
@@ -215,22 +217,22 @@ fn replace(text: String, from: String, to: String) -> Result<String, Error> {
 fn strftime(seconds: i64, format: String, zone: Option<String>) -> Result<String, Error> {
     let zone = match zone {
         None => jiff::tz::TimeZone::UTC,
-        Some(name) => jiff::tz::TimeZone::get(&name).map_err(|_| invalid("the time zone is not known on this machine"))?,
+        Some(name) => jiff::tz::TimeZone::get(&name).map_err(|_| invalid(t!("the time zone is not known on this machine")))?,
     };
     let mut text = String::new();
     let time = at(seconds)?.to_zoned_datetime(zone);
     jiff::fmt::strtime::BrokenDownTime::from(&time)
         .format(&format, jiff::fmt::StdFmtWrite(&mut text))
-        .map_err(|_| invalid("`strftime` does not know the format"))?;
+        .map_err(|_| invalid(t!("`strftime` does not know the format")))?;
     Ok(text)
 }
 
 /// The one-time password of six digits (RFC 6238) of a secret in base32, at a time in seconds.
 fn totp(secret: String, seconds: i64) -> Result<String, Error> {
     let secret = secret.replace([' ', '-'], "").trim_end_matches('=').to_ascii_uppercase();
-    let key = BASE32_NOPAD.decode(secret.as_bytes()).map_err(|_| invalid("the secret of `totp` is not base32"))?;
-    let steps = u64::try_from(seconds / 30).map_err(|_| invalid("the time is out of range"))?;
-    let mut mac = <Hmac<Sha1> as KeyInit>::new_from_slice(&key).map_err(|_| invalid("the key cannot be used"))?;
+    let key = BASE32_NOPAD.decode(secret.as_bytes()).map_err(|_| invalid(t!("the secret of `totp` is not base32")))?;
+    let steps = u64::try_from(seconds / 30).map_err(|_| invalid(t!("the time is out of range")))?;
+    let mut mac = <Hmac<Sha1> as KeyInit>::new_from_slice(&key).map_err(|_| invalid(t!("the key cannot be used")))?;
     mac.update(&steps.to_be_bytes());
     let hash = mac.finalize().into_bytes();
     let start = usize::from(hash[19] & 15);
@@ -275,12 +277,12 @@ fn is_type(state: &State, kind: &str) -> bool {
 /// The least rung that is not below the number; the highest rung where all are.
 fn ladder(number: i64, rungs: Vec<i64>) -> Result<i64, Error> {
     let fitting = rungs.iter().copied().filter(|rung| *rung >= number).min();
-    fitting.or_else(|| rungs.iter().copied().max()).ok_or_else(|| invalid("`ladder` has no rungs"))
+    fitting.or_else(|| rungs.iter().copied().max()).ok_or_else(|| invalid(t!("`ladder` has no rungs")))
 }
 
 /// JSON without spaces; unlike minijinja's own, without the escapes that HTML needs.
 fn to_json(value: Value) -> Result<String, Error> {
-    let text = serde_json::to_string(&value).map_err(|error| invalid(&format!("cannot be written as JSON: {error}")))?;
+    let text = serde_json::to_string(&value).map_err(|error| invalid(&t!("cannot be written as JSON: %{error}", error)))?;
     spend(text.len())?;
     Ok(text)
 }
@@ -289,17 +291,17 @@ fn hex_to_base64(text: &str) -> Result<String, Error> {
     HEXLOWER_PERMISSIVE
         .decode(text.as_bytes())
         .map(|bytes| BASE64.encode(&bytes))
-        .map_err(|_| invalid("`hex2b64` takes hex digits"))
+        .map_err(|_| invalid(t!("`hex2b64` takes hex digits")))
 }
 
 fn hmac_hex<M: Mac + KeyInit>(key: &[u8], text: &[u8]) -> Result<String, Error> {
-    let mut mac = <M as KeyInit>::new_from_slice(key).map_err(|_| invalid("the key cannot be used"))?;
+    let mut mac = <M as KeyInit>::new_from_slice(key).map_err(|_| invalid(t!("the key cannot be used")))?;
     mac.update(text);
     Ok(HEXLOWER.encode(&mac.finalize().into_bytes()))
 }
 
 fn at(seconds: i64) -> Result<Timestamp, Error> {
-    Timestamp::from_second(seconds).map_err(|_| invalid("the time is out of range"))
+    Timestamp::from_second(seconds).map_err(|_| invalid(t!("the time is out of range")))
 }
 
 /// Text for XML content and attributes.

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     http::require_safe,
+    language::t,
     provider::settings::Settings,
 };
 
@@ -24,6 +25,11 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
+    /// Whether a base URL holds a credential.
+    pub(super) fn need_credentials(plan: &Plan) -> bool {
+        plan.hosts.values().chain([&plan.base_url]).any(|template| template.mentions("cred"))
+    }
+
     /// Works the base URLs out. The settings `base_url` and `url_<host>` (`DV_<ID>_BASE_URL`, `DV_<ID>_URL_<HOST>`) override.
     ///
     /// # Errors
@@ -35,9 +41,9 @@ impl Hosts {
                 (found.value.expose().to_owned(), found.origin)
             } else {
                 let text = template.text(&context).map_err(|why| Error::config(format!("{}: {why}", plan.outline.origin)))?;
-                (text.unwrap_or_default(), format!("the URL of {}", plan.outline.title))
+                (text.unwrap_or_default(), t!("the URL of %{provider}", provider = plan.outline.title))
             };
-            let url = Url::parse(&text).map_err(|why| Error::config(format!("{origin} is not a URL: {why}")))?;
+            let url = Url::parse(&text).map_err(|why| Error::config(t!("%{origin} is not a URL: %{why}", origin, why)))?;
             require_safe(&url, settings.allow_http, &origin)?;
             Ok(text.trim_end_matches('/').to_owned())
         };
@@ -51,8 +57,8 @@ impl Hosts {
     /// `ErrorKind::Config` where that is no URL, or one of another host.
     pub(super) fn url(&self, host: Option<&str>, path: &str) -> Result<Url> {
         let base = host.and_then(|host| self.named.get(host)).unwrap_or(&self.base);
-        let url =
-            Url::parse(&format!("{base}{path}")).map_err(|why| Error::config(format!("base URL and path make no URL: {why}")))?;
+        let url = Url::parse(&format!("{base}{path}"))
+            .map_err(|why| Error::config(t!("base URL and path make no URL: %{why}", why)))?;
         self.require_known(&url)?;
         Ok(url)
     }
@@ -67,6 +73,6 @@ impl Hosts {
             return Ok(());
         }
         let host = url.host_str().unwrap_or("nowhere");
-        Err(Error::provider(format!("the manifest does not name the host `{host}`, so nothing is sent there")))
+        Err(Error::provider(t!("the manifest does not name the host `%{host}`, so nothing is sent there", host)))
     }
 }

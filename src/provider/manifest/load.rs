@@ -14,6 +14,8 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    language::t,
+    provider::description::Ambient,
     record::RecordType,
 };
 
@@ -146,8 +148,9 @@ impl<'a> Loader<'a> {
     fn outline(&self) -> Result<Outline> {
         let document = self.document;
         if let Some(format) = document.format.as_ref().filter(|format| *format.get_ref() != FORMAT) {
-            let message = format!("format {} is not known; this program reads format {FORMAT}", format.get_ref());
-            return Err(self.source.error(&format.span(), message).with_hint("use a newer dv-verify"));
+            let message =
+                t!("format %{format} is not known; this program reads format %{FORMAT}", format = format.get_ref(), FORMAT);
+            return Err(self.source.error(&format.span(), message).with_hint(t!("use a newer dv-verify")));
         }
         self.check_id()?;
         let least_ttl = document.least_ttl.unwrap_or(document.ttl);
@@ -170,6 +173,7 @@ impl<'a> Loader<'a> {
             rewrites_set: document.merge.is_some(),
             one_write_per_zone: document.one_write_per_zone,
             proof: document.proof,
+            ambient: self.ambient()?,
             credentials: self.credentials()?,
         })
     }
@@ -187,7 +191,7 @@ impl<'a> Loader<'a> {
                 && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         };
         if !is_word(id.get_ref()) {
-            return Err(self.error(&id.span(), format!("the id `{}` must be small letters, digits and `-`", id.get_ref())));
+            return Err(self.error(&id.span(), t!("the id `%{id}` must be small letters, digits and `-`", id = id.get_ref())));
         }
         if self.is_builtin {
             return Ok(());
@@ -195,9 +199,12 @@ impl<'a> Loader<'a> {
         let names = std::iter::once(id.get_ref()).chain(&self.document.aliases);
         for name in names {
             if let Some(taken) = builtin::taken(name) {
-                let message =
-                    format!("the id `{name}` is too close to the built-in provider `{taken}`: it would read its credentials");
-                return Err(self.error(&id.span(), message).with_hint("choose another id"));
+                let message = t!(
+                    "the id `%{name}` is too close to the built-in provider `%{taken}`: it would read its credentials",
+                    name,
+                    taken
+                );
+                return Err(self.error(&id.span(), message).with_hint(t!("choose another id")));
             }
         }
         Ok(())
@@ -209,7 +216,7 @@ impl<'a> Loader<'a> {
         if starts && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
             return Ok(());
         }
-        Err(self.error(&name.span(), format!("the {what} `{text}` must be small letters, digits and `_`")))
+        Err(self.error(&name.span(), t!("the %{what} `%{text}` must be small letters, digits and `_`", what, text)))
     }
 
     fn credentials(&self) -> Result<Vec<plan::Credential>> {
@@ -219,23 +226,27 @@ impl<'a> Loader<'a> {
             let text = name.get_ref();
             if SETTINGS.contains(&text.as_str()) || text.starts_with("url_") || text.ends_with("_file") {
                 return Err(
-                    self.error(&name.span(), format!("`{text}` is a setting of every provider; name the credential otherwise"))
+                    self.error(&name.span(), t!("`%{text}` is a setting of every provider; name the credential otherwise", text))
                 );
             }
             if let Some(env) = credential.env.as_ref().filter(|_| !self.is_builtin) {
-                let message = format!("`env` is for built-in manifests; `{text}` is read from DV_<ID>_{}", text.to_uppercase());
+                let message = t!(
+                    "`env` is for built-in manifests; `%{text}` is read from DV_<ID>_%{variable}",
+                    text,
+                    variable = text.to_uppercase()
+                );
                 return Err(self.error(&env.span(), message));
             }
             if credential.per_name != credential.fields.is_some() {
-                return Err(self.error(&name.span(), format!("`{text}`: `per_name = true` and `fields` go together")));
+                return Err(self.error(&name.span(), t!("`%{text}`: `per_name = true` and `fields` go together", text)));
             }
             if let Some(fields) = &credential.fields
                 && fields.get_ref().is_empty()
             {
-                return Err(self.error(&fields.span(), format!("`{text}` has no fields")));
+                return Err(self.error(&fields.span(), t!("`%{text}` has no fields", text)));
             }
             if credential.secret && credential.default.is_some() {
-                return Err(self.error(&name.span(), format!("`{text}`: a secret has no default")));
+                return Err(self.error(&name.span(), t!("`%{text}`: a secret has no default", text)));
             }
             all.push(plan::Credential {
                 name: text.clone(),
@@ -251,6 +262,17 @@ impl<'a> Loader<'a> {
         Ok(all)
     }
 
+    /// Credentials of the machine are for built-in manifests: one of the user's would say itself where they are sent.
+    fn ambient(&self) -> Result<Option<Ambient>> {
+        match &self.document.ambient {
+            Some(ambient) if !self.is_builtin => {
+                Err(self
+                    .error(&ambient.span(), t!("`ambient` is for built-in manifests: it hands out credentials of this machine")))
+            }
+            ambient => Ok(ambient.as_ref().map(|ambient| *ambient.get_ref())),
+        }
+    }
+
     fn types(&self) -> Result<Vec<(RecordType, Value)>> {
         let Some(types) = &self.document.types else {
             return Ok(vec![(RecordType::Txt, "TXT".into())]);
@@ -262,24 +284,21 @@ impl<'a> Loader<'a> {
         let all = spelled.into_iter().map(|(name, value)| match name {
             "TXT" => Ok((RecordType::Txt, value)),
             "CNAME" => Ok((RecordType::Cname, value)),
-            other => {
-                Err(self
-                    .error(&types.span(), format!("the record type `{other}` is not written by this program; TXT and CNAME are")))
-            }
+            other => Err(self
+                .error(&types.span(), t!("the record type `%{other}` is not written by this program; TXT and CNAME are", other))),
         });
         let all = all.collect::<Result<Vec<_>>>()?;
         if all.is_empty() {
-            return Err(self.error(&types.span(), "no record type"));
+            return Err(self.error(&types.span(), t!("no record type")));
         }
         Ok(all)
     }
 
     fn duration(&self, text: &Text) -> Result<Duration> {
         let parsed: std::result::Result<jiff::SignedDuration, _> = text.get_ref().parse();
-        parsed
-            .ok()
-            .and_then(|duration| Duration::try_from(duration).ok())
-            .ok_or_else(|| self.error(&text.span(), format!("`{}` is not a duration such as `90s` or `2m`", text.get_ref())))
+        parsed.ok().and_then(|duration| Duration::try_from(duration).ok()).ok_or_else(|| {
+            self.error(&text.span(), t!("`%{text}` is not a duration such as `90s` or `2m`", text = text.get_ref()))
+        })
     }
 
     /// A base URL: credentials may stand in it, but it must be a whole URL.
@@ -287,9 +306,9 @@ impl<'a> Loader<'a> {
         let known = Known { names: &[], objects: &[], declared: &self.declared, whole_request: false };
         let template = Template::parse(text.get_ref(), Escape::None, known).map_err(|why| self.error(&text.span(), why))?;
         if template.is_literal() {
-            let url = Url::parse(text.get_ref()).map_err(|why| self.error(&text.span(), format!("not a URL: {why}")))?;
+            let url = Url::parse(text.get_ref()).map_err(|why| self.error(&text.span(), t!("not a URL: %{why}", why)))?;
             if !matches!(url.scheme(), "https" | "http") || url.host().is_none() {
-                return Err(self.error(&text.span(), "the URL must begin with https://"));
+                return Err(self.error(&text.span(), t!("the URL must begin with https://")));
             }
         }
         Ok(template)

@@ -4,6 +4,8 @@ use serde_json::Value;
 
 use super::{query::Query, query::Variables};
 
+use crate::language::t;
+
 /// What is to become of a set.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Change {
@@ -38,7 +40,11 @@ pub(super) fn remove(old: &[Value], same: &Query, variables: &Variables) -> Resu
             new.remove(*index);
             Ok(Change::To(new))
         }
-        several => Err(format!("{} of {} values match where at most one can: nothing is written", several.len(), old.len())),
+        several => Err(t!(
+            "%{several} of %{old} values match where at most one can: nothing is written",
+            several = several.len(),
+            old = old.len()
+        )),
     }
 }
 
@@ -49,7 +55,7 @@ pub(super) fn matching(items: &[Value], same: &Query, variables: &Variables) -> 
         match same.run(item, variables)?.as_slice() {
             [Value::Bool(true)] => found.push(index),
             [Value::Bool(false)] => {}
-            _ => return Err("`same` must say true or false for every value: nothing is written".to_owned()),
+            _ => return Err(t!("`same` must say true or false for every value: nothing is written").to_owned()),
         }
     }
     Ok(found)

@@ -31,6 +31,7 @@ mod zones;
 use std::sync::Arc;
 
 pub use replay::{CaseFailure, CaseOutcome, Difference, replay};
+pub(super) use sign::{aws_headers, jwt};
 
 use self::{client::Client, clock::Clock, credentials::Credentials, engine::Engine, hosts::Hosts, plan::Plan, wire::Wire};
 use super::{
@@ -40,6 +41,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
     secret::Redactor,
 };
@@ -54,7 +56,7 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
 /// # Errors
 /// As [`Manifest::parse`].
 pub fn describe_builtin(text: &str) -> Result<Description> {
-    let mut outline = load::outline(&builtin::head(text), "built-in manifest", true)?;
+    let mut outline = load::outline(&builtin::head(text), t!("built-in manifest"), true)?;
     outline.rewrites_set = text.contains("\n[merge");
     Ok(outline.describe())
 }
@@ -116,20 +118,29 @@ impl Manifest {
     fn engine(&self, settings: &Settings, wire: Arc<dyn Wire>, clock: Clock, redactor: &Redactor) -> Result<Engine> {
         let plan = Arc::clone(&self.plan);
         let credentials = Credentials::resolve(&plan, settings, redactor)?;
-        let hosts = Hosts::resolve(&plan, settings, &credentials)?;
+        // A base URL may name what is known only once the credentials are fetched.
+        let hosts = match Hosts::resolve(&plan, settings, &credentials) {
+            Err(_) if credentials.are_fetched() && Hosts::need_credentials(&plan) => None,
+            outcome => Some(outcome?),
+        };
         let ttl = match settings.find("ttl", &[])? {
             None => plan.outline.ttl,
             Some(found) => {
                 let seconds: Option<u32> = found.value.expose().parse().ok();
                 seconds
-                    .ok_or_else(|| Error::config(format!("{} is not a number of seconds", found.origin)))?
+                    .ok_or_else(|| Error::config(t!("%{origin} is not a number of seconds", origin = found.origin)))?
                     .max(plan.outline.least_ttl)
             }
         };
         let zones = settings.find("zone", &[])?.map(|found| found.value.expose().to_owned()).unwrap_or_default();
         let zones = zones.split(',').map(str::trim).filter(|zone| !zone.is_empty()).map(Name::parse).collect::<Result<_>>()?;
         let whole_zone = whole_zone::WholeZone::of(settings)?;
-        Ok(Engine::new(Client::new(plan, credentials, hosts, wire, clock, redactor.clone()), ttl, zones, whole_zone))
+        Ok(Engine::new(
+            Client::new(plan, credentials, (hosts, settings.clone()), wire, clock, redactor.clone()),
+            ttl,
+            zones,
+            whole_zone,
+        ))
     }
 }
 

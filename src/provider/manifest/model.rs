@@ -9,7 +9,10 @@ use serde::{
 use serde_json::Value;
 use toml::Spanned;
 
-use crate::provider::description::Proof;
+use crate::{
+    language::t,
+    provider::description::{Ambient, Proof},
+};
 
 /// A string that is a template or a jq expression, with its place.
 pub(super) type Text = Spanned<String>;
@@ -43,6 +46,7 @@ pub(super) struct Document {
     pub(super) one_write_per_zone: bool,
     #[serde(default)]
     pub(super) proof: Proof,
+    pub(super) ambient: Option<Spanned<Ambient>>,
     #[serde(default)]
     pub(super) credentials: BTreeMap<Text, Credential>,
     #[serde(default)]
@@ -275,6 +279,10 @@ section!(
     MergeRead { items: Text, ttl: Option<Text>, next: Option<Text>, state: Option<Text> }
 );
 section!(
+    /// Makes the place that a set is written to, where there is none yet.
+    MergeMake { state: Text }
+);
+section!(
     /// Writes the values of a name.
     MergeWrite {}
 );
@@ -294,6 +302,7 @@ pub(super) struct Merge {
     pub(super) item: Raw,
     pub(super) same: Option<Text>,
     pub(super) read: MergeRead,
+    pub(super) make: Option<Spanned<MergeMake>>,
     pub(super) write: MergeWrite,
     pub(super) first: Option<MergeWrite>,
     pub(super) clear: Option<MergeWrite>,
@@ -334,7 +343,7 @@ impl<'de> Deserialize<'de> for RawKind {
             type Value = RawKind;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text, a number, a boolean, an array or a table")
+                f.write_str(t!("text, a number, a boolean, an array or a table"))
             }
 
             fn visit_bool<E>(self, value: bool) -> Result<RawKind, E> {

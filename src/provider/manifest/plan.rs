@@ -12,9 +12,10 @@ use super::{
     template::Template,
 };
 use crate::{
+    language::t,
     provider::{
         Capabilities,
-        description::{CredentialHelp, Description, Proof},
+        description::{Ambient, CredentialHelp, Description, Proof},
     },
     record::RecordType,
 };
@@ -41,6 +42,8 @@ pub(super) struct Outline {
     pub(super) rewrites_set: bool,
     pub(super) one_write_per_zone: bool,
     pub(super) proof: Proof,
+    /// Whose credentials of the machine take their place where none of them is set.
+    pub(super) ambient: Option<Ambient>,
     pub(super) credentials: Vec<Credential>,
 }
 
@@ -70,8 +73,8 @@ impl Outline {
             optional: credential.optional,
             help: match (&credential.help, &credential.default) {
                 (help, None) => help.clone(),
-                (Some(help), Some(default)) => Some(format!("{help} (default: {default})")),
-                (None, Some(default)) => Some(format!("default: {default}")),
+                (Some(help), Some(default)) => Some(t!("%{help} (default: %{default})", help, default)),
+                (None, Some(default)) => Some(t!("default: %{default}", default)),
             },
             familiar: credential.familiar.clone(),
         });
@@ -79,8 +82,9 @@ impl Outline {
             id: self.id.clone(),
             title: self.title.clone(),
             docs: self.docs.clone(),
-            origin: if self.is_builtin { "built-in manifest".to_owned() } else { self.origin.clone() },
+            origin: if self.is_builtin { t!("built-in manifest").to_owned() } else { self.origin.clone() },
             credentials: credentials.collect(),
+            ambient: self.ambient,
             proof: Some(self.proof),
             capabilities: self.capabilities(),
         }
@@ -261,7 +265,7 @@ impl Node {
     pub(super) fn render_text(&self, context: &Jinja) -> Result<Option<String>, String> {
         match self.render(context)? {
             None => Ok(None),
-            Some(value) => text_of(&value).map(Some).ok_or_else(|| "a list or an object cannot stand here".to_owned()),
+            Some(value) => text_of(&value).map(Some).ok_or_else(|| t!("a list or an object cannot stand here").to_owned()),
         }
     }
 }
@@ -344,6 +348,8 @@ pub(super) struct Merge {
     /// What the writes must know about the set as it was read.
     pub(super) state: Option<Query>,
     pub(super) next: Option<Query>,
+    /// Makes the place for a set, and what of its reply is the state then.
+    pub(super) make: Option<(Call, Query)>,
     pub(super) write: Call,
     pub(super) first: Option<Call>,
     pub(super) clear: Option<Call>,

@@ -10,6 +10,7 @@ use super::{Manifest, clock::Clock, model::Scope, source::Source, whole_zone::Wh
 use crate::{
     environment::Environment,
     error::Result,
+    language::t,
     name::Name,
     provider::{DnsProvider, Found, Handle, Zone, description::Proof, settings::Settings},
     record::{Record, RecordType},
@@ -163,7 +164,7 @@ struct Ended {
 
 async fn play(manifest: &Manifest, case: Case) -> Result<(), CaseFailure> {
     let plain = |why: String| CaseFailure { why, difference: None };
-    let now = case.given.clock.parse().map_err(|_| plain(format!("`{}` is no time", case.given.clock)))?;
+    let now = case.given.clock.parse().map_err(|_| plain(t!("`%{clock}` is no time", clock = case.given.clock)))?;
     let script = Arc::new(Script::new(manifest, case.exchange));
     let settings = Settings {
         instance: manifest.id().to_owned(),
@@ -179,8 +180,8 @@ async fn play(manifest: &Manifest, case: Case) -> Result<(), CaseFailure> {
     // What replaces whole zones needs the user's permission and a folder for copies; examples need not speak of that.
     let mut copies = None;
     if manifest.plan.outline.scope == Scope::Zone {
-        let folder =
-            tempfile::tempdir().map_err(|error| plain(format!("there is no temporary folder for copies of zones: {error}")))?;
+        let folder = tempfile::tempdir()
+            .map_err(|error| plain(t!("there is no temporary folder for copies of zones: %{error}", error)))?;
         copies = Some(folder);
     }
     let engine = engine.map(|engine| match &copies {
@@ -196,19 +197,27 @@ async fn play(manifest: &Manifest, case: Case) -> Result<(), CaseFailure> {
         return Err(complaint);
     }
     let held = match (outcome, case.want) {
-        (Err(error), want) if want.outcome != Ending::Error => Err(format!("ended with the error: {error}")),
+        (Err(error), want) if want.outcome != Ending::Error => Err(t!("ended with the error: %{error}", error)),
         (Err(error), want) => {
             let kind = format!("{:?}", error.kind()).to_lowercase();
             let said = format!("{error} {}", error.hint().unwrap_or_default());
             match (want.kind, want.error) {
-                (Some(wanted), _) if wanted != kind => Err(format!("the error is of kind {kind}, not {wanted}: {error}")),
-                (_, Some(wanted)) if !said.contains(&wanted) => Err(format!("the error does not say `{wanted}`: {error}")),
+                (Some(wanted), _) if wanted != kind => {
+                    Err(t!("the error is of kind %{kind}, not %{wanted}: %{error}", kind, wanted, error))
+                }
+                (_, Some(wanted)) if !said.contains(&wanted) => {
+                    Err(t!("the error does not say `%{wanted}`: %{error}", wanted, error))
+                }
                 _ => Ok(()),
             }
         }
-        (Ok(got), want) if got.ending != want.outcome => Err(format!("ended as {:?}, not as {:?}", got.ending, want.outcome)),
+        (Ok(got), want) if got.ending != want.outcome => Err(t!(
+            "ended as %{ending}, not as %{outcome}",
+            ending = format_args!("{:?}", got.ending),
+            outcome = format_args!("{:?}", want.outcome)
+        )),
         (Ok(got), want) => match want.handle.or(want.zone.map(Value::Object)) {
-            Some(wanted) if wanted != got.value => Err(format!("gave {}, not {wanted}", got.value)),
+            Some(wanted) if wanted != got.value => Err(t!("gave %{value}, not %{wanted}", value = got.value, wanted)),
             _ => Ok(()),
         },
     };

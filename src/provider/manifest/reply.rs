@@ -5,6 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::model::ReplyFormat;
 
+use crate::language::t;
+
 /// How deep XML elements may nest.
 const MAX_DEPTH: usize = 100;
 
@@ -17,11 +19,11 @@ pub(super) fn read(body: &str, format: ReplyFormat) -> Result<Value, String> {
     match format {
         ReplyFormat::Text => Ok(Value::String(body.to_owned())),
         _ if body.trim().is_empty() => Ok(Value::Null),
-        ReplyFormat::Json => serde_json::from_str(body).map_err(|error| format!("not JSON ({error})")),
+        ReplyFormat::Json => serde_json::from_str(body).map_err(|error| t!("not JSON (%{error})", error)),
         ReplyFormat::Xml => {
             // A document type may be named. Entities that it declares could grow without end, and are refused.
             let options = ParsingOptions { allow_dtd: !body.contains("<!ENTITY"), ..ParsingOptions::default() };
-            let document = Document::parse_with_options(body, options).map_err(|error| format!("not XML ({error})"))?;
+            let document = Document::parse_with_options(body, options).map_err(|error| t!("not XML (%{error})", error))?;
             element(document.root_element(), 0)
         }
     }
@@ -30,7 +32,7 @@ pub(super) fn read(body: &str, format: ReplyFormat) -> Result<Value, String> {
 /// An element as `{t, a, c}`: tag without its namespace, attributes, children (text and elements, in order).
 fn element(node: Node<'_, '_>, depth: usize) -> Result<Value, String> {
     if depth == MAX_DEPTH {
-        return Err(format!("XML that nests deeper than {MAX_DEPTH} elements"));
+        return Err(t!("XML that nests deeper than %{MAX_DEPTH} elements", MAX_DEPTH));
     }
     let attributes: Map<String, Value> =
         node.attributes().map(|attribute| (attribute.name().to_owned(), attribute.value().into())).collect();

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{error::Error, nearest::nearest};
+use crate::{error::Error, language::t, nearest::nearest};
 
 /// The text of a manifest with its name.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ impl Source<'_> {
         let span = error.span().unwrap_or(0..0);
         let failed = self.error(&span, message);
         match suggestion(message) {
-            Some(right) => failed.with_hint(format!("did you mean `{right}`?")),
+            Some(right) => failed.with_hint(t!("did you mean `%{right}`?", right)),
             None => failed,
         }
     }

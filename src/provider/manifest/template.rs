@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::filters::{self, RESERVED};
 
+use crate::language::t;
+
 mod check;
 
 /// The longest template, in bytes.
@@ -73,7 +75,7 @@ impl Template {
     /// What is wrong, as a sentence fragment.
     pub(super) fn parse(text: &str, escape: Escape, known: Known<'_>) -> Result<Self, String> {
         if text.len() > MAX_LENGTH {
-            return Err(format!("the template is longer than {MAX_LENGTH} bytes"));
+            return Err(t!("the template is longer than %{MAX_LENGTH} bytes", MAX_LENGTH));
         }
         let is_literal = !text.contains("{{") && !text.contains("{%") && !text.contains("{#");
         let mut template = Self { text: text.to_owned(), lone: None, is_literal, escape, mentions: Vec::new(), may_drop: false };
@@ -126,7 +128,7 @@ impl Template {
             if value.is_undefined() || value.is_none() {
                 return self.dropped(context);
             }
-            return serde_json::to_value(&value).map(Some).map_err(|error| format!("`{lone}` is no value: {error}"));
+            return serde_json::to_value(&value).map(Some).map_err(|error| t!("`%{lone}` is no value: %{error}", lone, error));
         }
         Ok(self.text(context)?.map(Value::String))
     }
@@ -143,7 +145,7 @@ impl Template {
         let mut output = Bounded(Vec::new());
         filters::begin();
         match template.render_captured_to(context.clone(), &mut output) {
-            Ok(_) => String::from_utf8(output.0).map(Some).map_err(|_| "the result is no text".to_owned()),
+            Ok(_) => String::from_utf8(output.0).map(Some).map_err(|_| t!("the result is no text").to_owned()),
             Err(error) if error.detail() == Some(NULL) => self.dropped(context),
             Err(error) => Err(self.failed(&error)),
         }
@@ -158,7 +160,7 @@ impl Template {
         if self.may_drop && self.mentions.iter().any(is_unset) {
             return Ok(None);
         }
-        Err(format!("`{}` has no value", self.text.trim()))
+        Err(t!("`%{value}` has no value", value = self.text.trim()))
     }
 
     fn failed(&self, error: &Error) -> String {
@@ -190,7 +192,7 @@ fn environment(escape: Escape) -> &'static Environment<'static> {
                 return Err(Error::new(ErrorKind::InvalidOperation, NULL));
             }
             if value.kind() == minijinja::value::ValueKind::Seq || value.kind() == minijinja::value::ValueKind::Map {
-                return Err(Error::new(ErrorKind::InvalidOperation, "a list or an object is no text; use `| tojson`"));
+                return Err(Error::new(ErrorKind::InvalidOperation, t!("a list or an object is no text; use `| tojson`")));
             }
             let text = value.to_string();
             let written = match escape {
@@ -216,7 +218,7 @@ struct Bounded(Vec<u8>);
 impl io::Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len() + bytes.len() > MAX_OUTPUT {
-            return Err(io::Error::other("the text is too long"));
+            return Err(io::Error::other(t!("the text is too long")));
         }
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())

@@ -9,6 +9,7 @@ use super::{plan::Plan, query::Variables, reply};
 use crate::{
     error::{Error, ErrorKind, Retry},
     http::Reply,
+    language::t,
     secret::Redactor,
 };
 
@@ -39,8 +40,14 @@ pub(super) struct Answer {
 impl Answer {
     /// An error about a body of another shape than the manifest says.
     pub(super) fn of_another_shape(&self, id: &str, why: &str) -> Error {
-        Error::provider(format!("{id}: {}: the reply is not as expected: {why}: {}", self.what, self.excerpt))
-            .with_hint("the manifest may be wrong, or the base URL, or the service has changed its API")
+        Error::provider(t!(
+            "%{id}: %{what}: the reply is not as expected: %{why}: %{excerpt}",
+            id,
+            what = self.what,
+            why,
+            excerpt = self.excerpt
+        ))
+        .with_hint(t!("the manifest may be wrong, or the base URL, or the service has changed its API"))
     }
 }
 
@@ -73,9 +80,10 @@ pub(super) fn judge(plan: &Plan, what: &str, reply: &Reply, redactor: &Redactor)
 
     let failed_as = |what: &str, kind: ErrorKind, retry: Retry| {
         let why = text(&shared.error).unwrap_or_else(|| reply.excerpt());
-        let mut error = Error::new(kind, format!("{}: {what}: {}", plan.outline.id, shortened(&redactor.redact(&why))))
-            .with_retry(retry)
-            .with_http_status(reply.status.as_u16());
+        let mut error =
+            Error::new(kind, t!("%{id}: %{what}: %{why}", id = plan.outline.id, what, why = shortened(&redactor.redact(&why))))
+                .with_retry(retry)
+                .with_http_status(reply.status.as_u16());
         if let Some(code) = text(&shared.code) {
             error = error.with_code(shortened(&redactor.redact(&code)));
         }
@@ -89,12 +97,14 @@ pub(super) fn judge(plan: &Plan, what: &str, reply: &Reply, redactor: &Redactor)
     };
     let failed = |kind: ErrorKind, retry: Retry| failed_as(what, kind, retry);
     let absent = || {
-        let error = failed_as(&format!("{what}: not found"), ErrorKind::Provider, Retry::Never);
-        let hint = "the zone may have been removed meanwhile, or the base URL may be wrong";
+        let error = failed_as(&t!("%{what}: not found", what), ErrorKind::Provider, Retry::Never);
+        let hint = t!("the zone may have been removed meanwhile, or the base URL may be wrong");
         Ok(Verdict::Absent(Box::new(error.with_hint(hint))))
     };
-    let wrong_credentials =
-        || failed(ErrorKind::Credentials, Retry::Never).with_hint(format!("check the credentials of {}", plan.outline.title));
+    let wrong_credentials = || {
+        failed(ErrorKind::Credentials, Retry::Never)
+            .with_hint(t!("check the credentials of %{provider}", provider = plan.outline.title))
+    };
 
     let status = reply.status;
     if status == StatusCode::TOO_MANY_REQUESTS || holds(&shared.throttled) {
@@ -124,8 +134,14 @@ pub(super) fn judge(plan: &Plan, what: &str, reply: &Reply, redactor: &Redactor)
     }
     if let Err(why) = parsed {
         let excerpt = redactor.redact(&reply.excerpt());
-        return Err(Error::provider(format!("{}: {what}: the reply is {why}: {excerpt}", plan.outline.id))
-            .with_http_status(status.as_u16()));
+        return Err(Error::provider(t!(
+            "%{id}: %{what}: the reply is %{why}: %{excerpt}",
+            id = plan.outline.id,
+            what,
+            why,
+            excerpt
+        ))
+        .with_http_status(status.as_u16()));
     }
     if shared.ok.as_ref().is_some_and(|ok| !ok.holds(&value, &none)) {
         return Err(failed(ErrorKind::Provider, Retry::Never));
@@ -140,9 +156,9 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 fn rights_hint(plan: &Plan) -> String {
     let help: Vec<&str> = plan.outline.credentials.iter().filter_map(|credential| credential.help.as_deref()).collect();
     if help.is_empty() {
-        format!("check the rights of the credentials of {}", plan.outline.title)
+        t!("check the rights of the credentials of %{provider}", provider = plan.outline.title)
     } else {
-        format!("needed: {}", help.join("; "))
+        t!("needed: %{rights}", rights = help.join(t!("; ")))
     }
 }
 

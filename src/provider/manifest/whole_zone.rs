@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
     provider::settings::Settings,
 };
@@ -45,23 +46,21 @@ impl WholeZone {
     /// # Errors
     /// `ErrorKind::Usage` where the user has not allowed it; `ErrorKind::Config` where no copy can be kept.
     pub(super) fn prepare(&self, provider: &str, zone: &Name, before: &Value, now: Timestamp) -> Result<()> {
-        let none = || Error::config(format!("{provider}: there is no folder to keep a copy of the zone `{zone}` in"));
+        let none =
+            || Error::config(t!("%{provider}: there is no folder to keep a copy of the zone `%{zone}` in", provider, zone));
         let folder = self.folder.as_ref().ok_or_else(none)?.join(provider);
         let file = |ending: &str| folder.join(format!("{}{ending}", zone.as_str().replace(['/', '\\'], "_")));
         let marker = file(".allowed");
         if !self.every_zone && !self.allowed.contains(zone) && !marker.exists() {
-            return Err(Error::usage(format!(
-                "{provider} can only replace the zone `{zone}` as a whole, with every record in it, and you have not allowed that"
-            ))
-            .with_hint(format!(
-                "`--allow-zone-rewrite {zone}`, once; before each write a copy of the zone is kept in {}",
-                folder.display()
-            )));
+            return Err(Error::usage(t!("%{provider} can only replace the zone `%{zone}` as a whole, with every record in it, and you have not allowed that", provider, zone))
+            .with_hint(t!("`--allow-zone-rewrite %{zone}`, once; before each write a copy of the zone is kept in %{folder}", zone, folder = folder.display())));
         }
         let failed = |error: std::io::Error| {
-            Error::config(format!(
-                "no copy of the zone `{zone}` can be kept in {}, so nothing is written: {error}",
-                folder.display()
+            Error::config(t!(
+                "no copy of the zone `%{zone}` can be kept in %{folder}, so nothing is written: %{error}",
+                zone,
+                folder = folder.display(),
+                error
             ))
         };
         std::fs::create_dir_all(&folder).map_err(failed)?;

@@ -10,6 +10,7 @@ use super::call::Outgoing;
 use crate::{
     error::{Error, ErrorKind},
     http::{Http, Reply},
+    language::t,
 };
 
 /// A call that has no reply.
@@ -43,7 +44,7 @@ impl Wire for Http {
 fn to_reqwest(outgoing: Outgoing) -> Result<Request, Error> {
     let mut headers = HeaderMap::new();
     for (name, value) in &outgoing.headers {
-        let wrong = || Error::provider(format!("{}: the header `{name}` cannot be sent", outgoing.what));
+        let wrong = || Error::provider(t!("%{what}: the header `%{name}` cannot be sent", what = outgoing.what, name));
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
         let mut value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| wrong())?;
         value.set_sensitive(true);

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{client::Client, plan::ZonePlan, scope::Scope};
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     name::Name,
     provider::{Access, Zone},
 };
@@ -34,8 +35,11 @@ pub(super) async fn locate(client: &Client, configured: &[Name], name: &Name) ->
             }
             Err({
                 let names: Vec<String> = zones.iter().take(20).map(|zone| zone.name.to_string()).collect();
-                let there =
-                    if names.is_empty() { "there are none".to_owned() } else { format!("there are: {}", names.join(", ")) };
+                let there = if names.is_empty() {
+                    t!("there are none").to_owned()
+                } else {
+                    t!("there are: %{names}", names = names.join(", "))
+                };
                 none_holds(client, name, &there)
             })
         }
@@ -45,13 +49,15 @@ pub(super) async fn locate(client: &Client, configured: &[Name], name: &Name) ->
             match (fitting, plan.uses_zone()) {
                 (Some(fitting), _) => Ok(zone(fitting)),
                 (None, false) => Ok(candidates(name).first().map_or_else(|| zone(name), zone)),
-                (None, true) => {
-                    Err(Error::config(format!("{} cannot list zones, so the zone of `{name}` must be said", plan.outline.title))
-                        .with_hint(format!(
-                            "set {} to the zone (several separated by commas)",
-                            crate::provider::settings::variable(&plan.outline.id, "zone")
-                        )))
-                }
+                (None, true) => Err(Error::config(t!(
+                    "%{provider} cannot list zones, so the zone of `%{name}` must be said",
+                    provider = plan.outline.title,
+                    name
+                ))
+                .with_hint(t!(
+                    "set %{variable} to the zone (several separated by commas)",
+                    variable = crate::provider::settings::variable(&plan.outline.id, "zone")
+                ))),
             }
         }
     }
@@ -89,17 +95,17 @@ fn only(client: &Client, zone: Zone, others: impl Iterator<Item = Zone>) -> Resu
     }
     let shown = |zone: &Zone| {
         let fields: Vec<String> = zone.fields.iter().map(|(key, value)| format!("{key} {value}")).collect();
-        if fields.is_empty() { "no id".to_owned() } else { fields.join(", ") }
+        if fields.is_empty() { t!("no id").to_owned() } else { fields.join(", ") }
     };
     let all: Vec<String> = std::iter::once(&zone).chain(&others).map(shown).collect();
-    Err(Error::provider(format!(
-        "{}: the account has {} zones named `{}` ({}), and it is not known which of them the name servers serve",
-        client.plan.outline.id,
-        all.len(),
-        zone.name,
-        all.join("; ")
+    Err(Error::provider(t!(
+        "%{id}: the account has %{all} zones named `%{name}` (%{ids}), and it is not known which of them the name servers serve",
+        id = client.plan.outline.id,
+        all = all.len(),
+        name = zone.name,
+        ids = all.join("; ")
     ))
-    .with_hint("use credentials that see only the public zone, or remove the one that is not in use"))
+    .with_hint(t!("use credentials that see only the public zone, or remove the one that is not in use")))
 }
 
 async fn ask_candidates(client: &Client, plan: &ZonePlan, name: &Name) -> Result<Zone> {
@@ -121,7 +127,7 @@ async fn ask_candidates(client: &Client, plan: &ZonePlan, name: &Name) -> Result
     }
     Err(refused.unwrap_or_else(|| {
         let asked: Vec<String> = candidates.iter().map(Name::to_string).collect();
-        none_holds(client, name, &format!("asked for: {}", asked.join(", ")))
+        none_holds(client, name, &t!("asked for: %{asked}", asked = asked.join(", ")))
     }))
 }
 
@@ -146,7 +152,7 @@ async fn list(client: &Client, plan: &ZonePlan, scope: &Scope, candidate: Option
 /// A zone from what `zones` yielded. Names that are none (other kinds of entries in a list) are passed over.
 fn zone_of(client: &Client, value: Value, candidate: Option<&Name>) -> Result<Option<Zone>> {
     let Value::Object(mut fields) = value else {
-        return Err(Error::provider(format!("{}: `zones` must yield objects", client.plan.outline.id)));
+        return Err(Error::provider(t!("%{id}: `zones` must yield objects", id = client.plan.outline.id)));
     };
     let name = match fields.remove("name") {
         Some(Value::String(text)) => match Name::parse(&text) {
@@ -157,7 +163,7 @@ fn zone_of(client: &Client, value: Value, candidate: Option<&Name>) -> Result<Op
             Some(candidate) => candidate.clone(),
             None => return Ok(None),
         },
-        _ => return Err(Error::provider(format!("{}: `zones` must yield objects with a `name`", client.plan.outline.id))),
+        _ => return Err(Error::provider(t!("%{id}: `zones` must yield objects with a `name`", id = client.plan.outline.id))),
     };
     Ok(Some(Zone { name, fields: fields.into_iter().collect() }))
 }
@@ -169,8 +175,8 @@ fn longest<'a>(zones: &'a [Zone], name: &Name) -> Option<&'a Zone> {
 }
 
 fn none_holds(client: &Client, name: &Name, there: &str) -> Error {
-    Error::provider(format!("{}: no zone of this account holds `{name}`; {there}", client.plan.outline.id))
-        .with_hint("check that the zone is in this account and that the credentials may see it")
+    Error::provider(t!("%{id}: no zone of this account holds `%{name}`; %{there}", id = client.plan.outline.id, name, there))
+        .with_hint(t!("check that the zone is in this account and that the credentials may see it"))
 }
 
 #[cfg(test)]

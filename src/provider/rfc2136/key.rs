@@ -6,6 +6,7 @@ use hickory_proto::rr::{TSigner, rdata::tsig::TsigAlgorithm};
 use super::familiar;
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     name::Name,
     provider::settings::{Setting, Settings},
     secret::{Redactor, Secret},
@@ -41,41 +42,44 @@ pub(super) fn find(settings: &Settings, redactor: &Redactor) -> Result<Option<TS
         (None, None, None) => {
             return match algorithm {
                 None => Ok(None),
-                Some(algorithm) => Err(incomplete(&format!("{} is set, but there is no key", algorithm.origin))),
+                Some(algorithm) => Err(incomplete(&t!("%{origin} is set, but there is no key", origin = algorithm.origin))),
             };
         }
         (None, None, Some(file)) => read(&file)?,
         (Some(_), _, Some(file)) | (_, Some(_), Some(file)) => {
-            return Err(Error::config(format!("{} names a key file, and a key is set besides", file.origin))
-                .with_hint("set `tsig_file`, or `tsig_key` with `tsig_secret`, but not both"));
+            return Err(Error::config(t!("%{origin} names a key file, and a key is set besides", origin = file.origin))
+                .with_hint(t!("set `tsig_file`, or `tsig_key` with `tsig_secret`, but not both")));
         }
         (Some(name), Some(secret), None) => {
             let origin = secret.origin.clone();
             (Parts { name: name.value.expose().trim().to_owned(), algorithm: None, secret: secret.value }, origin)
         }
-        (Some(name), None, None) => return Err(incomplete(&format!("{} names a key, but its secret is not set", name.origin))),
+        (Some(name), None, None) => {
+            return Err(incomplete(&t!("%{origin} names a key, but its secret is not set", origin = name.origin)));
+        }
         (None, Some(secret), None) => {
-            return Err(incomplete(&format!("{} is set, but the name of the key is not", secret.origin)));
+            return Err(incomplete(&t!("%{origin} is set, but the name of the key is not", origin = secret.origin)));
         }
     };
     redactor.learn(&parts.secret);
     let algorithm = algorithm.map(|setting| setting.value.expose().to_owned()).or(parts.algorithm);
     let algorithm = parse_algorithm(algorithm.as_deref().unwrap_or("hmac-sha256"))?;
     let name =
-        Name::parse(&parts.name).map_err(|error| error.with_kind(ErrorKind::Config).context("the name of the TSIG key"))?;
+        Name::parse(&parts.name).map_err(|error| error.with_kind(ErrorKind::Config).context(t!("the name of the TSIG key")))?;
     let bytes =
         BASE64.decode(parts.secret.expose().split_whitespace().collect::<String>()).ok().filter(|bytes| !bytes.is_empty());
     let bytes = bytes.ok_or_else(|| {
-        Error::new(ErrorKind::Credentials, format!("the secret of TSIG key `{name}` ({origin}) is not base64"))
-            .with_hint("copy the text between the quotes of `secret \"…\"` in the server's key statement")
+        Error::new(ErrorKind::Credentials, t!("the secret of TSIG key `%{name}` (%{origin}) is not base64", name, origin))
+            .with_hint(t!("copy the text between the quotes of `secret \"…\"` in the server's key statement"))
     })?;
     let signer = TSigner::new(bytes, algorithm, name.to_wire(), FUDGE);
-    signer.map(Some).map_err(|error| Error::config(format!("the TSIG key `{name}` cannot be used: {error}")))
+    signer.map(Some).map_err(|error| Error::config(t!("the TSIG key `%{name}` cannot be used: %{error}", name, error)))
 }
 
 fn incomplete(what: &str) -> Error {
-    Error::new(ErrorKind::Credentials, what)
-        .with_hint("set `DV_RFC2136_TSIG_KEY` and `DV_RFC2136_TSIG_SECRET`, or `DV_RFC2136_TSIG_FILE`; set none of them for unsigned updates")
+    Error::new(ErrorKind::Credentials, what).with_hint(t!(
+        "set `DV_RFC2136_TSIG_KEY` and `DV_RFC2136_TSIG_SECRET`, or `DV_RFC2136_TSIG_FILE`; set none of them for unsigned updates"
+    ))
 }
 
 /// The algorithms by their names (RFC 8945 section 6), also without `hmac-` and with the final dot that lego's users write.
@@ -87,26 +91,27 @@ fn parse_algorithm(text: &str) -> Result<TsigAlgorithm> {
         "sha384" => Ok(TsigAlgorithm::HmacSha384),
         "sha512" => Ok(TsigAlgorithm::HmacSha512),
         "sha1" | "sha224" | "md5" | "md5.sig-alg.reg.int" => {
-            Err(Error::config(format!("TSIG with `{text}` is not supported: it is outdated"))
-                .with_hint("make a new key on the server, with `tsig-keygen -a hmac-sha256 NAME`"))
+            Err(Error::config(t!("TSIG with `%{text}` is not supported: it is outdated", text))
+                .with_hint(t!("make a new key on the server, with `tsig-keygen -a hmac-sha256 NAME`")))
         }
-        "gss-tsig" | "gss" => Err(Error::config("TSIG with Kerberos (gss-tsig) is not supported")
-            .with_hint("allow a key with hmac-sha256 on the server, or use `--provider exec` with `nsupdate -g`")),
-        _ => Err(Error::config(format!("there is no TSIG algorithm `{text}`"))
-            .with_hint("use hmac-sha256, hmac-sha384 or hmac-sha512")),
+        "gss-tsig" | "gss" => Err(Error::config(t!("TSIG with Kerberos (gss-tsig) is not supported"))
+            .with_hint(t!("allow a key with hmac-sha256 on the server, or use `--provider exec` with `nsupdate -g`"))),
+        _ => Err(Error::config(t!("there is no TSIG algorithm `%{text}`", text))
+            .with_hint(t!("use hmac-sha256, hmac-sha384 or hmac-sha512"))),
     }
 }
 
 /// Reads a key file: one `key "name" { algorithm …; secret "…"; };` statement of BIND, comments and all.
 fn read(file: &Setting) -> Result<(Parts, String)> {
     let path = file.value.expose();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::config(format!("the key file `{path}` ({}) cannot be read: {error}", file.origin)))?;
-    let parts = parse_statement(&text).ok_or_else(|| {
-        Error::config(format!("the key file `{path}` holds no `key` statement with a name and a secret"))
-            .with_hint("it must look as `tsig-keygen` prints it: key \"name\" { algorithm hmac-sha256; secret \"…\"; };")
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::config(t!("the key file `%{path}` (%{origin}) cannot be read: %{error}", path, origin = file.origin, error))
     })?;
-    Ok((parts, format!("file `{path}`")))
+    let parts = parse_statement(&text).ok_or_else(|| {
+        Error::config(t!("the key file `%{path}` holds no `key` statement with a name and a secret", path))
+            .with_hint(t!("it must look as `tsig-keygen` prints it: key \"name\" { algorithm hmac-sha256; secret \"…\"; };"))
+    })?;
+    Ok((parts, t!("file `%{path}`", path)))
 }
 
 fn parse_statement(text: &str) -> Option<Parts> {

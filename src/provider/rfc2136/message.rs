@@ -10,6 +10,7 @@ use hickory_proto::{
 
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
     record::{Record, RecordType},
 };
@@ -56,7 +57,7 @@ fn ask(name: &Name, wire_type: WireType) -> Message {
 /// `ErrorKind::Provider` where the name is outside the zone; `ErrorKind::Usage` for a value that no record can hold.
 pub(super) fn update(zone: &Name, record: &Record, change: Change) -> Result<Message> {
     if !record.name.is_within(zone) {
-        return Err(Error::provider(format!("{} is not within the zone {zone}", record.name)));
+        return Err(Error::provider(t!("%{name} is not within the zone %{zone}", name = record.name, zone)));
     }
     let owner = record.name.to_wire();
     let data = rdata(record)?;
@@ -99,20 +100,21 @@ fn rdata(record: &Record) -> Result<RData> {
         RecordType::Txt => {
             let bytes = record.value.as_bytes();
             if bytes.len() > 60_000 {
-                return Err(Error::usage(format!(
-                    "the value for {} has {} bytes: too long for a record",
-                    record.name,
-                    bytes.len()
+                return Err(Error::usage(t!(
+                    "the value for %{name} has %{bytes} bytes: too long for a record",
+                    name = record.name,
+                    bytes = bytes.len()
                 )));
             }
             let strings = if bytes.is_empty() { vec![bytes] } else { bytes.chunks(STRING).collect() };
             Ok(RData::TXT(TXT::from_bytes(strings)))
         }
         RecordType::Cname => {
-            let target = Name::parse(&record.value).map_err(|error| error.context(format!("the CNAME at {}", record.name)))?;
+            let target =
+                Name::parse(&record.value).map_err(|error| error.context(t!("the CNAME at %{name}", name = record.name)))?;
             Ok(RData::CNAME(CNAME(target.to_wire())))
         }
-        RecordType::File => Err(Error::usage(format!("{} is no record", record.title()))),
+        RecordType::File => Err(Error::usage(t!("%{record} is no record", record = record.title()))),
     }
 }
 

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
+    language::t,
     name::Name,
     record::{Record, RecordType},
 };
@@ -68,25 +69,26 @@ pub(super) fn describe() -> Description {
         title: "DNS UPDATE (RFC 2136): BIND, Knot, PowerDNS and others".to_owned(),
         docs: Some("https://www.rfc-editor.org/rfc/rfc2136".to_owned()),
         origin: "built-in".to_owned(),
+        ambient: None,
         proof: Some(Proof::RealServer),
         credentials: vec![
             setting(
                 "nameserver",
                 false,
                 false,
-                "the primary that takes updates, as host or host:port (port 53); several by comma, tried in turn",
+                t!("the primary that takes updates, as host or host:port (port 53); several by comma, tried in turn"),
             ),
-            setting("tsig_key", false, true, "name of the TSIG key, exactly as the server has it"),
-            setting("tsig_secret", true, true, "the key's secret in base64"),
-            setting("tsig_algorithm", false, true, "hmac-sha256 (default), hmac-sha384 or hmac-sha512"),
+            setting("tsig_key", false, true, t!("name of the TSIG key, exactly as the server has it")),
+            setting("tsig_secret", true, true, t!("the key's secret in base64")),
+            setting("tsig_algorithm", false, true, t!("hmac-sha256 (default), hmac-sha384 or hmac-sha512")),
             setting(
                 "tsig_file",
                 false,
                 true,
-                "file with a `key` statement of BIND (as tsig-keygen prints it), instead of the three above",
+                t!("file with a `key` statement of BIND (as tsig-keygen prints it), instead of the three above"),
             ),
-            setting("zone", false, true, "the zone, where the server does not answer questions for its SOA record"),
-            setting("ttl", false, true, "TTL of new records in seconds (default 120)"),
+            setting("zone", false, true, t!("the zone, where the server does not answer questions for its SOA record")),
+            setting("ttl", false, true, t!("TTL of new records in seconds (default 120)")),
         ],
         capabilities: capabilities(),
     }
@@ -119,7 +121,7 @@ pub(super) fn open(settings: &Settings, context: &Context, _registry: &Registry)
     let ttl = match find("ttl")? {
         Some(setting) => {
             setting.value.expose().trim().parse().ok().filter(|ttl| (1..=604_800).contains(ttl)).ok_or_else(|| {
-                Error::config(format!("{}: the TTL must be a number of seconds from 1 to 604800", setting.origin))
+                Error::config(t!("%{origin}: the TTL must be a number of seconds from 1 to 604800", origin = setting.origin))
             })?
         }
         None => TTL,
@@ -143,7 +145,8 @@ impl Rfc2136 {
             .notify(|error, delay| tracing::debug!(%error, ?delay, "trying again"));
         tokio::time::timeout(CALL_TIMEOUT, tries).await.unwrap_or_else(|_| {
             let seconds = CALL_TIMEOUT.as_secs();
-            Err(Error::provider(format!("{}: no answer within {seconds} s", self.primary)).with_retry(Retry::Later))
+            Err(Error::provider(t!("%{primary}: no answer within %{seconds} s", primary = self.primary, seconds))
+                .with_retry(Retry::Later))
         })
     }
 
@@ -181,8 +184,8 @@ impl DnsProvider for Rfc2136 {
             if name.is_within(zone) {
                 return Ok(Zone { name: zone.clone(), fields: BTreeMap::new() });
             }
-            return Err(Error::provider(format!("{name} is not within the zone {zone} that is set for this provider"))
-                .with_hint("change or leave out the setting `zone`"));
+            return Err(Error::provider(t!("%{name} is not within the zone %{zone} that is set for this provider", name, zone))
+                .with_hint(t!("change or leave out the setting `zone`")));
         }
         for candidate in name.ancestors().filter(|it| !it.is_root()) {
             let answer = self.ask(&message::question_for_zone(&candidate)).await?;
@@ -190,12 +193,13 @@ impl DnsProvider for Rfc2136 {
                 Cut::Zone(zone) => return Ok(Zone { name: zone, fields: BTreeMap::new() }),
                 Cut::Above => {}
                 Cut::Elsewhere { zone, servers } => {
-                    return Err(Error::provider(format!(
-                        "{}: {zone} is delegated to other servers ({})",
-                        self.primary,
-                        servers.join(", ")
+                    return Err(Error::provider(t!(
+                        "%{primary}: %{zone} is delegated to other servers (%{servers})",
+                        primary = self.primary,
+                        zone,
+                        servers = servers.join(", ")
                     ))
-                    .with_hint(format!("set `nameserver` to the primary of {zone}")));
+                    .with_hint(t!("set `nameserver` to the primary of %{zone}", zone)));
                 }
                 Cut::NotServed(code) => return Err(verdict::not_served(&self.primary.to_string(), name, code)),
             }

@@ -19,6 +19,7 @@ use super::verdict;
 use crate::{
     error::{Error, Result, Retry},
     failpoint,
+    language::t,
 };
 
 /// The port of DNS.
@@ -51,15 +52,15 @@ impl fmt::Display for Server {
 pub(super) fn servers(text: &str) -> Result<Vec<Server>> {
     let servers = text.split(',').map(str::trim).filter(|it| !it.is_empty()).map(server).collect::<Result<Vec<_>>>()?;
     if servers.is_empty() {
-        return Err(Error::config("`nameserver` names no server"));
+        return Err(Error::config(t!("`nameserver` names no server")));
     }
     Ok(servers)
 }
 
 fn server(text: &str) -> Result<Server> {
     let refuse = || {
-        Error::config(format!("`nameserver`: `{text}` is neither host nor host:port"))
-            .with_hint("such as `ns1.example.com`, `192.0.2.1:53` or `[2001:db8::1]:53`")
+        Error::config(t!("`nameserver`: `%{text}` is neither host nor host:port", text))
+            .with_hint(t!("such as `ns1.example.com`, `192.0.2.1:53` or `[2001:db8::1]:53`"))
     };
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(Server { host: address.ip().to_string(), port: address.port() });
@@ -84,7 +85,7 @@ pub(super) struct Primary {
 impl fmt::Display for Primary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<String> = self.servers.iter().map(Server::to_string).collect();
-        write!(f, "name server {}", names.join(", "))
+        f.write_str(&t!("name server %{names}", names = names.join(", ")))
     }
 }
 
@@ -113,11 +114,18 @@ impl Primary {
                 match tokio::time::timeout(EXCHANGE_TIMEOUT, self.exchange_with(address, message.clone())).await {
                     Ok(Ok(answer)) => return answer,
                     Ok(Err(error)) => troubles.push(format!("{address}: {error}")),
-                    Err(_) => troubles.push(format!("{address}: no answer within {} s", EXCHANGE_TIMEOUT.as_secs())),
+                    Err(_) => {
+                        troubles.push(t!("%{address}: no answer within %{value} s", address, value = EXCHANGE_TIMEOUT.as_secs()))
+                    }
                 }
             }
         }
-        Err(Error::provider(format!("{self} cannot be reached over TCP: {}", troubles.join("; "))).with_retry(Retry::Later))
+        Err(Error::provider(t!(
+            "%{server} cannot be reached over TCP: %{troubles}",
+            server = self,
+            troubles = troubles.join("; ")
+        ))
+        .with_retry(Retry::Later))
     }
 
     /// One exchange. The outer result is the transport's: another address may do better. The inner one is the server's last word.
@@ -131,17 +139,18 @@ impl Primary {
             None => None,
         };
         let bytes = message.to_vec().map_err(invalid)?;
-        let length = u16::try_from(bytes.len()).map_err(|_| std::io::Error::other("the message is longer than 65535 bytes"))?;
+        let length =
+            u16::try_from(bytes.len()).map_err(|_| std::io::Error::other(t!("the message is longer than 65535 bytes")))?;
         let mut stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         stream.write_all(&[&length.to_be_bytes()[..], &bytes[..]].concat()).await?;
         let mut reply = vec![0; usize::from(stream.read_u16().await?)];
         stream.read_exact(&mut reply).await?;
         let answer = Message::from_vec(&reply).map_err(|error| {
-            std::io::Error::new(std::io::ErrorKind::InvalidData, format!("the answer is no DNS message: {error}"))
+            std::io::Error::new(std::io::ErrorKind::InvalidData, t!("the answer is no DNS message: %{error}", error))
         })?;
         if answer.message_type != MessageType::Response || answer.id != message.id {
-            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "the answer belongs to another question"));
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, t!("the answer belongs to another question")));
         }
         let Some(mut verifier) = verifier else { return Ok(self.temporary(answer)) };
         let asked = self.describe_signer();
@@ -166,10 +175,10 @@ impl Primary {
     /// The answer, but SERVFAIL is an error that is worth another try: zones being loaded or signed give it.
     fn temporary(&self, answer: Message) -> Result<Message> {
         match answer.response_code {
-            ResponseCode::ServFail => Err(Error::provider(format!("{self} answers SERVFAIL"))
+            ResponseCode::ServFail => Err(Error::provider(t!("%{server} answers SERVFAIL", server = self))
                 .with_code("SERVFAIL")
                 .with_retry(Retry::Later)
-                .with_hint("its log says why: a zone that is not loaded, frozen, or whose journal cannot be written")),
+                .with_hint(t!("its log says why: a zone that is not loaded, frozen, or whose journal cannot be written"))),
             _ => Ok(answer),
         }
     }

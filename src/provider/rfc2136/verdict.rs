@@ -4,6 +4,7 @@ use hickory_proto::{op::ResponseCode, rr::rdata::tsig::TsigError};
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     name::Name,
     record::{Record, RecordType},
 };
@@ -22,7 +23,7 @@ pub(super) struct Asked {
 
 impl Asked {
     fn key(&self) -> String {
-        self.key.as_ref().map_or_else(|| "no TSIG key".to_owned(), |key| format!("the TSIG key `{key}`"))
+        self.key.as_ref().map_or_else(|| t!("no TSIG key").to_owned(), |key| t!("the TSIG key `%{key}`", key))
     }
 }
 
@@ -33,56 +34,66 @@ pub(super) fn of_key(error: TsigError, code: ResponseCode, asked: &Asked, now: u
     let (word, why, hint) = match error {
         TsigError::BadSig => (
             "BADSIG",
-            "does not accept the signature made with".to_owned(),
-            "compare `tsig_secret` and `tsig_algorithm` with the server's key statement: one of them differs".to_owned(),
+            t!("does not accept the signature made with").to_owned(),
+            t!("compare `tsig_secret` and `tsig_algorithm` with the server's key statement: one of them differs").to_owned(),
         ),
         TsigError::BadKey => (
             BAD_KEY,
-            "does not know, or does not allow here,".to_owned(),
-            "compare `tsig_key` (the name, exactly) and `tsig_algorithm` with the server's key statement, and whether the key may be used for this zone and from this address (Knot: an acl with action: update and this key)"
+            t!("does not know, or does not allow here,").to_owned(),
+            t!("compare `tsig_key` (the name, exactly) and `tsig_algorithm` with the server's key statement, and whether the key may be used for this zone and from this address (Knot: an acl with action: update and this key)")
                 .to_owned(),
         ),
         TsigError::BadTime => {
             let theirs = other.iter().fold(0_u64, |time, byte| time << 8 | u64::from(*byte));
             let how = match theirs {
                 0 => String::new(),
-                _ if theirs > now => format!(": it is {} s ahead of this machine", theirs - now),
-                _ => format!(": it is {} s behind this machine", now - theirs),
+                _ if theirs > now => t!(": it is %{theirs} s ahead of this machine", theirs = theirs - now),
+                _ => t!(": it is %{now} s behind this machine", now = now - theirs),
             };
             (
                 "BADTIME",
-                format!("has another time than this machine{how}; so it does not accept"),
-                "set the clocks of both (NTP); they may differ by 300 s".to_owned(),
+                t!("has another time than this machine%{how}; so it does not accept", how),
+                t!("set the clocks of both (NTP); they may differ by 300 s").to_owned(),
             )
         }
-        TsigError::BadTrunc => ("BADTRUNC", "wants a longer signature from".to_owned(), "make a new key on the server, for hmac-sha256".to_owned()),
+        TsigError::BadTrunc => ("BADTRUNC", t!("wants a longer signature from").to_owned(), t!("make a new key on the server, for hmac-sha256").to_owned()),
         TsigError::Unknown(number) => {
-            return Error::new(ErrorKind::Credentials, format!("{} rejects {} with TSIG error {number}, {code}", asked.server, asked.key()))
+            return Error::new(ErrorKind::Credentials, t!("%{server} rejects %{key} with TSIG error %{number}, %{code}", server = asked.server, key = asked.key(), number, code))
                 .with_code(number.to_string());
         }
     };
-    Error::new(ErrorKind::Credentials, format!("{} {why} {} ({word})", asked.server, asked.key())).with_code(word).with_hint(hint)
+    Error::new(
+        ErrorKind::Credentials,
+        t!("%{server} %{why} %{key} (%{word})", server = asked.server, why, key = asked.key(), word),
+    )
+    .with_code(word)
+    .with_hint(hint)
 }
 
 /// The error for NOTAUTH without a signature as the answer to a signed question: PowerDNS rejects a key so, and says nothing more.
 pub(super) fn rejected(asked: &Asked) -> Error {
-    Error::new(ErrorKind::Credentials, format!("{} rejects {} (NOTAUTH)", asked.server, asked.key()))
+    Error::new(ErrorKind::Credentials, t!("%{server} rejects %{key} (NOTAUTH)", server = asked.server, key = asked.key()))
         .with_code("NOTAUTH")
-        .with_hint("compare `tsig_key` (the name, exactly), `tsig_secret` and `tsig_algorithm` with the server's; its log says which is wrong")
+        .with_hint(t!("compare `tsig_key` (the name, exactly), `tsig_secret` and `tsig_algorithm` with the server's; its log says which is wrong"))
 }
 
 /// The error for an answer that claims success without a valid signature.
 pub(super) fn unsigned(asked: &Asked, why: &str) -> Error {
-    Error::provider(format!("the answer of {} is not signed with {}: {why}", asked.server, asked.key()))
-        .with_hint("something between this machine and the server may change DNS messages; the answer is not trusted")
+    Error::provider(t!(
+        "the answer of %{server} is not signed with %{key}: %{why}",
+        server = asked.server,
+        key = asked.key(),
+        why
+    ))
+    .with_hint(t!("something between this machine and the server may change DNS messages; the answer is not trusted"))
 }
 
 /// The error for a name that no zone of the server holds.
 pub(super) fn not_served(server: &str, name: &Name, code: ResponseCode) -> Error {
     let answer = word(code);
-    Error::provider(format!("{server} serves no zone that holds {name} (it answers {answer})"))
+    Error::provider(t!("%{server} serves no zone that holds %{name} (it answers %{answer})", server, name, answer))
         .with_code(answer)
-        .with_hint("set `nameserver` to the zone's primary; where it takes updates but answers no questions, set `zone` too")
+        .with_hint(t!("set `nameserver` to the zone's primary; where it takes updates but answers no questions, set `zone` too"))
 }
 
 /// What the answer to an update means (RFC 2136 section 2.2).
@@ -97,48 +108,62 @@ pub(super) fn of_update(code: ResponseCode, asked: &Asked, zone: &Name, record: 
         ResponseCode::NoError => Ok(()),
         ResponseCode::Refused => failed(
             ErrorKind::Rights,
-            format!("{server} refuses the update of {record_type} at {name} with {} (REFUSED)", asked.key()),
+            t!(
+                "%{server} refuses the update of %{record_type} at %{name} with %{key} (REFUSED)",
+                server,
+                record_type,
+                name,
+                key = asked.key()
+            ),
             match &asked.key {
-                Some(key) => format!(
-                    "allow it on the server; BIND: update-policy {{ grant {key} zonesub {record_type}; }}; Knot: an acl with action: update, key: {key}, update-type: [{record_type}]"
+                Some(key) => t!(
+                    "allow it on the server; BIND: update-policy { grant %{key} zonesub %{record_type}; }; Knot: an acl with action: update, key: %{key}, update-type: [%{record_type}]",
+                    key,
+                    record_type
                 ),
-                None => "set `tsig_key` and `tsig_secret`, or allow this machine's address on the server".to_owned(),
+                None => t!("set `tsig_key` and `tsig_secret`, or allow this machine's address on the server").to_owned(),
             },
         ),
         ResponseCode::NotAuth if asked.key.is_none() => failed(
             ErrorKind::Rights,
-            format!("{server} takes no unsigned update of the zone {zone} (NOTAUTH)"),
-            "set `tsig_key` and `tsig_secret`; or `nameserver`, where this is not the primary of the zone".to_owned(),
+            t!("%{server} takes no unsigned update of the zone %{zone} (NOTAUTH)", server, zone),
+            t!("set `tsig_key` and `tsig_secret`; or `nameserver`, where this is not the primary of the zone").to_owned(),
         ),
         ResponseCode::NotAuth => failed(
             ErrorKind::Provider,
-            format!("{server} is not the primary of the zone {zone} (NOTAUTH)"),
-            "set `nameserver` to the primary of the zone".to_owned(),
+            t!("%{server} is not the primary of the zone %{zone} (NOTAUTH)", server, zone),
+            t!("set `nameserver` to the primary of the zone").to_owned(),
         ),
         ResponseCode::NotZone => failed(
             ErrorKind::Provider,
-            format!("{name} is not within the zone {zone}, says {server} (NOTZONE)"),
-            "correct or leave out the setting `zone`".to_owned(),
+            t!("%{name} is not within the zone %{zone}, says %{server} (NOTZONE)", name, zone, server),
+            t!("correct or leave out the setting `zone`").to_owned(),
         ),
         ResponseCode::NotImp => failed(
             ErrorKind::Provider,
-            format!("{server} takes no updates (NOTIMP)"),
-            "switch DNS UPDATE on (PowerDNS: dnsupdate=yes), or use the provider of the server's own API".to_owned(),
+            t!("%{server} takes no updates (NOTIMP)", server),
+            t!("switch DNS UPDATE on (PowerDNS: dnsupdate=yes), or use the provider of the server's own API").to_owned(),
         ),
         ResponseCode::YXRRSet | ResponseCode::YXDomain if record_type == RecordType::Cname => failed(
             ErrorKind::Provider,
-            format!("{name} has other records already, and a CNAME stands alone ({})", word(code)),
-            format!("remove what is at {name}, if it is not needed"),
+            t!("%{name} has other records already, and a CNAME stands alone (%{code})", name, code = word(code)),
+            t!("remove what is at %{name}, if it is not needed", name),
         ),
         ResponseCode::YXRRSet | ResponseCode::YXDomain => failed(
             ErrorKind::Provider,
-            format!("{name} is an alias (CNAME), and nothing can stand beside it ({})", word(code)),
-            format!("remove the CNAME at {name}, or publish the value at its target"),
+            t!("%{name} is an alias (CNAME), and nothing can stand beside it (%{code})", name, code = word(code)),
+            t!("remove the CNAME at %{name}, or publish the value at its target", name),
         ),
         _ => failed(
             ErrorKind::Provider,
-            format!("{server} answers {} to the update of {record_type} at {name}", word(code)),
-            "the server's log says why".to_owned(),
+            t!(
+                "%{server} answers %{code} to the update of %{record_type} at %{name}",
+                server,
+                code = word(code),
+                record_type,
+                name
+            ),
+            t!("the server's log says why").to_owned(),
         ),
     }
 }

@@ -1,7 +1,7 @@
 //! Who may call, and how often: key, time, signature, nonce, limit.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -24,9 +24,9 @@ const NONCE_LIFETIME: Duration = Duration::from_mins(30);
 pub(in crate::sandbox) struct Gate {
     used: HashSet<String>,
     oldest: VecDeque<(Instant, String)>,
-    bucket: Option<Bucket>,
-    /// The limit of `GetUserCertificateDetail` is one of its own, ten times that of the others.
-    certificates: Option<Bucket>,
+    calls_per_second: Option<u32>,
+    /// By account, and whether it is that of `GetUserCertificateDetail`, which is one of its own, ten times that of the others.
+    buckets: HashMap<(String, bool), Bucket>,
 }
 
 /// A token bucket that holds what one second brings, and one more.
@@ -38,10 +38,8 @@ struct Bucket {
 
 impl Gate {
     /// A gate that lets so many calls through per second.
-    pub(in crate::sandbox) fn new(calls_per_second: Option<u32>, now: Instant) -> Self {
-        let bucket = calls_per_second.map(|limit| Bucket::new(limit, now));
-        let certificates = calls_per_second.map(|limit| Bucket::new(limit.saturating_mul(10), now));
-        Self { used: HashSet::new(), oldest: VecDeque::new(), bucket, certificates }
+    pub(in crate::sandbox) fn new(calls_per_second: Option<u32>) -> Self {
+        Self { used: HashSet::new(), oldest: VecDeque::new(), calls_per_second, buckets: HashMap::new() }
     }
 
     /// Lets a call through, or says why not. `clock` is the server's own time of day.
@@ -54,15 +52,19 @@ impl Gate {
         now: Instant,
     ) -> Result<(), Failure> {
         check_time(&signed.timestamp, clock)?;
-        if signed.access_key_id != options.access_key_id {
-            return Err(Failure::new(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found."));
-        }
+        let secret = match options.other_accounts.get(&signed.access_key_id) {
+            _ if signed.access_key_id == options.access_key_id => &options.access_key_secret,
+            Some(secret) => secret,
+            None => return Err(Failure::new(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")),
+        };
         check_token(signed.security_token.as_deref(), options.security_token.as_deref())?;
-        check_signature(call.scheme, signed, &options.access_key_secret)?;
+        check_signature(call.scheme, signed, secret)?;
         self.use_nonce(&signed.nonce, now)?;
-        let bucket = if call.action == "GetUserCertificateDetail" { &mut self.certificates } else { &mut self.bucket };
-        let within = bucket.as_mut().is_none_or(|bucket| bucket.take(now));
-        if within { Ok(()) } else { Err(Failure::throttled(None)) }
+        let Some(limit) = self.calls_per_second else { return Ok(()) };
+        let is_detail = call.action == "GetUserCertificateDetail";
+        let limit = if is_detail { limit.saturating_mul(10) } else { limit };
+        let bucket = self.buckets.entry((signed.access_key_id.clone(), is_detail)).or_insert_with(|| Bucket::new(limit, now));
+        if bucket.take(now) { Ok(()) } else { Err(Failure::throttled(None)) }
     }
 
     fn use_nonce(&mut self, nonce: &str, now: Instant) -> Result<(), Failure> {
@@ -154,7 +156,7 @@ mod tests {
     #[test]
     fn a_nonce_counts_once_until_it_is_too_old_to_matter() {
         let start = Instant::now();
-        let mut gate = Gate::new(None, start);
+        let mut gate = Gate::new(None);
         gate.use_nonce("a", start).unwrap();
         assert_eq!(gate.use_nonce("a", start).unwrap_err().code, "SignatureNonceUsed");
         gate.use_nonce("b", start).unwrap();

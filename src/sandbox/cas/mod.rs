@@ -9,7 +9,13 @@ use axum::{
 use jiff::{SignedDuration, Timestamp};
 
 use self::{applying::Desk, call::Call, failure::Failure, reply::Fields};
-use super::{World, faults::Answer, lock, orders::OrderBook, web::Received};
+use super::{
+    World,
+    faults::Answer,
+    lock,
+    orders::{OrderBook, Viewer},
+    web::Received,
+};
 
 mod api2018;
 mod applying;
@@ -70,11 +76,14 @@ fn answer(world: &World, received: &Received, call: &Call) -> Result<Fields, Fai
     lock(&world.gate).admit(call, &signed, &world.options, clock(world), now)?;
     let mut orders = lock(&world.orders);
     orders.advance(now, &world.ca);
+    orders.seen_by = Viewer::Account(Some(signed.access_key_id).filter(|id| *id != world.options.access_key_id));
     let mut desk = Desk { world, orders: &mut orders, now };
-    if let Some(outcome) = change(&mut desk, call) {
-        return outcome;
-    }
-    deploying::answer(world, &orders, call, now).unwrap_or_else(|| read(&orders, call, now))
+    let reply = match change(&mut desk, call) {
+        Some(outcome) => outcome,
+        None => deploying::answer(world, &orders, call, now).unwrap_or_else(|| read(&orders, call, now)),
+    };
+    orders.seen_by = Viewer::Sandbox;
+    reply
 }
 
 /// The calls that change something; `None` for all others.

@@ -29,6 +29,8 @@ pub struct OrderTraits {
     pub challenge_delay_ms: Option<u64>,
     /// Whether the instance submits itself as soon as it is updated, as bought ones may.
     pub auto_submit: bool,
+    /// The AccessKeyId of the other account that the order is of; `None`: it is the first one's.
+    pub account: Option<String>,
     /// Why the task of every submission of the instance fails (`TaskMessage`); `None`: it does not.
     pub task_failure: Option<String>,
 }
@@ -47,6 +49,7 @@ impl Default for OrderTraits {
             bought: false,
             challenge_delay_ms: None,
             auto_submit: false,
+            account: None,
             task_failure: None,
         }
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Order, OrderBook, Stage, challenge,
+    Order, OrderBook, Stage, Viewer, challenge,
     kinds::{OrderTraits, Validation},
 };
 use crate::{
@@ -98,7 +98,11 @@ impl OrderBook {
         ca: &CertificateAuthority,
     ) -> (String, Vec<Name>) {
         let order = NewOrder { generation, domains: application.domains.clone() };
-        let traits = OrderTraits { submitted: false, ..OrderTraits::default() };
+        let account = match &self.seen_by {
+            Viewer::Sandbox => None,
+            Viewer::Account(account) => account.clone(),
+        };
+        let traits = OrderTraits { submitted: false, account, ..OrderTraits::default() };
         let (id, _) = self.add(order, traits, challenge_at, &root_of, ca);
         if let Some(index) = self.by_id.get(&id) {
             self.orders[*index].product = product;

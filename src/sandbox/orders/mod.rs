@@ -126,6 +126,16 @@ pub(super) struct Wanted {
     pub(super) files: bool,
 }
 
+/// Who looks at the orders.
+#[derive(Default)]
+pub(super) enum Viewer {
+    /// The sandbox itself: it sees all.
+    #[default]
+    Sandbox,
+    /// A call of the first account (`None`), or of another one: it sees its own.
+    Account(Option<String>),
+}
+
 /// All orders.
 #[derive(Default)]
 pub(super) struct OrderBook {
@@ -140,6 +150,8 @@ pub(super) struct OrderBook {
     cancelling: Vec<usize>,
     /// What was bought.
     pub(super) packages: Packages,
+    /// Whose orders are seen.
+    pub(super) seen_by: Viewer,
 }
 
 impl Order {
@@ -247,12 +259,21 @@ impl OrderBook {
 
     /// The order with this id.
     pub(super) fn get(&self, id: &str) -> Option<&Order> {
-        self.by_id.get(id).map(|index| &self.orders[*index])
+        self.by_id.get(id).map(|index| &self.orders[*index]).filter(|order| self.is_seen(order))
+    }
+
+    fn is_seen(&self, order: &Order) -> bool {
+        match &self.seen_by {
+            Viewer::Sandbox => true,
+            Viewer::Account(account) => *account == order.traits.account,
+        }
     }
 
     /// The orders of an API, oldest first.
     pub(super) fn of(&self, generation: Generation) -> impl ExactSizeIterator<Item = &Order> {
-        self.by_generation.get(&generation).map(Vec::as_slice).unwrap_or_default().iter().map(|index| &self.orders[*index])
+        let all = self.by_generation.get(&generation).map(Vec::as_slice).unwrap_or_default().iter();
+        let seen: Vec<&Order> = all.map(|index| &self.orders[*index]).filter(|order| self.is_seen(order)).collect();
+        seen.into_iter()
     }
 
     /// All orders, oldest first.
@@ -262,12 +283,14 @@ impl OrderBook {
 
     /// All certificates by id, with their orders.
     pub(super) fn certificates(&self) -> impl Iterator<Item = (u64, &Order, &Arc<Certificate>)> {
-        self.certificates.iter().map(|(id, (index, certificate))| (*id, &self.orders[*index], certificate))
+        let all = self.certificates.iter().map(|(id, (index, certificate))| (*id, &self.orders[*index], certificate));
+        all.filter(|(_, order, _)| self.is_seen(order))
     }
 
     /// The certificate with this id, with its order.
     pub(super) fn certificate(&self, id: u64) -> Option<(&Order, &Arc<Certificate>)> {
-        self.certificates.get(&id).map(|(index, certificate)| (&self.orders[*index], certificate))
+        let found = self.certificates.get(&id).map(|(index, certificate)| (&self.orders[*index], certificate));
+        found.filter(|(order, _)| self.is_seen(order))
     }
 
     /// Whether an order waits for a record at this name.

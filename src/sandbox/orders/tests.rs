@@ -16,7 +16,7 @@ struct Setting {
 
 impl Setting {
     fn new() -> Self {
-        Self { ca: CertificateAuthority::new().unwrap(), book: OrderBook::default(), start: Instant::now() }
+        Self { ca: CertificateAuthority::new(1).unwrap(), book: OrderBook::default(), start: Instant::now() }
     }
 
     /// Puts in an order whose challenge comes after two seconds.

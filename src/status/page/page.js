@@ -3,7 +3,9 @@
 (() => {
   const main = document.getElementById("live");
   const connection = document.getElementById("connection");
-  const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+  // What it says is in the language of the page.
+  const words = connection.dataset;
+  const relative = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "auto" });
   // What the server sent last for each part, by its id: what the page did to it since (ticking times, open details) is no difference.
   const sent = new Map();
   let asked = 0, shown = 0, isBusy = false;
@@ -79,7 +81,7 @@
         tick();
       }
     } catch (error) {
-      say("off", `not up to date: ${error.message}`);
+      say("off", `${words.stale}: ${error.message}`);
       asked = shown;
     } finally {
       isBusy = false;
@@ -93,12 +95,12 @@
 
   function listen() {
     const events = new EventSource("/events");
-    events.onopen = () => { say("on", "live"); asked += 1; refresh(); };
+    events.onopen = () => { say("on", words.live); asked += 1; refresh(); };
     events.onmessage = () => { asked += 1; refresh(); };
     events.onerror = () => {
       // The browser tries again by itself, unless the server said no: then the page looks now and then.
-      if (events.readyState !== EventSource.CLOSED) return say("off", "not connected; trying again");
-      say("off", "not live; looks every 15 seconds");
+      if (events.readyState !== EventSource.CLOSED) return say("off", words.lost);
+      say("off", words.slow);
       setTimeout(() => { asked += 1; refresh(); listen(); }, 15000);
     };
   }

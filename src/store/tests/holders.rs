@@ -42,6 +42,25 @@ async fn forgetting_does_not_take_the_record_of_who_joined_meanwhile() {
     }
 }
 
+#[tokio::test]
+async fn an_entry_is_of_the_account_that_began_it() {
+    for home in homes() {
+        let (unnamed, other) = (home.open().await, home.open().await.of_account("other"));
+        let (first, second) = (intent("v", false), intent("w", false));
+        unnamed.intend(&first, &order("a")).await.unwrap();
+        other.intend(&second, &order("b")).await.unwrap();
+        other.note(&second, false).unwrap();
+        // Who joins an entry does not make it his own.
+        let joined = other.intend(&first, &order("c")).await.unwrap();
+        assert_eq!((joined.account.as_str(), joined.holders.len()), ("", 2));
+        let entries = unnamed.entries().await.unwrap();
+        assert_eq!(entries.iter().map(|entry| unnamed.is_of_this_account(entry)).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(entries.iter().map(|entry| other.is_of_this_account(entry)).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(unnamed.notes(), []);
+        assert_eq!(other.notes().len(), usize::from(!other.is_shared()));
+    }
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (0..2usize, 0..3usize, any::<bool>())

@@ -179,3 +179,34 @@ async fn a_place_that_cannot_be_written_is_named() {
     assert!(error.to_string().contains("file/state"), "{error}");
     assert!(error.hint().unwrap().contains("--store"));
 }
+
+#[tokio::test]
+async fn a_store_of_a_development_build_is_named_and_left_alone() {
+    let folder = TempDir::new().unwrap();
+    for (number, tables) in
+        [["entry", "holder", "orders", "delay"], ["entries", "holders", "orders", "delays"]].iter().enumerate()
+    {
+        let path = folder.path().join(format!("{number}.db"));
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let other = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        for table in tables {
+            sqlx::query(sqlx::AssertSqlSafe(format!("CREATE TABLE {table} (id INTEGER)"))).execute(&other).await.unwrap();
+        }
+        other.close().await;
+        let error = Store::open(&path).await.unwrap_err();
+        assert!(error.to_string().contains("older development build"), "{error}");
+        assert!(kept_aside(&path).is_empty());
+    }
+    // One that is marked, with tables that are not ours now.
+    for home in homes() {
+        let store = home.open().await;
+        let other = match &store.database {
+            Database::Sqlite(_) => sql("UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 1"),
+            Database::Postgres(_) => sql("UPDATE _sqlx_migrations SET checksum = '\\x00'::bytea WHERE version = 1"),
+        };
+        other.execute(store.on()).await.unwrap();
+        let error = Store::open_at(&Target::parse(&home.text).unwrap(), LEASE).await.unwrap_err();
+        assert!(error.to_string().contains("older development build"), "{error}");
+        assert!(error.hint().unwrap().contains("--store"), "{error:?}");
+    }
+}

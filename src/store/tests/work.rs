@@ -139,3 +139,46 @@ async fn a_turn_is_taken_once_in_its_interval() {
         assert!(other.take_turn("another", hour).await.unwrap());
     }
 }
+
+#[tokio::test]
+async fn a_clock_that_was_wrong_keeps_nothing_waiting() {
+    for home in homes() {
+        let store = home.open().await;
+        let before = store.moment().await.unwrap();
+        store.enqueue("o", &ids(2), before).await.unwrap();
+        store.claim("o", 2).await.unwrap();
+        let failed = Settled::Failed { after: Duration::from_secs(5), error: "no".into(), counts: true };
+        store.settle("o", &ids(2)[0], &failed).await.unwrap();
+        store.settle("o", &ids(2)[1], &Settled::Done).await.unwrap();
+        assert!(store.take_turn("listing", Duration::from_secs(60)).await.unwrap());
+        // As if all this had happened ten years later, before the clock was put right.
+        let later = 10 * 365 * 24 * 60 * 60 * 1000_i64;
+        for statement in [
+            "UPDATE work SET due = due + $1",
+            "UPDATE work SET done = done + $1",
+            "UPDATE budgets SET next_free = next_free + 1000 * $1",
+        ] {
+            sql(statement).bind(later).execute(store.on()).await.unwrap();
+        }
+        let backlog = store.backlog("o").await.unwrap();
+        assert_eq!((backlog.due, backlog.overdue, backlog.resting, backlog.next), (1, 1, 0, None));
+        assert_eq!(store.claim("o", 9).await.unwrap()[0].id, ids(2)[0], "it does not rest for ten years");
+        store.enqueue("o", &ids(2), store.moment().await.unwrap()).await.unwrap();
+        assert_eq!(store.claim("o", 9).await.unwrap()[0].id, ids(2)[1], "a new list brings it back");
+        assert!(store.take_turn("listing", Duration::from_secs(60)).await.unwrap());
+        assert!(!store.take_turn("listing", Duration::from_secs(60)).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_takes_is_overdue_after_a_while() {
+    for home in homes() {
+        let store = home.open().await;
+        store.enqueue("o", &ids(3), store.moment().await.unwrap()).await.unwrap();
+        store.claim("o", 1).await.unwrap();
+        assert_eq!(store.backlog("o").await.unwrap().overdue, 0);
+        sql("UPDATE work SET due = due - 11000").execute(store.on()).await.unwrap();
+        let backlog = store.backlog("o").await.unwrap();
+        assert_eq!((backlog.claimed, backlog.due, backlog.overdue), (1, 2, 2));
+    }
+}

@@ -17,10 +17,12 @@ use super::servers::{
 use crate::outside::Ran;
 
 mod faults;
+mod files;
 mod journeys;
 mod proxy;
 #[cfg(feature = "failpoints")]
 mod resumption;
+mod watch;
 
 /// A home folder, a CA and a name server.
 pub(super) struct Scene {

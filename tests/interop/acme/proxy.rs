@@ -30,13 +30,15 @@ struct Fault {
 }
 
 #[derive(Clone)]
-struct Proxy {
+pub(super) struct Proxy {
     pebble: String,
     client: reqwest::Client,
     faults: Arc<Mutex<Vec<Fault>>>,
     /// What is added to the directory.
     more: Arc<Mutex<serde_json::Value>>,
     calls: Arc<Mutex<Vec<String>>>,
+    /// Where it listens.
+    base: Arc<Mutex<String>>,
 }
 
 fn runtime() -> &'static tokio::runtime::Runtime {
@@ -56,13 +58,47 @@ impl Proxy {
             faults: Arc::new(Mutex::new(faults)),
             more: Arc::new(Mutex::new(more)),
             calls: Arc::default(),
+            base: Arc::default(),
         };
         let listener = runtime().block_on(tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
         let address = listener.local_addr().unwrap();
+        *proxy.base.lock().unwrap() = format!("https://{address}");
         let service = Router::new().fallback(answer).with_state(proxy.clone());
         let listener = Tls { listener, acceptor: acceptor(scene) };
         runtime().spawn(async move { axum::serve(listener, service).await });
         (proxy, format!("https://{address}/dir"))
+    }
+
+    /// Starts one from within a runtime.
+    #[cfg(feature = "failpoints")]
+    pub(super) async fn start_in(scene: &Scene) -> (Self, String) {
+        std::thread::scope(|threads| threads.spawn(|| Self::start(scene, vec![], json!({}))).join().unwrap())
+    }
+
+    /// Answers from now on as if the authorization had come to nothing: `order` and `authorization` are the states.
+    #[cfg(feature = "failpoints")]
+    pub(super) fn revoke(&self, name: &str, order: &str, authorization: &str) {
+        let called =
+            self.calls.lock().unwrap().iter().rev().find_map(|call| call.strip_prefix("POST /authZ/").map(str::to_owned));
+        let base = self.base.lock().unwrap().clone();
+        let answer = |path, body| Fault { path, times: 99, status: 200, headers: vec![], body };
+        let refused =
+            json!({"type": "urn:ietf:params:acme:error:malformed", "detail": "the authorization is over", "status": 400});
+        *self.faults.lock().unwrap() = vec![
+            Fault { path: "chalZ", times: 99, status: 400, headers: vec![], body: refused },
+            answer(
+                "my-order",
+                json!({"status": order, "identifiers": [{"type": "dns", "value": name}], "finalize": format!("{base}/finalize-order/x"),
+                "authorizations": [format!("{base}/authZ/{}", called.expect("it was asked for"))]}),
+            ),
+            answer("authZ", json!({"status": authorization, "identifier": {"type": "dns", "value": name}, "challenges": []})),
+        ];
+    }
+
+    /// Passes everything on again.
+    #[cfg(feature = "failpoints")]
+    pub(super) fn mend(&self) {
+        self.faults.lock().unwrap().clear();
     }
 
     fn calls(&self, path: &str) -> usize {
@@ -247,4 +283,33 @@ fn the_ca_says_when_to_renew() {
     assert!(ran.stderr.contains("the CA asks for it (see https://ca.example/incident)"), "{}", ran.stderr);
     assert!(proxy.calls("renewal-info/") > 0);
     scene.assert_clean("ari.example.test");
+}
+
+#[test]
+fn a_source_that_fails_is_named_while_it_is_waited_for() {
+    let Some(scene) = Scene::new() else { return };
+    // As many as one look tries, and one more.
+    let (_proxy, directory) =
+        Proxy::start(&scene, vec![problem("order-plz", 6, 503, "serverInternal", "down for repair", None)], json!({}));
+    let ran = apply(&scene, &directory, &["apply", "waits.example.test"]).expect(0);
+    ran.says("waiting for the order source to answer; its last answer: ").says("down for repair").says("asked again in ");
+}
+
+/// What a killed run left stays as long as the CA knows the order, and goes once it does not.
+#[cfg(feature = "failpoints")]
+#[test]
+fn clean_asks_the_ca_whether_an_order_still_lives() {
+    let Some(scene) = Scene::new() else { return };
+    let (proxy, directory) = Proxy::start(&scene, vec![], json!({}));
+    let mut command = scene.command(&["apply", "gone.example.test"]);
+    let ran = run(command.env("DV_CA", &directory).env("DV_FAILPOINT", "visible.after"));
+    assert_eq!(ran.code, -1, "{ran:?}");
+    let ran = scene.run(&["clean"]).expect(0);
+    assert!(ran.stderr.contains("stays: order ") && ran.stderr.contains("is checking"), "{}", ran.stderr);
+    proxy.faults.lock().unwrap().push(problem("my-order", 9, 404, "malformed", "no such order", None));
+    scene.run(&["clean"]).expect(0).says("is removed");
+    scene.assert_clean("gone.example.test");
+    assert!(!scene.state().iter().any(|path| path.contains("orders/")), "its key is of no use to anybody: {:?}", scene.state());
+    proxy.faults.lock().unwrap().clear();
+    apply(&scene, &directory, &["apply", "gone.example.test"]).expect(0);
 }

@@ -1,12 +1,12 @@
 //! What a run that died left is taken up by the next: the same order, the same key, one certificate.
 
-use std::pin::Pin;
+use std::{pin::Pin, process::Command};
 
 use dv_verify::failpoint::ACME_POINTS;
 use http_body_util::BodyExt;
-use instant_acme::{Account, AuthorizationStatus, BodyWrapper, BytesResponse, HttpClient};
+use instant_acme::{Account, BodyWrapper, BytesResponse, HttpClient};
 
-use super::{Scene, run};
+use super::{Scene, proxy::Proxy, run};
 
 /// The ACME library over reqwest, for what a person might do meanwhile.
 struct Client(reqwest::Client);
@@ -28,15 +28,6 @@ impl HttpClient for Client {
             Ok(BytesResponse { parts, body: Box::new(reply.bytes().await.unwrap()) })
         })
     }
-}
-
-/// What is under way in the state folder: the URL of the order.
-fn order_url(scene: &Scene) -> String {
-    let state = scene.state();
-    let path = state.iter().find(|path| path.ends_with("order.json")).unwrap_or_else(|| panic!("no order: {state:?}"));
-    let text = std::fs::read_to_string(scene.home().join("state/acme").join(path)).unwrap();
-    let order: serde_json::Value = serde_json::from_str(&text).unwrap();
-    order["url"].as_str().unwrap().to_owned()
 }
 
 async fn account(scene: &Scene) -> Account {
@@ -61,10 +52,9 @@ impl Drop for Go {
 }
 
 /// Runs until the failpoint, lets `meanwhile` happen, and returns how the run ended.
-async fn paused(scene: &Scene, point: &str, name: &str, meanwhile: impl AsyncFnOnce()) -> crate::outside::Ran {
-    let folder = scene.home().join("pause");
+async fn paused(scene: &Scene, point: &str, mut command: Command, meanwhile: impl AsyncFnOnce()) -> crate::outside::Ran {
+    let folder = scene.home().join(format!("pause-{}", rand::random::<u32>()));
     std::fs::create_dir_all(&folder).unwrap();
-    let mut command = scene.command(&["apply", name]);
     command.env("DV_FAILPOINT", point).env("DV_FAILPOINT_DOES", format!("pause:{}", folder.display()));
     let child = tokio::task::spawn_blocking(move || run(&mut command));
     for _ in 0..3000 {
@@ -112,23 +102,30 @@ fn no_wait_leaves_and_the_next_run_fetches_the_certificate() {
     assert_eq!(scene.pebble.log().matches("Added order").count(), 1);
 }
 
+/// Pebble 2.4 does not live through this: its handler takes the lock of an authorization for the change, and once more for the reply, so that nothing
+/// about that authorization or its order is answered ever after. Its answers are therefore those of a script, as the standard has them, and with the
+/// state of the order that Pebble invents.
 #[tokio::test]
-#[ignore = "with Pebble 2.4, a request about such an order is not answered within 30 s, so the run goes on waiting"]
 async fn an_authorization_that_was_revoked_meanwhile_is_named() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let Some(scene) = Scene::new() else { return };
-    let deactivate = async || {
-        let mut order = account(&scene).await.order(order_url(&scene)).await.unwrap();
-        let mut authorizations = order.authorizations();
-        while let Some(authorization) = authorizations.next().await {
-            let mut authorization = authorization.unwrap();
-            assert_eq!(authorization.deactivate().await.unwrap().status, AuthorizationStatus::Deactivated);
-        }
-    };
-    let ran = paused(&scene, "visible.before", "revoked.example.test", deactivate).await;
-    ran.expect(6).says("revoked.example.test` was deactivated");
-    scene.assert_clean("revoked.example.test");
-    scene.run(&["apply", "revoked.example.test"]).expect(0);
+    let cases = [
+        ("invalid", "revoked", "was revoked"),
+        ("invalid", "deactivated", "was deactivated"),
+        ("deactivated", "deactivated", "was deactivated"),
+    ];
+    for (number, (order, authorization, said)) in cases.into_iter().enumerate() {
+        let name = format!("revoked{number}.example.test");
+        let (proxy, directory) = Proxy::start_in(&scene).await;
+        let mut command = scene.command(&["apply", &name]);
+        command.env("DV_CA", &directory);
+        let ran = paused(&scene, "visible.before", command, async || proxy.revoke(&name, order, authorization)).await;
+        let ran = ran.expect(6).says(&format!("the authorization of `{name}` {said}"));
+        assert!(ran.stderr.contains("every name server shows it"), "{}", ran.stderr);
+        scene.assert_clean(&name);
+        proxy.mend();
+        let mut command = scene.command(&["apply", &name]);
+        tokio::task::spawn_blocking(move || run(command.env("DV_CA", &directory)).expect(0)).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -29,6 +29,10 @@ pub(crate) struct Manner {
     pub(crate) external: bool,
     /// Whether its own server certificate has expired.
     pub(crate) expired: bool,
+    /// At which port it asks web servers for files.
+    pub(crate) http_port: Option<u16>,
+    /// How many seconds its certificates last.
+    pub(crate) lifetime: Option<u32>,
     /// Variables such as `PEBBLE_WFE_NONCEREJECT`.
     pub(crate) variables: Vec<(&'static str, &'static str)>,
 }
@@ -49,12 +53,13 @@ impl Pebble {
                 "managementListenAddress": SocketAddr::from((Ipv4Addr::LOCALHOST, management)),
                 "certificate": folder.join("server.pem"),
                 "privateKey": folder.join("server.key"),
-                "httpPort": 5002,
+                "httpPort": manner.http_port.unwrap_or(5002),
                 "tlsPort": 5001,
                 "ocspResponderURL": "",
                 "externalAccountBindingRequired": manner.external,
                 "externalAccountMACKeys": {EXTERNAL.0: EXTERNAL.1},
                 "domainBlocklist": [BLOCKED],
+                "certificateValidityPeriod": manner.lifetime.unwrap_or(157_766_400),
             }});
             let path = folder.join("pebble.json");
             std::fs::write(&path, configuration.to_string()).expect("the configuration is written");

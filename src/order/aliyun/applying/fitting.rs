@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    language::t,
     name::Name,
 };
 
@@ -29,9 +30,9 @@ pub(super) fn applicant(application: &Application, of_2018: bool) -> Result<[&st
     if missing.is_empty() {
         return Ok(needed.map(|(_, value, _)| value.as_deref().unwrap_or_default()));
     }
-    Err(Error::usage(format!("the CA wants to know who applies: {} is missing", missing.join(", "))).with_hint(
-        "give it as an option, as a variable (`DV_APPLICANT_NAME` …), or once in the config (`applicant_name = \"…\"`)",
-    ))
+    Err(Error::usage(t!("the CA wants to know who applies: %{missing} is missing", missing = missing.join(", "))).with_hint(t!(
+        "give it as an option, as a variable (`DV_APPLICANT_NAME` …), or once in the config (`applicant_name = \"…\"`)"
+    )))
 }
 
 /// A free instance that takes the names, the smallest one that does; or one that is being applied for with the same names.
@@ -48,14 +49,16 @@ pub(super) fn choose(rows: &[Listed], application: &Application) -> Result<Way> 
     let best = inactive.iter().filter(fits).min_by_key(|row| row.capacity.map_or(u64::MAX, |(full, wild)| full + wild));
     match best {
         Some(row) => Ok(Way::Instance { id: row.summary.id.clone(), before: None }),
-        None if inactive.is_empty() => Err(Error::usage("no instance is free to apply with").with_hint(
-            "buy one or claim a free test certificate in the certificate console, or name a package with `--product CODE`",
-        )),
-        None => Err(Error::usage(format!(
-            "none of the {} free instances takes {plain} plain names and {wildcards} wildcards",
-            inactive.len()
+        None if inactive.is_empty() => Err(Error::usage(t!("no instance is free to apply with")).with_hint(t!(
+            "buy one or claim a free test certificate in the certificate console, or name a package with `--product CODE`"
+        ))),
+        None => Err(Error::usage(t!(
+            "none of the %{inactive} free instances takes %{plain} plain names and %{wildcards} wildcards",
+            inactive = inactive.len(),
+            plain,
+            wildcards
         ))
-        .with_hint("apply for fewer names at once, or name an instance yourself with `--instance ID`")),
+        .with_hint(t!("apply for fewer names at once, or name an instance yourself with `--instance ID`"))),
     }
 }
 
@@ -63,19 +66,20 @@ pub(super) fn choose(rows: &[Listed], application: &Application) -> Result<Way> 
 pub(super) fn fits_product(product: &str, application: &Application) -> Result<()> {
     let wildcards = application.names.iter().filter(|name| name.is_wildcard()).count();
     if application.names.len() > MOST_NAMES {
-        return Err(Error::usage(format!("an order of a package has at most {MOST_NAMES} names")));
+        return Err(Error::usage(t!("an order of a package has at most %{MOST_NAMES} names", MOST_NAMES)));
     }
     if application.key_algorithm.is_some() {
-        return Err(Error::usage("an order of a package takes no `--key-algorithm`")
-            .with_hint("use `--csr FILE` with a key of your own, or `--generate-key`"));
+        return Err(Error::usage(t!("an order of a package takes no `--key-algorithm`"))
+            .with_hint(t!("use `--csr FILE` with a key of your own, or `--generate-key`")));
     }
     if product.contains("-w-") && wildcards < application.names.len() {
-        return Err(Error::usage(format!("`{product}` is a product for wildcards")).with_hint("apply for `*.example.com`"));
+        return Err(
+            Error::usage(t!("`%{product}` is a product for wildcards", product)).with_hint(t!("apply for `*.example.com`"))
+        );
     }
     if product.contains("-1-") && wildcards > 0 {
-        return Err(
-            Error::usage(format!("`{product}` is a product for plain names")).with_hint("wildcards need a product with `-w-`")
-        );
+        return Err(Error::usage(t!("`%{product}` is a product for plain names", product))
+            .with_hint(t!("wildcards need a product with `-w-`")));
     }
     Ok(())
 }

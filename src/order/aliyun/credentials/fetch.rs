@@ -15,14 +15,16 @@ use super::{
         reply::{Fields, parse, parse_text},
         signing::{self, Parameters, percent_encode},
     },
-    program,
     source::{Keys, Role, Source},
     temporary::Temporary,
 };
 use crate::{
+    credential_program,
     environment::Environment,
     error::{Error, ErrorKind, Result, Retry},
     http::{Http, Reply, is_loopback},
+    language::t,
+    lifetime::Lifetime,
     secret::Secret,
 };
 
@@ -88,23 +90,35 @@ impl Fetcher {
     pub(super) fn fetch<'a>(&'a self, source: &'a Source) -> Pin<Box<dyn Future<Output = Result<Temporary>> + Send + 'a>> {
         Box::pin(async move {
             match source {
-                Source::Fixed(keys) => Ok(Temporary { keys: keys.clone(), fetched: self.now(), expires: None }),
+                Source::Fixed(keys) => {
+                    Ok(Temporary { keys: keys.clone(), lifetime: Lifetime { fetched: self.now(), expires: None } })
+                }
                 Source::Role { base, role } => {
                     let base =
-                        self.fetch(base).await.map_err(|error| error.context("the credentials to assume the role with"))?;
+                        self.fetch(base).await.map_err(|error| error.context(t!("the credentials to assume the role with")))?;
                     self.assume(role, &base.keys).await
                 }
                 Source::Oidc { role, provider_arn, token_file } => {
-                    let token = std::fs::read_to_string(token_file)
-                        .map_err(|error| refused(format!("the token in `{}` cannot be read: {error}", token_file.display())))?;
+                    let token = std::fs::read_to_string(token_file).map_err(|error| {
+                        refused(t!(
+                            "the token in `%{token_file}` cannot be read: %{error}",
+                            token_file = token_file.display(),
+                            error
+                        ))
+                    })?;
                     self.assume_with_token(role, provider_arn, &Secret::new(token)).await
                 }
                 Source::Instance { role_name, only_v2 } => self.of_instance(role_name.as_deref(), *only_v2).await,
                 Source::Program { line } => {
-                    let output = program::output(line, &self.environment).await.map_err(refused)?;
+                    let output = credential_program::output(line, &self.environment).await.map_err(refused)?;
                     let text = Secret::new(String::from_utf8_lossy(&output));
-                    let fields = parse_text(text.expose()).ok_or_else(|| refused("what the program wrote is no JSON object"))?;
-                    self.read(&fields, ["access_key_id", "access_key_secret", "sts_token", "expiration"], "the program's answer")
+                    let fields =
+                        parse_text(text.expose()).ok_or_else(|| refused(t!("what the program wrote is no JSON object")))?;
+                    self.read(
+                        &fields,
+                        ["access_key_id", "access_key_secret", "sts_token", "expiration"],
+                        t!("the program's answer"),
+                    )
                 }
                 Source::Uri { url } => self.of_url(url).await,
             }
@@ -161,7 +175,8 @@ impl Fetcher {
     }
 
     async fn ask_sts(&self, action: &str, role: &Role, query: &str, form: Option<String>) -> Result<Temporary> {
-        let usual = || Url::parse(&format!("https://{}/", role.sts_host)).map_err(|_| refused("the STS region leads to no host"));
+        let usual =
+            || Url::parse(&format!("https://{}/", role.sts_host)).map_err(|_| refused(t!("the STS region leads to no host")));
         let mut url = self.sts.clone().map_or_else(usual, Ok)?;
         url.set_query(Some(query));
         let mut request = Request::new(Method::POST, url);
@@ -184,15 +199,15 @@ impl Fetcher {
     async fn of_instance(&self, role_name: Option<&str>, only_v2: bool) -> Result<Temporary> {
         let token = match self.metadata_call(Method::PUT, "latest/api/token", None).await {
             Ok(token) => Some(Secret::new(token.trim())),
-            Err(error) if only_v2 => return Err(error.context("the metadata service gives no token, and v1 is switched off")),
+            Err(error) if only_v2 => return Err(error.context(t!("the metadata service gives no token, and v1 is switched off"))),
             Err(_) => None,
         };
         let text = match self.metadata_of_role(role_name, token.as_ref()).await {
             Err(_) if token.is_some() && !only_v2 => self.metadata_of_role(role_name, None).await?,
             other => other?,
         };
-        let what = "the metadata service of ECS";
-        let fields = parse_text(&text).ok_or_else(|| refused(format!("{what} answers with no JSON object")))?;
+        let what = t!("the metadata service of ECS");
+        let fields = parse_text(&text).ok_or_else(|| refused(t!("%{what} answers with no JSON object", what)))?;
         self.read_told(&fields, what)
     }
 
@@ -206,8 +221,8 @@ impl Fetcher {
     }
 
     async fn metadata_call(&self, method: Method, path: &str, token: Option<&Secret>) -> Result<String> {
-        let what = "the metadata service of ECS";
-        let url = Url::parse(&format!("{}/{path}", self.metadata)).map_err(|_| refused(format!("{what} has no URL")))?;
+        let what = t!("the metadata service of ECS");
+        let url = Url::parse(&format!("{}/{path}", self.metadata)).map_err(|_| refused(t!("%{what} has no URL", what)))?;
         let mut request = Request::new(method.clone(), url);
         if method == Method::PUT {
             let seconds = HeaderValue::from_static(METADATA_TOKEN_SECONDS);
@@ -221,7 +236,7 @@ impl Fetcher {
         let direct = self.direct.as_ref().unwrap_or(&self.http).with_timeout(METADATA_TIMEOUT);
         let reply = direct.execute(request, ErrorKind::Credentials, what).await?;
         if !reply.status.is_success() {
-            return Err(refused(format!("{what} answers with HTTP status {}", reply.status.as_u16()))
+            return Err(refused(t!("%{what} answers with HTTP status %{status}", what, status = reply.status.as_u16()))
                 .with_http_status(reply.status.as_u16()));
         }
         Ok(reply.text())
@@ -229,7 +244,7 @@ impl Fetcher {
 
     async fn of_url(&self, url: &Secret) -> Result<Temporary> {
         let parsed = Url::parse(url.expose()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let url = parsed.ok_or_else(|| refused("this is no http or https URL"))?;
+        let url = parsed.ok_or_else(|| refused(t!("this is no http or https URL")))?;
         let what = format!("GET from `{}`", url.host_str().unwrap_or_default());
         let http = match &self.direct {
             Some(direct) if is_loopback(&url) => direct.with_timeout(TIMEOUT),
@@ -242,7 +257,7 @@ impl Fetcher {
     /// An answer that says with `Code` whether it is one.
     fn read_told(&self, fields: &Fields, what: &str) -> Result<Temporary> {
         match fields.text("Code") {
-            Some(code) if code != "Success" => Err(refused(format!("{what} answers with `{code}`")).with_code(code)),
+            Some(code) if code != "Success" => Err(refused(t!("%{what} answers with `%{code}`", what, code)).with_code(code)),
             _ => self.read(fields, STS_FIELDS, what),
         }
     }
@@ -254,14 +269,16 @@ impl Fetcher {
         let keys = Keys::new(&need(id)?, Secret::new(need(secret)?), token.map(Secret::new));
         let keys = keys.map_err(|why| refused(format!("{what} {why}")))?;
         let expires = match fields.text(expires) {
-            Some(text) => Some(text.parse::<Timestamp>().map_err(|_| refused(format!("{what}: `{text}` is no time of expiry")))?),
+            Some(text) => {
+                Some(text.parse::<Timestamp>().map_err(|_| refused(t!("%{what}: `%{text}` is no time of expiry", what, text)))?)
+            }
             None => None,
         };
         let fetched = self.now();
         if expires.is_some_and(|expires| expires <= fetched) {
-            return Err(refused(format!("{what} gives credentials that have expired; check this machine's clock")));
+            return Err(refused(t!("%{what} gives credentials that have expired; check this machine's clock", what)));
         }
-        Ok(Temporary { keys, fetched, expires })
+        Ok(Temporary { keys, lifetime: Lifetime { fetched, expires } })
     }
 }
 
@@ -270,7 +287,9 @@ fn fields(reply: &Reply, what: &str) -> Result<Fields> {
     let status = reply.status.as_u16();
     let parsed = parse(reply).map_err(|instead| {
         let retry = failure::retry(reply, None);
-        Error::new(ErrorKind::Credentials, format!("{what}: the answer is {instead}")).with_http_status(status).with_retry(retry)
+        Error::new(ErrorKind::Credentials, t!("%{what}: the answer is %{instead}", what, instead))
+            .with_http_status(status)
+            .with_retry(retry)
     })?;
     if reply.status.is_success() && !parsed.is_error {
         return Ok(parsed.fields);

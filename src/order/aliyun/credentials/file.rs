@@ -7,7 +7,7 @@ use super::{
     source::{Keys, RoleOfProfile, Source},
     variables,
 };
-use crate::{environment::Environment, secret::Secret};
+use crate::{environment::Environment, ini, language::t, secret::Secret};
 
 /// The section that the user chose, else `default`.
 pub(super) fn link(environment: &Environment) -> Link {
@@ -15,10 +15,10 @@ pub(super) fn link(environment: &Environment) -> Link {
     let text = read(&path)?;
     let shown = path.display();
     let name = profile(environment).unwrap_or("default");
-    let section = section(&text, name).ok_or_else(|| format!("`{shown}` has no section `[{name}]`"))?;
-    let wrong = |why: &str| format!("section `[{name}]` of `{shown}` {why}");
+    let section = section(&text, name).ok_or_else(|| t!("`%{shown}` has no section `[%{name}]`", shown, name))?;
+    let wrong = |why: &str| t!("section `[%{name}]` of `%{shown}` %{why}", name, shown, why);
     let value = |key: &str| section.get(key).copied().filter(|value| !value.is_empty());
-    let need = |key: &str| value(key).ok_or_else(|| wrong(&format!("has no `{key}`")));
+    let need = |key: &str| value(key).ok_or_else(|| wrong(&t!("has no `%{key}`", key)));
     let keys = || {
         let (id, secret) = (need("access_key_id")?, need("access_key_secret")?);
         Keys::new(id, Secret::new(secret), None).map(Source::Fixed).map_err(|why| wrong(&why))
@@ -33,29 +33,29 @@ pub(super) fn link(environment: &Environment) -> Link {
         };
         role.complete(environment).map_err(|why| wrong(&why))
     };
-    let origin = format!("section `[{name}]` of `{shown}`");
+    let origin = t!("section `[%{name}]` of `%{shown}`", name, shown);
     match need("type")? {
         "access_key" => Ok((keys()?, origin)),
         "ram_role_arn" => {
             let (base, role) = (Box::new(keys()?), role()?);
-            let origin = format!("role `{}` ({origin})", role.arn);
+            let origin = t!("role `%{role}` (%{origin})", role = role.arn, origin);
             Ok((Source::Role { base, role }, origin))
         }
         "oidc_role_arn" => {
             let role = role()?;
             let from = |key: &str, variable: &str| {
-                value(key).or_else(|| environment.get(variable)).ok_or_else(|| wrong(&format!("has no `{key}`")))
+                value(key).or_else(|| environment.get(variable)).ok_or_else(|| wrong(&t!("has no `%{key}`", key)))
             };
             let provider_arn = from("oidc_provider_arn", "ALIBABA_CLOUD_OIDC_PROVIDER_ARN")?.to_owned();
             let token_file = PathBuf::from(from("oidc_token_file_path", "ALIBABA_CLOUD_OIDC_TOKEN_FILE")?);
-            let origin = format!("role `{}` ({origin})", role.arn);
+            let origin = t!("role `%{role}` (%{origin})", role = role.arn, origin);
             Ok((Source::Oidc { role, provider_arn, token_file }, origin))
         }
         "ecs_ram_role" => {
             let (source, how) = variables::of_instance(environment, value("role_name").map(str::to_owned))?;
-            Ok((source, format!("{how} ({origin})")))
+            Ok((source, t!("%{how} (%{origin})", how, origin)))
         }
-        other => Err(wrong(&format!("has the type `{other}`, which is not supported"))),
+        other => Err(wrong(&t!("has the type `%{other}`, which is not supported", other))),
     }
 }
 
@@ -66,26 +66,13 @@ fn place(environment: &Environment) -> Result<PathBuf, String> {
     Ok(if !first.exists() && second.exists() { second } else { first })
 }
 
-/// Keys and values of one section of an INI file; of two equal keys the last counts. Lines that begin with `#` or `;` are comments, and so
-/// is what follows a `#`, except within the pair of double quotes around a value, which is not part of it.
+/// Keys and values of one section. What follows a `#` is a comment, except within the pair of double quotes around a value, which is not part
+/// of it.
 fn section<'text>(text: &'text str, name: &str) -> Option<BTreeMap<String, &'text str>> {
-    let mut found = None;
-    let mut inside = false;
-    for line in text.trim_start_matches('\u{feff}').lines().map(str::trim) {
-        if line.is_empty() || line.starts_with(['#', ';']) {
-            continue;
-        }
-        if let Some(section) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            inside = section.trim() == name;
-            if inside {
-                found.get_or_insert_with(BTreeMap::new);
-            }
-        } else if let (true, Some((key, value)), Some(pairs)) = (inside, line.split_once(['=', ':']), found.as_mut()) {
-            let value = value.trim();
-            let quoted = value.strip_prefix('"').and_then(|rest| rest.split_once('"'));
-            let value = quoted.map_or_else(|| value.split('#').next().unwrap_or_default().trim(), |(value, _)| value);
-            pairs.insert(key.trim().to_ascii_lowercase(), value);
-        }
-    }
-    found
+    let bare = |value: &'text str| {
+        let quoted = value.strip_prefix('"').and_then(|rest| rest.split_once('"'));
+        quoted.map_or_else(|| value.split('#').next().unwrap_or_default().trim(), |(value, _)| value)
+    };
+    let found = ini::section(text, |section| section == name)?;
+    Some(found.into_iter().map(|(key, value)| (key, bare(value))).collect())
 }

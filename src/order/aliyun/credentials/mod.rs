@@ -12,21 +12,18 @@ use std::{
 
 use tokio::sync::Mutex;
 
-use self::{
-    fetch::Fetcher,
-    source::Source,
-    temporary::{Age, Temporary},
-};
+use self::{fetch::Fetcher, source::Source, temporary::Temporary};
 use crate::{
     environment::Environment,
     error::{Error, ErrorKind, Result, Retry},
     http::Http,
+    language::t,
+    lifetime::Age,
     secret::{Redactor, Secret},
 };
 
 mod fetch;
 mod file;
-mod program;
 mod source;
 mod temporary;
 mod tool;
@@ -138,7 +135,7 @@ impl CredentialChain {
         let mut reasons = Vec::new();
         for link in 0..LINKS {
             match self.link(link) {
-                Ok((Source::Fixed(keys), origin)) => return Ok(format!("{}, from {origin}", keys.id)),
+                Ok((Source::Fixed(keys), origin)) => return Ok(t!("%{id}, from %{origin}", id = keys.id, origin)),
                 Ok((_, origin)) => return Ok(origin),
                 Err(reason) => reasons.push(reason),
             }
@@ -176,7 +173,7 @@ impl CredentialChain {
             Source::Fixed(keys) => keys,
             source => {
                 let known = memory.fetched.iter().find(|(known, _)| *known == source).map(|(_, temporary)| temporary.clone());
-                match known.map(|temporary| (temporary.age(self.fetcher.now()), temporary)) {
+                match known.map(|temporary| (temporary.lifetime.age(self.fetcher.now()), temporary)) {
                     Some((Age::Fresh, temporary)) => temporary.keys,
                     older => match (self.fetcher.fetch(&source).await, older) {
                         (Ok(temporary), _) => {
@@ -209,8 +206,8 @@ impl fmt::Debug for CredentialChain {
 }
 
 fn nothing_found(reasons: &[String]) -> Error {
-    Error::new(ErrorKind::Credentials, format!("no Alibaba Cloud credentials: {}", reasons.join("; "))).with_hint(
-        "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET (or the same names with _FILE), or run `aliyun configure`",
+    Error::new(ErrorKind::Credentials, t!("no Alibaba Cloud credentials: %{reasons}", reasons = reasons.join("; "))).with_hint(
+        t!("set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET (or the same names with _FILE), or run `aliyun configure`"),
     )
 }
 
@@ -224,14 +221,14 @@ fn path(environment: &Environment, variable: &str, below_home: &str) -> Result<P
     match (environment.get(variable), environment.home()) {
         (Some(path), _) => Ok(PathBuf::from(path)),
         (None, Some(home)) => Ok(home.join(below_home)),
-        (None, None) => Err(format!("`~/{below_home}` cannot be looked up, as HOME is not set")),
+        (None, None) => Err(t!("`~/%{below_home}` cannot be looked up, as HOME is not set", below_home)),
     }
 }
 
 fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => format!("`{}` does not exist", path.display()),
-        _ => format!("`{}` cannot be read: {error}", path.display()),
+        std::io::ErrorKind::NotFound => t!("`%{path}` does not exist", path = path.display()),
+        _ => t!("`%{path}` cannot be read: %{error}", path = path.display(), error),
     })
 }
 

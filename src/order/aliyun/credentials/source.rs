@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{environment::Environment, secret::Secret};
+use crate::{environment::Environment, language::t, secret::Secret};
 
 /// Where credentials come from. Two equal sources give the same credentials, so that those of an earlier call can be used again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Keys {
     pub(super) fn new(id: &str, secret: Secret, token: Option<Secret>) -> Result<Self, String> {
         let id = id.trim();
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
-            return Err("holds what cannot be an AccessKeyId".to_owned());
+            return Err(t!("holds what cannot be an AccessKeyId").to_owned());
         }
         Ok(Self { id: id.to_owned(), secret, token: token.filter(|token| !token.is_empty()) })
     }
@@ -98,10 +98,10 @@ impl RoleOfProfile {
         let filled = |own: Option<String>, variable: &str| {
             own.filter(|text| !text.is_empty()).or_else(|| environment.get(variable).map(str::to_owned))
         };
-        let arn = filled(self.arn, "ALIBABA_CLOUD_ROLE_ARN").ok_or("names no role (`ram_role_arn`)")?;
+        let arn = filled(self.arn, "ALIBABA_CLOUD_ROLE_ARN").ok_or(t!("names no role (`ram_role_arn`)"))?;
         let seconds = self.seconds.filter(|seconds| *seconds > 0).unwrap_or(USUAL_SECONDS);
         if seconds < LEAST_SECONDS {
-            return Err(format!("asks for credentials of {seconds} s; {LEAST_SECONDS} is the least"));
+            return Err(t!("asks for credentials of %{seconds} s; %{LEAST_SECONDS} is the least", seconds, LEAST_SECONDS));
         }
         let is_vpc = self.enable_vpc.unwrap_or_else(|| environment.flag("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED"));
         let prefix = if is_vpc { "sts-vpc" } else { "sts" };
@@ -109,7 +109,7 @@ impl RoleOfProfile {
             Some(region) if region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => {
                 format!("{prefix}.{region}.aliyuncs.com")
             }
-            Some(region) => return Err(format!("names the STS region `{region}`, which is none")),
+            Some(region) => return Err(t!("names the STS region `%{region}`, which is none", region)),
             None => "sts.aliyuncs.com".to_owned(),
         };
         Ok(Role {

@@ -9,7 +9,7 @@ use super::{
     source::{Keys, RoleOfProfile, Source},
     variables,
 };
-use crate::{environment::Environment, secret::Secret};
+use crate::{environment::Environment, language::t, secret::Secret};
 
 /// The parts of the tool's configuration that matter here.
 #[derive(Deserialize)]
@@ -50,19 +50,24 @@ struct Profile {
 pub(super) fn link(environment: &Environment, now: i64) -> Link {
     let switch = "ALIBABA_CLOUD_CLI_PROFILE_DISABLED";
     if environment.flag(switch) {
-        return Err(format!("the configuration of the `aliyun` tool is switched off by `{switch}`"));
+        return Err(t!("the configuration of the `aliyun` tool is switched off by `%{switch}`", switch));
     }
     let path = path(environment, "ALIBABA_CLOUD_CONFIG_FILE", ".aliyun/config.json")?;
     let text = read(&path)?;
     // Only the position: serde_json's own text may quote a value.
     let config: Config = serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
-        format!("`{}` cannot be understood at line {}, column {}", path.display(), error.line(), error.column())
+        t!(
+            "`%{path}` cannot be understood at line %{line}, column %{column}",
+            path = path.display(),
+            line = error.line(),
+            column = error.column()
+        )
     })?;
     let name = profile(environment).or(config.current.as_deref()).unwrap_or("default");
-    let origin = format!("profile `{name}` of `{}`", path.display());
+    let origin = t!("profile `%{name}` of `%{path}`", name, path = path.display());
     let reading = Reading { config: &config, path: &path, environment, now };
     let (source, how) = reading.profile(name, LONGEST_CHAIN)?;
-    let origin = how.map_or_else(|| origin.clone(), |how| format!("{how} ({origin})"));
+    let origin = how.map_or_else(|| origin.clone(), |how| t!("%{how} (%{origin})", how, origin));
     Ok((source, origin))
 }
 
@@ -78,18 +83,18 @@ impl Reading<'_> {
     /// The source of a profile and, where it is more than keys in the file, what it is. `left` is how many profiles may still follow.
     fn profile(&self, name: &str, left: usize) -> Result<(Source, Option<String>), String> {
         let shown = self.path.display();
-        let wrong = |why: &str| format!("profile `{name}` of `{shown}` {why}");
+        let wrong = |why: &str| t!("profile `%{name}` of `%{shown}` %{why}", name, shown, why);
         let Some(profile) = self.config.profiles.iter().find(|profile| profile.name == name) else {
-            return Err(format!("`{shown}` has no profile `{name}`"));
+            return Err(t!("`%{shown}` has no profile `%{name}`", shown, name));
         };
         let text = |value: &Option<String>, key: &str| {
-            value.clone().filter(|text| !text.trim().is_empty()).ok_or_else(|| wrong(&format!("has no `{key}`")))
+            value.clone().filter(|text| !text.trim().is_empty()).ok_or_else(|| wrong(&t!("has no `%{key}`", key)))
         };
         let keys = |with_token: bool| {
             let id = text(&profile.access_key_id, "access_key_id")?;
-            let secret = some(profile.access_key_secret.as_ref()).ok_or_else(|| wrong("has no `access_key_secret`"))?;
+            let secret = some(profile.access_key_secret.as_ref()).ok_or_else(|| wrong(t!("has no `access_key_secret`")))?;
             let token = if with_token {
-                Some(some(profile.sts_token.as_ref()).ok_or_else(|| wrong("has no `sts_token`"))?)
+                Some(some(profile.sts_token.as_ref()).ok_or_else(|| wrong(t!("has no `sts_token`")))?)
             } else {
                 None
             };
@@ -98,7 +103,7 @@ impl Reading<'_> {
         let role = || profile.role().complete(self.environment).map_err(|why| wrong(&why));
         let assumed = |base: Source| {
             let role = role()?;
-            let how = format!("role `{}`", role.arn);
+            let how = t!("role `%{role}`", role = role.arn);
             Ok((Source::Role { base: Box::new(base), role }, Some(how)))
         };
         let mode = profile.mode.as_deref().unwrap_or("AK");
@@ -108,7 +113,7 @@ impl Reading<'_> {
             "ramrolearn" => assumed(keys(false)?),
             "chainableramrolearn" => {
                 let source = text(&profile.source, "source_profile")?;
-                let left = left.checked_sub(1).ok_or_else(|| wrong("is one of a chain of profiles without end"))?;
+                let left = left.checked_sub(1).ok_or_else(|| wrong(t!("is one of a chain of profiles without end")))?;
                 let (base, _) = self.profile(&source, left)?;
                 assumed(base)
             }
@@ -120,25 +125,25 @@ impl Reading<'_> {
             "oidc" => {
                 let role = role()?;
                 let provider_arn = text(&profile.oidc_provider_arn, "oidc_provider_arn")?;
-                let token_file = profile.oidc_token_file.clone().ok_or_else(|| wrong("has no `oidc_token_file`"))?;
-                let how = format!("role `{}` for the token in `{}`", role.arn, token_file.display());
+                let token_file = profile.oidc_token_file.clone().ok_or_else(|| wrong(t!("has no `oidc_token_file`")))?;
+                let how = t!("role `%{arn}` for the token in `%{token_file}`", arn = role.arn, token_file = token_file.display());
                 Ok((Source::Oidc { role, provider_arn, token_file }, Some(how)))
             }
             "external" => {
                 let line = text(&profile.process_command, "process_command")?;
                 let program = line.split_whitespace().next().unwrap_or_default().to_owned();
-                Ok((Source::Program { line }, Some(format!("program `{program}`"))))
+                Ok((Source::Program { line }, Some(t!("program `%{program}`", program))))
             }
             "credentialsuri" => {
-                let url = some(profile.credentials_uri.as_ref()).ok_or_else(|| wrong("has no `credentials_uri`"))?;
-                Ok((Source::Uri { url }, Some("a URL".to_owned())))
+                let url = some(profile.credentials_uri.as_ref()).ok_or_else(|| wrong(t!("has no `credentials_uri`")))?;
+                Ok((Source::Uri { url }, Some(t!("a URL").to_owned())))
             }
             // What the tool got when somebody logged in; only the tool, with a browser, can get more.
             "cloudsso" | "oauth" => match profile.sts_expiration {
-                Some(expiration) if expiration > self.now => Ok((keys(true)?, Some(format!("a log-in by {mode}")))),
-                _ => Err(wrong(&format!("is a log-in by {mode} that is over: log in again with the `aliyun` tool"))),
+                Some(expiration) if expiration > self.now => Ok((keys(true)?, Some(t!("a log-in by %{mode}", mode)))),
+                _ => Err(wrong(&t!("is a log-in by %{mode} that is over: log in again with the `aliyun` tool", mode))),
             },
-            _ => Err(wrong(&format!("has the mode `{mode}`, which is not supported"))),
+            _ => Err(wrong(&t!("has the mode `%{mode}`, which is not supported", mode))),
         }
     }
 }

@@ -11,7 +11,10 @@ use super::super::{
     verdict::{Answer, Verdict, shortened},
 };
 use super::Engine;
-use crate::error::{Error, Result, Retry};
+use crate::{
+    error::{Error, Result, Retry},
+    language::t,
+};
 
 /// How long `[wait]` waits.
 const LONGEST_WAIT: Duration = Duration::from_mins(2);
@@ -77,7 +80,7 @@ impl Engine {
             pause = (pause * 3 / 2).min(Duration::from_secs(5));
         }
         let seconds = LONGEST_WAIT.as_secs();
-        Err(Error::provider(format!("{id}: the change is still not done after {seconds} s")).with_retry(Retry::Later))
+        Err(Error::provider(t!("%{id}: the change is still not done after %{seconds} s", id, seconds)).with_retry(Retry::Later))
     }
 
     /// The service took a change and then failed to make it: with its own words, or else with its whole reply.
@@ -87,6 +90,11 @@ impl Engine {
         let said = plan.shared.error.as_ref().and_then(|error| error.text(&state.body, &variables));
         let said = said.map_or_else(|| state.excerpt.clone(), |said| shortened(&self.client.redactor.redact(&said)));
         let what = &state.what;
-        Error::provider(format!("{}: the service took the change and then failed to make it: {what}: {said}", plan.outline.id))
+        Error::provider(t!(
+            "%{id}: the service took the change and then failed to make it: %{what}: %{said}",
+            id = plan.outline.id,
+            what,
+            said
+        ))
     }
 }

@@ -13,7 +13,7 @@ use super::{
     },
     Loader, Place,
 };
-use crate::{error::Result, nearest::nearest};
+use crate::{error::Result, language::t, nearest::nearest};
 
 /// Headers that decide where a request goes and where it ends.
 const UNTOUCHABLE: &[&str] = &[
@@ -75,14 +75,20 @@ impl Loader<'_> {
             .iter()
             .map(|(name, raw)| {
                 if matches!(raw.kind, RawKind::List(_) | RawKind::Table(_)) {
-                    return Err(self.error(&raw.span, format!("{}: `{name}` must be text, a number or a boolean", place.section)));
+                    return Err(self.error(
+                        &raw.span,
+                        t!("%{section}: `%{name}` must be text, a number or a boolean", section = place.section, name),
+                    ));
                 }
                 if in_header && UNTOUCHABLE.iter().any(|header| name.eq_ignore_ascii_case(header)) {
-                    let message = format!("{}: the header `{name}` is not a manifest's to set", place.section);
+                    let message =
+                        t!("%{section}: the header `%{name}` is not a manifest's to set", section = place.section, name);
                     return Err(self.error(&raw.span, message));
                 }
                 if in_header && HeaderName::from_bytes(name.as_bytes()).is_err() {
-                    return Err(self.error(&raw.span, format!("{}: `{name}` is no name of a header", place.section)));
+                    return Err(
+                        self.error(&raw.span, t!("%{section}: `%{name}` is no name of a header", section = place.section, name))
+                    );
                 }
                 Ok((name.clone(), self.node(raw, place, in_header)?))
             })
@@ -104,16 +110,16 @@ impl Loader<'_> {
         let (method, target) = http.split_once(' ').unwrap_or((http, ""));
         let method = match method {
             "GET" | "POST" | "PUT" | "PATCH" | "DELETE" => {
-                Method::from_bytes(method.as_bytes()).map_err(|_| refuse("no method".to_owned()))?
+                Method::from_bytes(method.as_bytes()).map_err(|_| refuse(t!("no method").to_owned()))?
             }
-            other => return Err(refuse(format!("`{other}` is not a method; write `GET /path`"))),
+            other => return Err(refuse(t!("`%{other}` is not a method; write `GET /path`", other))),
         };
         let (host, path) = match target.split_once(':') {
             Some((host, path)) if !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => {
                 if !self.document.hosts.keys().any(|known| known.get_ref() == host) {
                     let near = nearest(host, self.document.hosts.keys().map(|known| known.get_ref().as_str()));
-                    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                    return Err(refuse(format!("`{host}` is not in [hosts]{near}")));
+                    let near = near.map(|near| t!("; did you mean `%{near}`?", near)).unwrap_or_default();
+                    return Err(refuse(t!("`%{host}` is not in [hosts]%{near}", host, near)));
                 }
                 (Some(host.to_owned()), path)
             }
@@ -121,7 +127,7 @@ impl Loader<'_> {
         };
         // Anything else in front could change the host.
         if !(path.is_empty() || path.starts_with('/') || path.starts_with('?')) {
-            return Err(refuse(format!("the path `{path}` must begin with `/`")));
+            return Err(refuse(t!("the path `%{path}` must begin with `/`", path)));
         }
         let body = match (text.json, text.form, text.text) {
             (None, None, None) => None,
@@ -132,10 +138,10 @@ impl Loader<'_> {
                 let text = self.template(body.get_ref(), &body.span(), Escape::None, place, false)?;
                 Some(Body::Text { media_type, text })
             }
-            _ => return Err(refuse("a call has one of `json`, `form` and `text`".to_owned())),
+            _ => return Err(refuse(t!("a call has one of `json`, `form` and `text`").to_owned())),
         };
         if text.media_type.is_some() && !matches!(body, Some(Body::Text { .. })) {
-            return Err(refuse("`type` goes with `text`".to_owned()));
+            return Err(refuse(t!("`type` goes with `text`").to_owned()));
         }
         Ok(Call {
             section: place.section,

@@ -9,7 +9,7 @@ use super::{
     },
     Loader, Place, RECORD, RECORD_JQ, REPLY_JQ, TAKEN,
 };
-use crate::error::Result;
+use crate::{error::Result, language::t};
 
 /// What jq sees in `[zone]`.
 const ZONE_JQ: &[&str] = &["fqdn", "type", "candidate", "headers", "page"];
@@ -72,9 +72,9 @@ impl Loader<'_> {
             ("value", &sign.value),
         ] {
             match text {
-                None if needed.contains(&key) => return Err(self.error(&span, format!("[sign]: this kind needs `{key}`"))),
+                None if needed.contains(&key) => return Err(self.error(&span, t!("[sign]: this kind needs `%{key}`", key))),
                 Some(text) if !needed.contains(&key) && !allowed.contains(&key) => {
-                    return Err(self.error(&text.span(), format!("[sign]: this kind has no `{key}`")));
+                    return Err(self.error(&text.span(), t!("[sign]: this kind has no `%{key}`", key)));
                 }
                 _ => {}
             }
@@ -94,7 +94,7 @@ impl Loader<'_> {
         let place = Place { section: "[clock]", names: &[], objects: &[], lookups: 0, has_session: false };
         let call = self.call(&clock.call(), &place)?;
         if call.mentions("cred") {
-            return Err(self.error(&clock.http.span(), "[clock] is asked without credentials"));
+            return Err(self.error(&clock.http.span(), t!("[clock] is asked without credentials")));
         }
         Ok(plan::Login { call, value: self.query(&clock.time, "[clock]", REPLY_JQ)? })
     }
@@ -109,7 +109,7 @@ impl Loader<'_> {
             self.check_word(&lookup.name, "lookup")?;
             let name = lookup.name.get_ref().clone();
             if TAKEN.contains(&name.as_str()) || self.document.lookup[..index].iter().any(|other| *other.name.get_ref() == name) {
-                return Err(self.error(&lookup.name.span(), format!("the name `{name}` is taken")));
+                return Err(self.error(&lookup.name.span(), t!("the name `%{name}` is taken", name)));
             }
             let place = Place { lookups: index, ..self.place("[[lookup]]", &[], &[]) };
             Ok(plan::Lookup {
@@ -138,10 +138,10 @@ impl Loader<'_> {
         match (&document.create, &document.merge) {
             (Some(create), None) => {
                 if document.scope == Scope::Zone {
-                    return Err(self.error(&start, "`scope = \"zone\"` goes with [merge]"));
+                    return Err(self.error(&start, t!("`scope = \"zone\"` goes with [merge]")));
                 }
                 if document.removal != document.delete.is_some() {
-                    let message = "a manifest has [delete], or says `removal = false`";
+                    let message = t!("a manifest has [delete], or says `removal = false`");
                     return Err(self.error(&create.http.span(), message));
                 }
                 let has_state = document.find.as_ref().is_some_and(|find| find.state.is_some());
@@ -156,7 +156,7 @@ impl Loader<'_> {
                     && create.id.is_none()
                     && document.find.is_none()
                 {
-                    let message = "[delete] uses `record`: give [find], or `id` in [create]";
+                    let message = t!("[delete] uses `record`: give [find], or `id` in [create]");
                     return Err(self.error(&text.http.span(), message));
                 }
                 Ok(Writing::Records(Box::new(plan::Records {
@@ -168,17 +168,17 @@ impl Loader<'_> {
             }
             (None, Some(merge)) => {
                 if document.find.is_some() || document.delete.is_some() {
-                    return Err(self.error(&merge.span(), "[merge] stands instead of [create], [find] and [delete]"));
+                    return Err(self.error(&merge.span(), t!("[merge] stands instead of [create], [find] and [delete]")));
                 }
                 if !document.removal {
-                    return Err(self.error(&merge.span(), "with [merge] values can be removed"));
+                    return Err(self.error(&merge.span(), t!("with [merge] values can be removed")));
                 }
                 Ok(Writing::Merge(Box::new(self.merge(merge.get_ref())?)))
             }
             (Some(create), Some(_)) => {
-                Err(self.error(&create.http.span(), "[merge] stands instead of [create], [find] and [delete]"))
+                Err(self.error(&create.http.span(), t!("[merge] stands instead of [create], [find] and [delete]")))
             }
-            (None, None) => Err(self.error(&document.id.span(), "neither [create] nor [merge]: the manifest writes nothing")),
+            (None, None) => Err(self.error(&document.id.span(), t!("neither [create] nor [merge]: the manifest writes nothing"))),
         }
     }
 
@@ -207,22 +207,36 @@ impl Loader<'_> {
             None if matches!(merge.item.kind, RawKind::Text(_)) => {
                 Query::compile("bare == $value", RECORD_JQ).map_err(|why| self.error(&merge.item.span, why))?
             }
-            None => return Err(self.error(&merge.item.span, "[merge]: items that are no text need `same`")),
+            None => return Err(self.error(&merge.item.span, t!("[merge]: items that are no text need `same`"))),
         };
         let write = |text: &model::MergeWrite| {
             let call = self.call(&text.call(), &writing)?;
             if merge.read.next.is_some() && call.mentions("doc") {
-                return Err(
-                    self.error(&text.http.span(), "[merge]: `doc` is the first page only: with `next`, use `items` and `state`")
-                );
+                return Err(self.error(
+                    &text.http.span(),
+                    t!("[merge]: `doc` is the first page only: with `next`, use `items` and `state`"),
+                ));
             }
             Ok(call)
         };
         if let Some(next) = merge.read.next.as_ref().filter(|_| self.document.scope == Scope::Zone) {
-            let message = "[merge]: a whole zone is read in one reply: the copy that is kept of it would lack the other pages";
+            let message =
+                t!("[merge]: a whole zone is read in one reply: the copy that is kept of it would lack the other pages");
             return Err(self.error(&next.span(), message));
         }
+        let make = |make: &toml::Spanned<model::MergeMake>| {
+            if merge.read.state.is_none() {
+                return Err(self
+                    .error(&make.span(), "[merge]: `make` goes with `state` in `read`, which says whether the place is there"));
+            }
+            let make = make.get_ref();
+            Ok((
+                self.call(&make.call(), &self.place("[merge] make", RECORD, &["zone"]))?,
+                self.query(&make.state, "[merge] make", RECORD_JQ)?,
+            ))
+        };
         Ok(plan::Merge {
+            make: merge.make.as_ref().map(make).transpose()?,
             item: self.node(&merge.item, &reading, false)?,
             same,
             read: self.call(&merge.read.call(), &reading)?,
@@ -238,7 +252,7 @@ impl Loader<'_> {
 
     pub(super) fn wait(&self, wait: &model::Wait) -> Result<plan::Wait> {
         if let Some(before) = wait.before_commit.as_ref().filter(|_| self.document.commit.is_none()) {
-            return Err(self.error(&before.span(), "[wait]: `before_commit` goes with [commit]"));
+            return Err(self.error(&before.span(), t!("[wait]: `before_commit` goes with [commit]")));
         }
         Ok(plan::Wait {
             call: self.call(&wait.call(), &self.place("[wait]", RECORD, &["zone", "result"]))?,

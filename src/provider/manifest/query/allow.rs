@@ -9,7 +9,7 @@ use jaq_core::{
     path::{Part, Path},
 };
 
-use crate::nearest::nearest;
+use crate::{language::t, nearest::nearest};
 
 /// The functions that a query may call, with the number of their arguments. Each ends on every finite input.
 /// `..` is allowed too: it is bounded by the reply.
@@ -155,9 +155,9 @@ pub(super) fn checked(term: Term<&str>) -> Result<Term<&str>, String> {
             let parts = parts.collect::<Result<_, String>>()?;
             after(Term::Path(boxed(*inner)?, Path(parts)), TICK)
         }
-        Term::Def(..) => return Err("jq: `def` is not allowed in a manifest".to_owned()),
-        Term::Fold(word, ..) => return Err(format!("jq: `{word}` is not allowed in a manifest")),
-        Term::Label(..) | Term::Break(_) => return Err("jq: `label` and `break` are not allowed in a manifest".to_owned()),
+        Term::Def(..) => return Err(t!("jq: `def` is not allowed in a manifest").to_owned()),
+        Term::Fold(word, ..) => return Err(t!("jq: `%{word}` is not allowed in a manifest", word)),
+        Term::Label(..) | Term::Break(_) => return Err(t!("jq: `label` and `break` are not allowed in a manifest").to_owned()),
     })
 }
 
@@ -171,7 +171,7 @@ fn operation<'a>(left: Term<&'a str>, operator: BinaryOp<&'a str>, right: Term<&
         BinaryOp::Math(_) => after(Term::BinOp(left, operator, right), WEIGH),
         BinaryOp::Alt | BinaryOp::Or | BinaryOp::And | BinaryOp::Cmp(_) => Term::BinOp(left, operator, right),
         BinaryOp::Assign | BinaryOp::Update | BinaryOp::UpdateMath(_) | BinaryOp::UpdateAlt => {
-            return Err("jq: assignments (`=`, `|=`, `+=` …) are not allowed in a manifest".to_owned());
+            return Err(t!("jq: assignments (`=`, `|=`, `+=` …) are not allowed in a manifest").to_owned());
         }
     })
 }
@@ -183,7 +183,7 @@ fn call<'a>(name: &'a str, arguments: Vec<Term<&'a str>>) -> Result<Term<&'a str
         _ => false,
     };
     if REGULAR_EXPRESSIONS.contains(&name) && !arguments.iter().all(is_written_out) {
-        return Err(format!("jq: the regular expression of `{name}` must be a plain string"));
+        return Err(t!("jq: the regular expression of `%{name}` must be a plain string", name));
     }
     let arguments = arguments.into_iter().map(checked).collect::<Result<_, _>>()?;
     Ok(after(Term::Call(name, arguments), WEIGH))
@@ -196,9 +196,11 @@ fn require(name: &str, arguments: usize) -> Result<(), String> {
     }
     let other: Vec<usize> = FUNCTIONS.iter().filter(|(known, _)| *known == name).map(|(_, count)| *count).collect();
     Err(match (other.as_slice(), nearest(name, FUNCTIONS.iter().map(|(known, _)| *known))) {
-        ([], Some(near)) => format!("jq: the function `{name}` is not allowed in a manifest; did you mean `{near}`?"),
-        ([], None) => format!("jq: the function `{name}` is not allowed in a manifest"),
-        (counts, _) => format!("jq: `{name}` takes {counts:?} arguments, not {arguments}"),
+        ([], Some(near)) => t!("jq: the function `%{name}` is not allowed in a manifest; did you mean `%{near}`?", name, near),
+        ([], None) => t!("jq: the function `%{name}` is not allowed in a manifest", name),
+        (counts, _) => {
+            t!("jq: `%{name}` takes %{counts} arguments, not %{arguments}", name, counts = format_args!("{counts:?}"), arguments)
+        }
     })
 }
 
@@ -224,7 +226,7 @@ fn plain_key(key: Term<&str>) -> Result<Term<&str>, String> {
     match &key {
         Term::Var(_) => Ok(key),
         Term::Str(None, parts) if parts.iter().all(|part| !matches!(part, StrPart::Term(_))) => Ok(key),
-        _ => Err("jq: an object's key without a value must be a plain name".to_owned()),
+        _ => Err(t!("jq: an object's key without a value must be a plain name").to_owned()),
     }
 }
 

@@ -7,6 +7,8 @@ use std::{
 
 use jaq_json::Val;
 
+use crate::language::t;
+
 /// How many steps a query may take.
 const STEPS: u32 = 1_000_000;
 /// How long a query may run.
@@ -34,13 +36,13 @@ impl Budget {
     pub(super) fn step(&self) -> Result<(), &'static str> {
         let left = self.steps.get();
         if left == 0 {
-            return Err("the query takes too many steps");
+            return Err(t!("the query takes too many steps"));
         }
         self.steps.set(left - 1);
         // The clock is asked every 64 steps only.
         if left.is_multiple_of(64) && Instant::now() > self.end {
             self.steps.set(0);
-            return Err("the query takes too long");
+            return Err(t!("the query takes too long"));
         }
         Ok(())
     }
@@ -54,7 +56,7 @@ impl Budget {
             Ok(())
         } else {
             self.steps.set(0);
-            Err("the query builds too large a value")
+            Err(t!("the query builds too large a value"))
         }
     }
 }

@@ -21,6 +21,8 @@ use super::{
     values,
 };
 
+use crate::language::t;
+
 /// Definitions of our own. `kids` and `text` are for XML replies, which are objects `{t, a, c}` (tag, attributes, children).
 const OWN: &str = r#"
 def kids($name): .c[]? | select(.t? == $name);
@@ -184,7 +186,7 @@ pub(super) fn functions() -> impl Iterator<Item = Fun<Kind>> {
                 Val::Num(_) => Ok(value),
                 _ => match from_json(&value) {
                     Ok(number @ Val::Num(_)) => Ok(number),
-                    _ => Err(Exn::from(Error::str("cannot be read as a number"))),
+                    _ => Err(Exn::from(Error::str(t!("cannot be read as a number")))),
                 },
             })
         })),
@@ -194,8 +196,9 @@ pub(super) fn functions() -> impl Iterator<Item = Fun<Kind>> {
 }
 
 fn from_json(value: &Val) -> Result<Val, Error<Val>> {
-    let text = values::text_of(value).ok_or_else(|| Error::str("only text can be read as JSON"))?;
-    let parsed: serde_json::Value = serde_json::from_str(&text).map_err(|error| Error::str(format!("is not JSON: {error}")))?;
+    let text = values::text_of(value).ok_or_else(|| Error::str(t!("only text can be read as JSON")))?;
+    let parsed: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| Error::str(t!("is not JSON: %{error}", error)))?;
     Ok(values::to_jq(&parsed))
 }
 

@@ -23,6 +23,8 @@ use serde_json::Value;
 
 use budget::Budget;
 
+use crate::language::t;
+
 /// Values for the variables of a query, by name without the `$`.
 pub(super) type Variables = BTreeMap<&'static str, Value>;
 
@@ -78,13 +80,13 @@ impl Query {
     /// What is wrong, as a sentence fragment.
     pub(super) fn compile(text: &str, variables: &[&'static str]) -> Result<Self, String> {
         if text.len() > MAX_LENGTH {
-            return Err(format!("the query is longer than {MAX_LENGTH} bytes"));
+            return Err(t!("the query is longer than %{MAX_LENGTH} bytes", MAX_LENGTH));
         }
         if nesting(text) > MAX_NESTING {
-            return Err(format!("the query nests deeper than {MAX_NESTING} brackets"));
+            return Err(t!("the query nests deeper than %{MAX_NESTING} brackets", MAX_NESTING));
         }
         if tokens(text) > MAX_TOKENS {
-            return Err(format!("the query is longer than {MAX_TOKENS} words and signs"));
+            return Err(t!("the query is longer than %{MAX_TOKENS} words and signs", MAX_TOKENS));
         }
         let term = allow::checked(parse(text)?)?;
         let definitions = library::definitions_for(&term);
@@ -94,7 +96,8 @@ impl Query {
 
         let arena = Arena::default();
         let loader = Loader::new(definitions.into_iter().chain([main]));
-        let modules = loader.load(&arena, File { code: MAIN, path: () }).map_err(|_| "the query cannot be loaded".to_owned())?;
+        let modules =
+            loader.load(&arena, File { code: MAIN, path: () }).map_err(|_| t!("the query cannot be loaded").to_owned())?;
         let filter = Compiler::default()
             .with_funs(library::functions())
             .with_global_vars(globals.iter().map(String::as_str))
@@ -117,7 +120,7 @@ impl Query {
         for output in self.filter.id.run((context, values::to_jq(input))).map(unwrap_valr) {
             let output = output.map_err(|error| shorten(&error.to_string()))?;
             if outputs.len() == MAX_OUTPUTS {
-                return Err(format!("the query yields more than {MAX_OUTPUTS} values"));
+                return Err(t!("the query yields more than %{MAX_OUTPUTS} values", MAX_OUTPUTS));
             }
             outputs.push(values::from_jq(&output, &mut room)?);
         }
@@ -151,26 +154,28 @@ impl Query {
 /// Parses without compiling.
 fn parse(text: &str) -> Result<Term<&str>, String> {
     let tokens = Lexer::new(text).lex().map_err(|errors| match errors.first() {
-        Some((expected, found)) => format!("jq: expected {}, found {}", expected.as_str(), shown(found)),
-        None => "jq: cannot be read".to_owned(),
+        Some((expected, found)) => {
+            t!("jq: expected %{expected}, found %{found}", expected = expected.as_str(), found = shown(found))
+        }
+        None => t!("jq: cannot be read").to_owned(),
     })?;
     Parser::new(&tokens).parse(Parser::term).map_err(|errors| match errors.first() {
         Some((expected, found)) => {
-            let found = found.map_or_else(|| "the end".to_owned(), |token| shown(token.0));
-            format!("jq: expected {}, found {found}", expected.as_str())
+            let found = found.map_or_else(|| t!("the end").to_owned(), |token| shown(token.0));
+            t!("jq: expected %{expected}, found %{found}", expected = expected.as_str(), found)
         }
-        None => "jq: cannot be read".to_owned(),
+        None => t!("jq: cannot be read").to_owned(),
     })
 }
 
 /// What the compiler did not find.
 fn describe<'a>(errors: impl Iterator<Item = (&'a str, Undefined)>) -> String {
-    let all: Vec<String> = errors.map(|(name, kind)| format!("unknown {} `{name}`", kind.as_str())).collect();
+    let all: Vec<String> = errors.map(|(name, kind)| t!("unknown %{kind} `%{name}`", kind = kind.as_str(), name)).collect();
     format!("jq: {}", all.join(", "))
 }
 
 fn shown(text: &str) -> String {
-    if text.is_empty() { "the end".to_owned() } else { format!("`{}`", shorten(text)) }
+    if text.is_empty() { t!("the end").to_owned() } else { format!("`{}`", shorten(text)) }
 }
 
 fn shorten(text: &str) -> String {

@@ -3,6 +3,8 @@
 use jaq_json::{Map, Num, Val};
 use serde_json::{Number, Value};
 
+use crate::language::t;
+
 /// How much the outputs of one query may hold together.
 pub(super) struct Room {
     nodes: usize,
@@ -46,7 +48,7 @@ pub(super) fn text_of(value: &Val) -> Option<String> {
 /// # Errors
 /// Where it takes more than is left in `room`, or is no JSON (a key that is not text, a number that is none).
 pub(super) fn from_jq(value: &Val, room: &mut Room) -> Result<Value, String> {
-    let too_large = || "the query yields too much".to_owned();
+    let too_large = || t!("the query yields too much").to_owned();
     room.nodes = room.nodes.checked_sub(1).ok_or_else(too_large)?;
     Ok(match value {
         Val::Null => Value::Null,
@@ -54,7 +56,7 @@ pub(super) fn from_jq(value: &Val, room: &mut Room) -> Result<Value, String> {
         Val::Num(Num::Int(integer)) => Value::from(*integer),
         Val::Num(number) => {
             let text = number.to_string();
-            let parsed: Number = serde_json::from_str(&text).map_err(|_| format!("{text} is no JSON number"))?;
+            let parsed: Number = serde_json::from_str(&text).map_err(|_| t!("%{text} is no JSON number", text))?;
             Value::Number(parsed)
         }
         Val::TStr(bytes) | Val::BStr(bytes) => {
@@ -64,7 +66,7 @@ pub(super) fn from_jq(value: &Val, room: &mut Room) -> Result<Value, String> {
         Val::Arr(all) => Value::Array(all.iter().map(|inner| from_jq(inner, room)).collect::<Result<_, _>>()?),
         Val::Obj(all) => {
             let entries = all.iter().map(|(key, inner)| {
-                let key = text_of(key).ok_or_else(|| "an object's key must be text".to_owned())?;
+                let key = text_of(key).ok_or_else(|| t!("an object's key must be text").to_owned())?;
                 Ok((key, from_jq(inner, room)?))
             });
             Value::Object(entries.collect::<Result<_, String>>()?)

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     http::Reply,
+    language::t,
     provider::description::Proof,
 };
 
@@ -79,7 +80,10 @@ impl Script {
         let unused = || {
             let exchange = state.left.front()?;
             let difference = Difference { expected: wanted_lines(exchange), actual: Vec::new() };
-            Some(CaseFailure { why: format!("`{}` was never asked", exchange.request), difference: Some(difference) })
+            Some(CaseFailure {
+                why: t!("`%{request}` was never asked", request = exchange.request),
+                difference: Some(difference),
+            })
         };
         state.complaint.clone().or_else(unused)
     }
@@ -93,7 +97,7 @@ impl Wire for Script {
         let asked = asked(&request, state.base_path.as_deref());
         let wanted = state.left.pop_front();
         let outcome = match &wanted {
-            None => Err("nothing more was to be asked".to_owned()),
+            None => Err(t!("nothing more was to be asked").to_owned()),
             Some(exchange) => compare(&request, &asked, exchange).map(|()| exchange),
         };
         match outcome {
@@ -123,36 +127,40 @@ fn asked(request: &Outgoing, base_path: Option<&str>) -> String {
 
 fn compare(request: &Outgoing, asked: &str, wanted: &Exchange) -> Result<(), String> {
     if asked != wanted.request {
-        return Err(format!("expected was `{}`", wanted.request));
+        return Err(t!("expected was `%{request}`", request = wanted.request));
     }
     for (name, value) in &wanted.headers {
         match request.header(name) {
             Some(sent) if sent == value => {}
-            Some(_) => return Err(format!("the header `{name}` is another one than `{value}`")),
-            None => return Err(format!("the header `{name}` is missing")),
+            Some(_) => return Err(t!("the header `%{name}` is another one than `%{value}`", name, value)),
+            None => return Err(t!("the header `%{name}` is missing", name)),
         }
     }
     if wanted.any_body {
-        return if request.body.is_empty() { Err("the body is empty".to_owned()) } else { Ok(()) };
+        return if request.body.is_empty() { Err(t!("the body is empty").to_owned()) } else { Ok(()) };
     }
     let body = String::from_utf8_lossy(&request.body);
     match (&wanted.json, &wanted.form, &wanted.text) {
         (Some(json), _, _) => {
-            let sent: Value = serde_json::from_str(&body).map_err(|_| format!("the body is no JSON: {body}"))?;
+            let sent: Value = serde_json::from_str(&body).map_err(|_| t!("the body is no JSON: %{body}", body))?;
             if sent != *json {
-                return Err(format!("the body is {sent}, expected was {json}"));
+                return Err(t!("the body is %{sent}, expected was %{json}", sent, json));
             }
         }
         (None, Some(form), _) => {
             let sent = fields(&request.body);
             if sent != *form {
-                return Err(format!("the form is {sent:?}, expected was {form:?}"));
+                return Err(t!(
+                    "the form is %{sent}, expected was %{form}",
+                    sent = format_args!("{sent:?}"),
+                    form = format_args!("{form:?}")
+                ));
             }
         }
         (None, None, Some(text)) if body.trim() != text.trim() => {
-            return Err(format!("the body is {body}, expected was {text}"));
+            return Err(t!("the body is %{body}, expected was %{text}", body, text));
         }
-        (None, None, None) if !body.is_empty() => return Err(format!("the body should be empty, but is {body}")),
+        (None, None, None) if !body.is_empty() => return Err(t!("the body should be empty, but is %{body}", body)),
         _ => {}
     }
     Ok(())
@@ -164,7 +172,7 @@ fn fields(body: &[u8]) -> BTreeMap<String, String> {
 
 fn wanted_lines(wanted: &Exchange) -> Vec<String> {
     let body = match (&wanted.json, &wanted.form, &wanted.text) {
-        _ if wanted.any_body => vec!["(any body)".to_owned()],
+        _ if wanted.any_body => vec![t!("(any body)").to_owned()],
         (Some(json), _, _) => json_lines(json),
         (None, Some(form), _) => form_lines(form),
         (None, None, Some(text)) => text.trim().lines().map(str::to_owned).collect(),
@@ -199,9 +207,9 @@ fn form_lines(form: &BTreeMap<String, String>) -> Vec<String> {
 }
 
 fn reply_of(exchange: &Exchange) -> Result<Reply, String> {
-    let status = StatusCode::from_u16(exchange.status).map_err(|_| format!("{} is no status", exchange.status))?;
+    let status = StatusCode::from_u16(exchange.status).map_err(|_| t!("%{status} is no status", status = exchange.status))?;
     let headers: HeaderMap = (&exchange.reply_headers.clone().into_iter().collect::<std::collections::HashMap<_, _>>())
         .try_into()
-        .map_err(|_| "`reply_headers` cannot be headers".to_owned())?;
+        .map_err(|_| t!("`reply_headers` cannot be headers").to_owned())?;
     Ok(Reply { status, headers, body: Bytes::from(exchange.reply.clone()) })
 }

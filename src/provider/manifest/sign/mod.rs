@@ -11,10 +11,14 @@ mod tencent_tc3;
 
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
 use minijinja::Value as Jinja;
 use percent_encoding::utf8_percent_encode;
+use reqwest::Method;
 use sha2::{Digest, Sha256};
+use url::Url;
 
+pub(in crate::provider) use self::rsa::jwt;
 use super::{call::Outgoing, clock::Moment, filters::RESERVED, model::SignKind, plan, template::Template};
 
 /// The keys and names that a signature is made with.
@@ -54,6 +58,33 @@ pub(super) fn apply(plan: &plan::Sign, context: &Jinja, request: &mut Outgoing, 
         SignKind::Parameter => {}
     }
     Ok(())
+}
+
+/// The headers that sign a form for a service of AWS (name and region), for callers without a manifest. `keys`: id and secret.
+pub(in crate::provider) fn aws_headers(
+    url: &Url,
+    form: &str,
+    [access_key, secret_key]: [&str; 2],
+    token: Option<&str>,
+    [service, region]: [&str; 2],
+    time: Timestamp,
+) -> Vec<(String, String)> {
+    let mut request = Outgoing {
+        method: Method::POST,
+        url: url.clone(),
+        headers: vec![("Content-Type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
+        body: form.as_bytes().to_vec(),
+        what: String::new(),
+    };
+    let keys = Keys {
+        access_key: access_key.to_owned(),
+        secret_key: secret_key.to_owned(),
+        token: token.map(str::to_owned),
+        service: service.to_owned(),
+        region: region.to_owned(),
+    };
+    sigv4::aws(&mut request, &keys, &Moment { time, nonce: String::new() });
+    request.headers
 }
 
 /// SHA-256 in hex.

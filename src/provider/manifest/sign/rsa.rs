@@ -8,6 +8,8 @@ use ring::{
 use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
 use serde_json::{Value, json};
 
+use crate::language::t;
+
 /// How a text is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::provider::manifest) enum Scheme {
@@ -31,23 +33,23 @@ pub(in crate::provider::manifest) fn sign(pem: &str, scheme: Scheme, text: &[u8]
         Scheme::PssSha256 => &RSA_PSS_SHA256,
     };
     let mut signature = vec![0; key.public().modulus_len()];
-    key.sign(encoding, &SystemRandom::new(), text, &mut signature).map_err(|_| "the private key cannot sign".to_owned())?;
+    key.sign(encoding, &SystemRandom::new(), text, &mut signature).map_err(|_| t!("the private key cannot sign").to_owned())?;
     Ok(signature)
 }
 
 fn key(pem: &str) -> Result<RsaKeyPair, String> {
     if pem.contains("ENCRYPTED") {
-        return Err("the private key is encrypted; remove its passphrase (`openssl pkey`)".to_owned());
+        return Err(t!("the private key is encrypted; remove its passphrase (`openssl pkey`)").to_owned());
     }
-    let wrong = |why: &str| format!("the private key is no RSA key in PEM: {why}");
+    let wrong = |why: &str| t!("the private key is no RSA key in PEM: %{why}", why);
     // A key that came through a variable may have lost its line breaks.
     let pem = pem.replace("\\n", "\n");
-    let der = PrivateKeyDer::from_pem_slice(pem.trim().as_bytes()).map_err(|_| wrong("it cannot be read"))?;
+    let der = PrivateKeyDer::from_pem_slice(pem.trim().as_bytes()).map_err(|_| wrong(t!("it cannot be read")))?;
     let rejected = |why: ring::error::KeyRejected| wrong(&why.to_string());
     match &der {
         PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).map_err(rejected),
         PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()).map_err(rejected),
-        _ => Err(wrong("it is of another kind")),
+        _ => Err(wrong(t!("it is of another kind"))),
     }
 }
 
@@ -55,16 +57,11 @@ fn key(pem: &str) -> Result<RsaKeyPair, String> {
 ///
 /// # Errors
 /// As [`sign`].
-pub(in crate::provider::manifest) fn jwt(
-    claims: &Value,
-    algorithm: &str,
-    pem: &str,
-    key_id: Option<&str>,
-) -> Result<String, String> {
+pub(in crate::provider) fn jwt(claims: &Value, algorithm: &str, pem: &str, key_id: Option<&str>) -> Result<String, String> {
     let scheme = match algorithm {
         "RS256" => Scheme::Pkcs1Sha256,
         "PS256" => Scheme::PssSha256,
-        other => return Err(format!("`jwt` knows RS256 and PS256, not `{other}`")),
+        other => return Err(t!("`jwt` knows RS256 and PS256, not `%{other}`", other)),
     };
     let mut header = json!({"alg": algorithm, "typ": "JWT"});
     if let Some(key_id) = key_id {

@@ -1,7 +1,7 @@
 //! What is refused in a template when it is loaded.
 
 use super::{super::filters, Known};
-use crate::nearest::nearest;
+use crate::{language::t, nearest::nearest};
 
 /// What `req` has everywhere: when the call is made, in seconds and milliseconds, and 32 random hex digits.
 const MOMENT_FIELDS: &[&str] = &["ts", "ms", "nonce"];
@@ -16,7 +16,7 @@ const MAX_BLOCKS: usize = 20;
 /// Refuses what minijinja would notice only when it runs: unknown filters, tests, methods; and statements other than `for` and `if`.
 pub(super) fn syntax(text: &str) -> Result<(), String> {
     if text.matches("{%").count() > 3 * MAX_BLOCKS {
-        return Err(format!("the template has more than {MAX_BLOCKS} `for` and `if`"));
+        return Err(t!("the template has more than %{MAX_BLOCKS} `for` and `if`", MAX_BLOCKS));
     }
     let mut rest = text;
     while let Some(start) = rest.find("{{").into_iter().chain(rest.find("{%")).chain(rest.find("{#")).min() {
@@ -24,10 +24,10 @@ pub(super) fn syntax(text: &str) -> Result<(), String> {
         let close = match kind {
             "{{" => "}}",
             "{%" => "%}",
-            _ => return Err("comments `{# #}` are not allowed".to_owned()),
+            _ => return Err(t!("comments `{# #}` are not allowed").to_owned()),
         };
         let inner = &rest[start + 2..];
-        let length = end_of(inner, close).ok_or_else(|| format!("`{kind}` is not closed"))?;
+        let length = end_of(inner, close).ok_or_else(|| t!("`%{kind}` is not closed", kind))?;
         expression(&inner[..length], kind == "{%")?;
         rest = &inner[length + 2..];
     }
@@ -54,17 +54,17 @@ fn end_of(text: &str, close: &str) -> Option<usize> {
 fn expression(text: &str, is_statement: bool) -> Result<(), String> {
     let tokens = tokens(text);
     if tokens.len() > MAX_TOKENS {
-        return Err(format!("the expression is longer than {MAX_TOKENS} words and signs"));
+        return Err(t!("the expression is longer than %{MAX_TOKENS} words and signs", MAX_TOKENS));
     }
     if is_statement {
         let word = tokens.iter().find(|token| **token != "-").copied().unwrap_or_default();
         if !matches!(word, "for" | "endfor" | "if" | "elif" | "else" | "endif") {
-            return Err(format!("the statement `{word}` is not allowed; `for` and `if` are"));
+            return Err(t!("the statement `%{word}` is not allowed; `for` and `if` are", word));
         }
     }
     for window in tokens.windows(3) {
         if let [".", method, "("] = window {
-            return Err(format!("the method `{method}` is not allowed; use a filter"));
+            return Err(t!("the method `%{method}` is not allowed; use a filter", method));
         }
     }
     for pair in tokens.windows(2) {
@@ -72,12 +72,12 @@ fn expression(text: &str, is_statement: bool) -> Result<(), String> {
             ["|", name] if !filters::NAMES.contains(name) => {
                 let near = nearest(name, filters::NAMES.iter().copied());
                 return Err(match near {
-                    Some(near) => format!("unknown filter `{name}`; did you mean `{near}`?"),
-                    None => format!("unknown filter `{name}`"),
+                    Some(near) => t!("unknown filter `%{name}`; did you mean `%{near}`?", name, near),
+                    None => t!("unknown filter `%{name}`", name),
                 });
             }
-            ["is", _] => return Err("tests (`is …`) are not allowed".to_owned()),
-            ["*", _] => return Err("multiplication is not allowed: it could repeat a text without end".to_owned()),
+            ["is", _] => return Err(t!("tests (`is …`) are not allowed").to_owned()),
+            ["*", _] => return Err(t!("multiplication is not allowed: it could repeat a text without end").to_owned()),
             _ => {}
         }
     }
@@ -107,14 +107,16 @@ pub(super) fn name(name: &str, known: Known<'_>) -> Result<bool, String> {
         let (credential, field) = rest.split_once('.').unwrap_or((rest, ""));
         let Some(shape) = known.declared.get(credential) else {
             let near = nearest(credential, known.declared.keys().map(String::as_str));
-            let near = near.map(|near| format!("; did you mean `cred.{near}`?")).unwrap_or_default();
-            return Err(format!("unknown credential `{name}`{near}"));
+            let near = near.map(|near| t!("; did you mean `cred.%{near}`?", near)).unwrap_or_default();
+            return Err(t!("unknown credential `%{name}`%{near}", name, near));
         };
         return match &shape.fields {
             None if field.is_empty() => Ok(shape.optional),
             Some(fields) if fields.iter().any(|known| known == field) => Ok(false),
-            Some(fields) => Err(format!("unknown field in `{name}`; `{credential}` has {}", fields.join(", "))),
-            None => Err(format!("`cred.{credential}` has no fields")),
+            Some(fields) => {
+                Err(t!("unknown field in `%{name}`; `%{credential}` has %{fields}", name, credential, fields = fields.join(", ")))
+            }
+            None => Err(t!("`cred.%{credential}` has no fields", credential)),
         };
     }
     if root == "req" && known.objects.contains(&"req") {
@@ -122,18 +124,18 @@ pub(super) fn name(name: &str, known: Known<'_>) -> Result<bool, String> {
         return if fields.contains(&rest) {
             Ok(false)
         } else {
-            Err(format!("unknown variable `{name}`; `req` has {} here", fields.join(", ")))
+            Err(t!("unknown variable `%{name}`; `req` has %{fields} here", name, fields = fields.join(", ")))
         };
     }
     if known.names.contains(&root) {
-        return if rest.is_empty() { Ok(false) } else { Err(format!("`{root}` has no fields, so `{name}` is nothing")) };
+        return if rest.is_empty() { Ok(false) } else { Err(t!("`%{root}` has no fields, so `%{name}` is nothing", root, name)) };
     }
     if known.objects.contains(&root) {
         return Ok(false);
     }
     let all = known.names.iter().chain(known.objects).copied();
     Err(match nearest(root, all) {
-        Some(near) => format!("unknown variable `{name}` here; did you mean `{near}`?"),
-        None => format!("unknown variable `{name}` here"),
+        Some(near) => t!("unknown variable `%{name}` here; did you mean `%{near}`?", name, near),
+        None => t!("unknown variable `%{name}` here", name),
     })
 }

@@ -115,8 +115,13 @@ fn sections_must_fit_together() {
     ] {
         assert!(refused(right, wrong).contains(said), "{wrong}: {}", refused(right, wrong));
     }
-    let error = Manifest::parse(&RIGHT[..RIGHT.find("[create]").unwrap()], "mine.toml", false).unwrap_err();
+    let before = &RIGHT[..RIGHT.find("[create]").unwrap()];
+    let error = Manifest::parse(before, "mine.toml", false).unwrap_err();
     assert!(error.to_string().contains("neither [create] nor [merge]"));
+    let make = "[merge]\nitem = \"x\"\nread = { http = \"GET /\", items = \".\" }\nwrite = { http = \"PUT /\" }\n\
+        make = { http = \"POST /\", state = \".id\" }\n";
+    let error = Manifest::parse(&format!("{before}{make}"), "mine.toml", false).unwrap_err();
+    assert!(error.to_string().contains("goes with `state` in `read`"), "{error}");
 }
 
 #[test]

@@ -66,6 +66,7 @@ fn the_schema_of_manifests_has_exactly_the_keys_of_the_engine() {
         ("[delete]\nzz = 1", "properties/delete"),
         ("[merge]\nzz = 1", "properties/merge"),
         ("[merge.read]\nzz = 1", "properties/merge/properties/read"),
+        ("[merge.make]\nzz = 1", "properties/merge/properties/make"),
         ("[merge.write]\nzz = 1", "properties/merge/properties/write"),
         ("[merge.first]\nzz = 1", "properties/merge/properties/first"),
         ("[merge.clear]\nzz = 1", "properties/merge/properties/clear"),
@@ -90,6 +91,7 @@ fn the_schema_of_manifests_has_exactly_the_keys_of_the_engine() {
     for (text, path) in [
         ("scope = 'zz'", "properties/scope"),
         ("proof = 'zz'", "properties/proof"),
+        ("ambient = 'zz'", "properties/ambient"),
         ("[request]\nreply = 'zz'", "properties/request/properties/reply"),
         ("[sign]\nkind = 'zz'", "properties/sign/properties/kind"),
     ] {

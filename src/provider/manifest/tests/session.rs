@@ -1,14 +1,23 @@
 //! Sessions, look-ups, and what follows a change.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use serde_json::json;
 
 use super::{
+    clock,
     engine::{Log, asked},
-    open, reply, server, txt, user, zone,
+    open, reply, server, settings, shipped, txt, user, zone,
 };
-use crate::provider::{DnsProvider, Found, Handle};
+use crate::{
+    error::Result,
+    name::Name,
+    provider::{DnsProvider, Found, Handle, settings::Renewed},
+    secret::{Redactor, Secret},
+};
 
 const SESSION: &str = r#"
 id = "mine"
@@ -247,4 +256,50 @@ async fn a_place_that_is_not_there_is_told_in_the_services_words() {
     let error = engine.publish(&zone("example.com", &[]), &txt("_dv.example.com", "v")).await.unwrap_err();
     assert!(error.to_string().contains("POST /records: not found: no such domain"), "{error}");
     assert!(error.hint().unwrap().contains("removed meanwhile"));
+}
+
+/// Credentials of a machine that are others at each call.
+#[derive(Debug, Default)]
+struct OfMachine(std::sync::atomic::AtomicU32);
+
+#[async_trait::async_trait]
+impl Renewed for OfMachine {
+    fn names(&self) -> &'static [&'static str] {
+        &["service_account"]
+    }
+
+    fn origin(&self) -> String {
+        "the test".to_owned()
+    }
+
+    async fn current(&self) -> Result<BTreeMap<&'static str, Secret>> {
+        let number = self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Ok(BTreeMap::from([("session", Secret::new(format!("token-{number}"))), ("project", Secret::new("of-machine"))]))
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_the_machine_takes_the_place_of_the_session() {
+    let manifest = shipped("gcloud");
+    let open = |own: &[(&str, &str)], wire| {
+        let mut settings = settings(&manifest, []);
+        settings.table = own.iter().map(|(key, value)| ((*key).to_owned(), toml::Value::String((*value).to_owned()))).collect();
+        settings.renewed = Some(Arc::new(OfMachine::default()));
+        manifest.engine(&settings, wire, clock(), &Redactor::default())
+    };
+    let log: Arc<Mutex<Vec<String>>> = Arc::default();
+    let logged = Arc::clone(&log);
+    let wire = server(move |request| {
+        logged.lock().unwrap().push(format!("{} {}", request.url.path(), request.header("authorization").unwrap()));
+        reply(200, r#"{"managedZones": [{"name": "z", "dnsName": "example.com."}]}"#)
+    });
+    let engine = open(&[], wire).unwrap();
+    for _ in 0..2 {
+        engine.locate(&Name::parse("_dv.example.com").unwrap()).await.unwrap();
+    }
+    // No log-in; and where to call is known with the credentials.
+    assert_eq!(
+        *log.lock().unwrap(),
+        ["/dns/v1/projects/of-machine/managedZones Bearer token-0", "/dns/v1/projects/of-machine/managedZones Bearer token-1"]
+    );
 }

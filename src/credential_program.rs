@@ -1,4 +1,4 @@
-//! Credentials that a program tells: mode `External` of the `aliyun` tool.
+//! Credentials that a program tells in JSON: mode `External` of the `aliyun` tool, `credential_process` of AWS.
 
 use std::time::Duration;
 
@@ -6,19 +6,20 @@ use tokio::process::Command;
 
 use crate::{
     environment::Environment,
+    language::t,
     process::{self, Ended, Failure, Limits, Streams},
 };
 
-/// How long the program may take, as with the vendor's SDKs.
+/// How long the program may take, as with the SDKs of Alibaba Cloud.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The longest output, in bytes.
 const LONGEST: usize = 64 * 1024;
 
 /// What the program of this command line writes to standard output; `Err` says why there is nothing, without any of it.
-pub(super) async fn output(line: &str, environment: &Environment) -> Result<zeroize::Zeroizing<Vec<u8>>, String> {
-    let words = words(line).ok_or("the command line has a quote that is not closed")?;
-    let [program, arguments @ ..] = words.as_slice() else { return Err("the command line is empty".to_owned()) };
+pub(crate) async fn output(line: &str, environment: &Environment) -> Result<zeroize::Zeroizing<Vec<u8>>, String> {
+    let words = words(line).ok_or(t!("the command line has a quote that is not closed"))?;
+    let [program, arguments @ ..] = words.as_slice() else { return Err(t!("the command line is empty").to_owned()) };
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(environment.iter());
     let mut output = zeroize::Zeroizing::new(Vec::new());
@@ -30,10 +31,12 @@ pub(super) async fn output(line: &str, environment: &Environment) -> Result<zero
     match process::run(command, Streams::Output, limits, &mut sink).await {
         Ok(Ended::Exited(status)) if status.success() => Ok(output),
         Ok(Ended::Exited(status)) => Err(format!("`{program}` failed ({status})")),
-        Ok(Ended::TimedOut) => Err(format!("`{program}` did not end within {} s and was killed", TIMEOUT.as_secs())),
-        Err(Failure::Start(error)) => Err(format!("`{program}` cannot be started: {error}")),
-        Err(Failure::Wait(error)) => Err(format!("`{program}` cannot be waited for: {error}")),
-        Err(Failure::TooMuch) => Err(format!("`{program}` wrote more than {LONGEST} bytes and was killed")),
+        Ok(Ended::TimedOut) => {
+            Err(t!("`%{program}` did not end within %{value} s and was killed", program, value = TIMEOUT.as_secs()))
+        }
+        Err(Failure::Start(error)) => Err(t!("`%{program}` cannot be started: %{error}", program, error)),
+        Err(Failure::Wait(error)) => Err(t!("`%{program}` cannot be waited for: %{error}", program, error)),
+        Err(Failure::TooMuch) => Err(t!("`%{program}` wrote more than %{LONGEST} bytes and was killed", program, LONGEST)),
     }
 }
 

@@ -19,6 +19,10 @@ const DELEGATION: Duration = Duration::from_secs(3);
 
 /// Looks once, or until the record is visible.
 pub(super) async fn run(session: &Session, asked: &Asked) -> Result<Exit> {
+    if asked.is_file {
+        let (place, content) = asked.record.given();
+        return super::check_file::run(session, place, content, asked.wait).await;
+    }
     let record = asked.record.record()?;
     let propagation = session.propagation()?;
     tokio::select! {

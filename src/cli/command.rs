@@ -73,7 +73,9 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  dv-verify upload --cert fullchain.pem --key privkey.pem")]
     Upload(super::upload::Arguments),
     /// Show what every name server of the zone says about a record.
-    #[command(after_help = "Exit code 0 where the record is visible, 5 where it is not.")]
+    #[command(
+        after_help = "Exit code 0 where the record is visible, 5 where it is not.\n\nExample:\n  dv-verify check --file www.example.com/.well-known/pki-validation/fileauth.txt CONTENT"
+    )]
     Check(Asked),
     /// Say why a record is not visible, or why an order is not issued, and what to do.
     #[command(after_help = "Exit code 0 where nothing stands in the way, 5 where something does.")]
@@ -145,6 +147,9 @@ pub(super) struct Asked {
     /// Wait until it is visible, at most `--propagation-timeout`.
     #[arg(long)]
     pub(super) wait: bool,
+    /// Look at the web servers of a host instead: NAME is HOST/PATH of a file, VALUE its exact content.
+    #[arg(id = "checked-file", long = "file", conflicts_with = "record_type")]
+    pub(super) is_file: bool,
 }
 
 /// A record.
@@ -162,6 +167,11 @@ pub(super) struct RecordArguments {
 }
 
 impl RecordArguments {
+    /// Name and value as they were given.
+    pub(super) fn given(&self) -> (&str, &str) {
+        (&self.name, &self.value)
+    }
+
     /// The record that is meant.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use crate::environment::Environment;
 mod apply;
 mod arguments;
 mod check;
+mod check_file;
 mod clean;
 mod command;
 mod config_check;

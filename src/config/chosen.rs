@@ -274,6 +274,11 @@ impl Chosen {
         self.journey.patience.propagation.unwrap_or(PROPAGATION_TIMEOUT)
     }
 
+    /// How web servers are asked.
+    pub fn web(&self) -> &crate::web::Options {
+        &self.journey.web
+    }
+
     /// `--base-domain`.
     pub fn base_domain(&self) -> Option<&Name> {
         self.journey.base_domain.as_ref()

@@ -245,3 +245,24 @@ fn clean_removes_the_file_of_an_order_that_ended_meanwhile() {
     site.context.run(&["clean"]).expect(0).says("is removed");
     assert_eq!(site.left(), 0);
 }
+
+#[test]
+fn a_file_is_checked_without_an_order() {
+    let site = Site::new();
+    let place = format!("www.example.com/{FILE}");
+    let check = |more: &[&str]| site.context.run(&[&["check", "--file"], more].concat());
+    let ran = check(&[&place, "right"]).expect(5);
+    assert!(ran.stdout.contains("HOST") && ran.stdout.contains("not visible: "), "{ran:?}");
+    fs::create_dir_all(site.file().parent().unwrap()).unwrap();
+    fs::write(site.file(), "wrong").unwrap();
+    let row = check(&[&place, "right", "--output", "json"]).expect(5).events().remove(0);
+    assert_eq!(row["visible"], false);
+    assert_ne!(row["web_servers"][0]["verdict"], "visible");
+    fs::write(site.file(), "right").unwrap();
+    let ran = check(&[&format!("https://{place}"), "right"]).expect(0);
+    assert!(ran.stdout.contains("visible: the CA will see the file"), "{ran:?}");
+    let row = check(&[&place, "right", "--wait", "--output", "json"]).expect(0).events().remove(0);
+    assert_eq!((&row["visible"], &row["type"]), (&true.into(), &"FILE".into()));
+    check(&[&place, "other", "--wait", "--propagation-timeout", "1s"]).expect(5);
+    check(&["www.example.com", "x"]).expect(2).says("is not the place of a file");
+}

@@ -284,3 +284,68 @@ fn credentials_of_a_program_serve_and_verbose_says_so() {
     let ran = Ran::of(command.output().unwrap()).expect(0).says("program `/bin/cat` (profile `vault` of");
     assert!(!ran.stderr.contains("planted"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_list_is_applied_for_once_with_one_list_of_instances() {
+    let context = Context::new();
+    for _ in 0..3 {
+        free_instance(&context, OrderTraits::default());
+    }
+    let list = context.home().join("list.txt");
+    std::fs::write(&list, "a.example.com # one\nb.example.com, b2.example.com\n\nc.example.com\na.example.com\nd.example.com\n")
+        .unwrap();
+    let given = ["--list", list.to_str().unwrap()];
+    apply(&context, &[given.as_slice(), &["--instance", "cas-1"]].concat()).expect(2).says("`--instance` is for one certificate");
+    // Two names are more than any of these instances takes, and then one is left over.
+    let ran = apply(&context, &given).expect(9);
+    ran.says("b.example.com, b2.example.com").says("free instances takes 2 plain names");
+    for domain in ["a.example.com", "c.example.com", "d.example.com"] {
+        assert!(context.out().join(domain).join("live/cert.pem").is_file(), "{domain}");
+    }
+    assert_eq!(calls(&context, "ApplyCertificate"), 3);
+    assert_eq!(calls(&context, "ListInstances"), 1);
+    assert_eq!(context.records(), Vec::<String>::new());
+    // Again: what is there is left alone, what is missing is applied for.
+    let of_package = [given.as_slice(), &["--product", "symantec-dv-1-starter"], &APPLICANT].concat();
+    apply(&context, &of_package).expect(0).says("a.example.com: the certificate is good until");
+    assert_eq!(calls(&context, "CreateCertificateForPackageRequest"), 1);
+    assert!(context.out().join("b.example.com/live/cert.pem").is_file());
+    std::fs::write(&list, "a.example.com\nnot a/name\n").unwrap();
+    apply(&context, &given).expect(2).says("line 2");
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn an_instance_that_was_taken_meanwhile_is_left_alone() {
+    let context = Context::new();
+    free_instance(&context, OrderTraits::default());
+    let www = ["apply", "--provider", "cloudflare", "www.example.com"];
+    kill_at(&context, "apply.before", &www);
+    // Somebody else, or another run, applies with it.
+    apply(&context, &["api.example.com"]).expect(0);
+    context.run(&www).expect(2).says("was taken meanwhile, for api.example.com").says("it takes another instance");
+    assert_eq!(calls(&context, "ApplyCertificate"), 1);
+    free_instance(&context, OrderTraits::default());
+    context.run(&www).expect(0);
+    assert_eq!(calls(&context, "ApplyCertificate"), 2);
+    assert!(context.out().join("www.example.com/live/cert.pem").is_file());
+}
+
+#[test]
+fn a_request_with_an_rsa_key_is_applied_with() {
+    let context = Context::new();
+    free_instance(&context, OrderTraits::default());
+    // RSA-3072, made by `openssl req`; its key was thrown away.
+    std::fs::write(context.home().join("rsa.csr"), include_str!("../data/rsa.csr")).unwrap();
+    apply(&context, &["--csr", "rsa.csr"]).expect(0);
+    let live = context.out().join("own.example.com/live");
+    assert!(!live.join("privkey.pem").exists());
+    let pem = std::fs::read(live.join("cert.pem")).unwrap();
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+    let leaf = pem.parse_x509().unwrap();
+    assert!(
+        matches!(leaf.public_key().parsed().unwrap(), x509_parser::public_key::PublicKey::RSA(key) if key.key_size() == 3072)
+    );
+    // What the service would make cannot be asked for together with it.
+    apply(&context, &["--csr", "rsa.csr", "--key-algorithm", "RSA_2048"]).expect(2).says("cannot be used with");
+}

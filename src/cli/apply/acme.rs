@@ -40,7 +40,8 @@ pub(in crate::cli) fn of_config(session: &Session) -> Result<Vec<Wanted>> {
 /// What is applied for: what the command line names, else the list, else the config.
 fn rows(session: &Session, arguments: &super::Arguments) -> Result<Vec<Certificate>> {
     if let Some(list) = &arguments.list {
-        return read_list(list);
+        let row = |names| Certificate { names, ..Certificate::default() };
+        return Ok(super::list::read(list)?.into_iter().map(row).collect());
     }
     if !arguments.names.is_empty() || arguments.csr.is_some() {
         return Ok(vec![Certificate { names: arguments.names.clone(), csr: arguments.csr.clone(), ..Certificate::default() }]);
@@ -293,27 +294,6 @@ fn private_file(path: &Path) -> Result<Secret> {
     Ok(Secret::new(std::fs::read_to_string(path).map_err(failed)?.trim()))
 }
 
-/// A file with the names of one certificate on each line, separated by blanks or commas; `#` begins a comment.
-fn read_list(path: &Path) -> Result<Vec<Certificate>> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::config(t!("the list `%{shown}` cannot be read: %{error}", shown, error)))?;
-    let mut all = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or_default();
-        let names = line.split([' ', '\t', ',']).filter(|word| !word.is_empty()).map(Name::parse).collect::<Result<Vec<_>>>();
-        let names = names.map_err(|error| error.context(t!("the list `%{shown}` line %{number}", shown, number = number + 1)))?;
-        if !names.is_empty() {
-            all.push(Certificate { names, ..Certificate::default() });
-        }
-    }
-    if all.is_empty() {
-        return Err(Error::config(t!("the list `%{shown}` names no certificate", shown))
-            .with_hint(t!("write the names of one certificate on each line")));
-    }
-    Ok(all)
-}
-
 fn first(names: &[Name]) -> String {
     names.first().map(ToString::to_string).unwrap_or_default()
 }
@@ -330,20 +310,6 @@ fn without_repetitions(names: Vec<Name>) -> Vec<Name> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_list_has_one_certificate_on_each_line() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("list");
-        std::fs::write(&path, "# mine\nexample.com *.example.com\n\na.example, b.example # two\n").unwrap();
-        let all = read_list(&path).unwrap();
-        let names: Vec<Vec<&str>> = all.iter().map(|row| row.names.iter().map(Name::as_str).collect()).collect();
-        assert_eq!(names, [vec!["example.com", "*.example.com"], vec!["a.example", "b.example"]]);
-        std::fs::write(&path, "ok.example\nnot a/name\n").unwrap();
-        assert!(read_list(&path).unwrap_err().to_string().contains("line 2"));
-        std::fs::write(&path, "# nothing\n").unwrap();
-        read_list(&path).unwrap_err();
-    }
 
     #[test]
     fn every_order_has_its_own_place_in_the_window() {

@@ -1,6 +1,9 @@
 //! `apply` at CAS.
 
-use std::path::Path;
+use std::{
+    collections::{BTreeSet, HashSet},
+    path::Path,
+};
 
 use clap::Args;
 
@@ -47,13 +50,41 @@ pub(super) struct Arguments {
 
 /// Applies for a certificate at CAS, and takes the order to its end.
 pub(super) async fn run(session: &Session, arguments: &super::Arguments) -> Result<Exit> {
-    if arguments.list.is_some() {
-        return Err(
-            Error::usage(t!("`--list` is for ACME CAs")).with_hint(t!("call `dv-verify apply` once for each order at CAS"))
-        );
+    let own = &arguments.cas;
+    let rows = match &arguments.list {
+        Some(path) if own.instance.is_some() => {
+            return Err(Error::usage(t!(
+                "`--instance` is for one certificate, and the list `%{list}` has many",
+                list = path.display()
+            ))
+            .with_hint(t!("leave `--instance` out: each line gets a free instance; `--product` takes them out of a package")));
+        }
+        Some(path) => super::list::read(path)?.iter().map(|names| what(names, None)).collect::<Result<Vec<_>>>()?,
+        None => vec![what(&arguments.names, arguments.csr.as_deref())?],
+    };
+    let choice = match (&own.instance, &own.product) {
+        (Some(id), _) => Choice::Instance(OrderId::parse(id)?),
+        (None, Some(product)) => Choice::Product(product.clone()),
+        (None, None) => Choice::Any,
+    };
+    let chosen = session.chosen();
+    let current = delivery::current(&chosen.out()?);
+    let mut seen = HashSet::new();
+    let mut wishes = Vec::new();
+    for (names, csr) in rows {
+        let is_new = seen.insert(names.iter().cloned().collect::<BTreeSet<Name>>());
+        if !is_new || !arguments.force && is_good(session, &names, &current) {
+            continue;
+        }
+        warn_of_review(session, &names);
+        let application = Application { names, csr, key_algorithm: own.key_algorithm.clone(), ..chosen.application() };
+        wishes.push(Wish { application, choice: choice.clone(), generate_key: own.generate_key });
     }
-    let (names, csr) = what(&arguments.names, arguments.csr.as_deref())?;
-    for name in &names {
+    if wishes.is_empty() { Ok(Exit::DONE) } else { take(session, wishes, &current).await }
+}
+
+fn warn_of_review(session: &Session, names: &[Name]) {
+    for name in names {
         if let Some(word) = word_for_review(name) {
             let text = t!("`%{name}` holds the word `%{word}`, for which CAs let people look at an application", name, word);
             session.printer().warning(
@@ -62,19 +93,6 @@ pub(super) async fn run(session: &Session, arguments: &super::Arguments) -> Resu
             );
         }
     }
-    let own = &arguments.cas;
-    let choice = match (&own.instance, &own.product) {
-        (Some(id), _) => Choice::Instance(OrderId::parse(id)?),
-        (None, Some(product)) => Choice::Product(product.clone()),
-        (None, None) => Choice::Any,
-    };
-    let application = Application { names, csr, key_algorithm: own.key_algorithm.clone(), ..session.chosen().application() };
-    let current = delivery::current(&session.chosen().out()?);
-    if !arguments.force && is_good(session, &application.names, &current) {
-        return Ok(Exit::DONE);
-    }
-    let wish = Wish { application, choice, generate_key: own.generate_key };
-    take(session, vec![wish], &current).await
 }
 
 /// One certificate to apply for.
@@ -115,7 +133,10 @@ pub(in crate::cli) async fn take(session: &Session, wishes: Vec<Wish>, current: 
                     });
                     orders.push(id.clone());
                 }
-                Err(error) if only => return Err(error),
+                // The others would meet the same; what was applied for so far is carried on by the next run.
+                Err(error) if only || matches!(error.kind(), ErrorKind::Credentials | ErrorKind::Rights | ErrorKind::Config) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     super::super::failure::show(session.printer(), &error, None);
                     failures.push(error);

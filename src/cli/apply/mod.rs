@@ -13,6 +13,7 @@ use crate::{
 
 pub(super) mod acme;
 pub(super) mod cas;
+mod list;
 
 /// What to apply for.
 #[derive(Debug, Args)]

@@ -151,7 +151,7 @@ pub(in crate::cli) fn look(round: &Round, resolvers: &[ResolverReport]) -> Value
 }
 
 /// What the web servers show of a file.
-fn web_servers(look: &web::Look) -> Value {
+pub(in crate::cli) fn web_servers(look: &web::Look) -> Value {
     let sight = |sight: &web::Sight| {
         json!({
             "host": sight.host,

@@ -98,8 +98,15 @@ fn file_seen(look: &web::Look) -> String {
             why
         );
     }
+    let table = file_table(look);
+    let rows: Vec<String> = table.lines().map(|line| format!("  {line}")).collect();
+    t!("%{title} is not visible yet%{why}\n%{rows}", title, why, rows = rows.join("\n"))
+}
+
+/// What each web server shows, without blanks at line ends.
+pub(super) fn file_table(look: &web::Look) -> String {
     let mut rows = table::new(&[message!("HOST"), message!("PORT"), message!("ADDRESS"), message!("VERDICT"), message!("SEEN")]);
-    for sight in sights {
+    for sight in &look.sights {
         rows.add_row([
             sight.host.to_string(),
             sight.scheme.as_str().to_owned(),
@@ -108,8 +115,7 @@ fn file_seen(look: &web::Look) -> String {
             sight.verdict.sentence(),
         ]);
     }
-    let rows: Vec<String> = rows.to_string().lines().map(|line| format!("  {}", line.trim_end())).collect();
-    t!("%{title} is not visible yet%{why}\n%{rows}", title, why, rows = rows.join("\n"))
+    rows.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 /// The table of every authority; with serials where these differ.

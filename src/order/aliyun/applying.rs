@@ -1,6 +1,9 @@
 //! Applications in all three generations: which instance or package serves, and how it is applied for without ever making two orders.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +120,9 @@ const FREE: &str = "digicert-free-1-free";
 /// The pauses between two looks at the task of a submission. The journey goes on waiting afterwards.
 const TASK_PAUSES: [u64; 6] = [200, 500, 1000, 2000, 4000, 8000];
 
+/// How long a list of instances is used by applications that follow one another.
+const FRESH: Duration = Duration::from_mins(1);
+
 impl Cas {
     /// Where to apply. Reads only.
     ///
@@ -124,10 +130,7 @@ impl Cas {
     /// `ErrorKind::Usage` where nothing fits: no free instance, the wrong product, an instance that is being applied for with other names.
     pub async fn way(&self, application: &Application, choice: &Choice) -> Result<Way> {
         match choice {
-            Choice::Any => {
-                let (rows, _) = instance::list(&self.client, None).await?;
-                choose(&rows, application)
-            }
+            Choice::Any => self.way_of_any(application).await,
             Choice::Instance(id) => self.way_of_instance(application, id).await,
             Choice::Product(product) => {
                 fits_product(product, application)?;
@@ -136,6 +139,22 @@ impl Cas {
             }
             Choice::Renewal(id) => Ok(Way::Renewal { id: id.clone(), before: self.orders_for(application).await? }),
         }
+    }
+
+    /// Many applications share one list: each takes an instance off it.
+    async fn way_of_any(&self, application: &Application) -> Result<Way> {
+        let mut free = self.free.lock().await;
+        let fresh = free.take().filter(|(listed, _)| listed.elapsed() < FRESH);
+        let (listed, mut rows) = match fresh {
+            Some(known) => known,
+            None => (Instant::now(), instance::list(&self.client, None).await?.0),
+        };
+        let way = choose(&rows, application);
+        if let Ok(Way::Instance { id, .. }) = &way {
+            rows.retain(|row| row.summary.id != *id);
+        }
+        *free = Some((listed, rows));
+        way
     }
 
     async fn way_of_instance(&self, application: &Application, id: &OrderId) -> Result<Way> {
@@ -180,8 +199,8 @@ impl Cas {
     pub async fn apply(&self, application: &Application, way: &Way) -> Result<OrderId, NotSubmitted> {
         let id = match way {
             Way::Already { id } => id.clone(),
-            Way::Instance { id, .. } => {
-                self.apply_instance(application, id).await?;
+            Way::Instance { id, before } => {
+                self.apply_instance(application, id, before.as_deref()).await?;
                 id.clone()
             }
             Way::Package { product, .. } => self.apply_package(application, product).await?,
@@ -217,7 +236,11 @@ impl Cas {
                     OrderState::Preparing | OrderState::Checking(_) | OrderState::Reviewing => {
                         same_names(&order.domains, &application.names)
                     }
-                    _ => order.certificate_id.is_some() && order.certificate_id != *before,
+                    _ => {
+                        order.certificate_id.is_some()
+                            && order.certificate_id != *before
+                            && (order.domains.is_empty() || same_names(&order.domains, &application.names))
+                    }
                 };
                 Ok(is_there.then(|| id.clone()))
             }
@@ -238,8 +261,15 @@ impl Cas {
     }
 
     /// `UpdateInstance` and `ApplyCertificate`. Some instances submit themselves at the former.
-    async fn apply_instance(&self, application: &Application, id: &OrderId) -> Result<(), NotSubmitted> {
+    async fn apply_instance(&self, application: &Application, id: &OrderId, before: Option<&str>) -> Result<(), NotSubmitted> {
         let detail = instance::detail(&self.client, id).await.map_err(NotSubmitted::Refused)?;
+        let has_others = !detail.domains.is_empty() && !same_names(&detail.domains, &application.names);
+        if has_others && (detail.is_pending() || detail.certificate.as_deref() != before) {
+            return Err(NotSubmitted::Refused(
+                Error::usage(format!("instance `{id}` was taken meanwhile, for {}", list(&detail.domains)))
+                    .with_hint("nothing was applied for; run the same command again: it takes another instance"),
+            ));
+        }
         if !detail.is_pending() {
             let mut call = Call::new("UpdateInstance", order_2020::VERSION)
                 .about(id)

@@ -21,7 +21,7 @@ const PAGE_SIZE: u64 = 100;
 /// One instance; where it is issued, with its certificate from the certificate store.
 pub(super) async fn read(client: &Client, id: &OrderId) -> Result<Order> {
     let detail = client.call(&Call::new(READ, VERSION).about(id).with("InstanceId", id)).await?;
-    let certificate_id = detail.text("CertificateId").filter(|id| id != "0");
+    let certificate_id = certificate_id(&detail);
     let mut note = note(&detail);
     let state = match (stage(&detail)?, &certificate_id) {
         (Stage::State(state), _) => state,
@@ -44,6 +44,10 @@ pub(super) async fn read(client: &Client, id: &OrderId) -> Result<Order> {
 /// What an application needs to know of an instance.
 pub(super) struct Detail {
     status: String,
+    /// The names that it is, or was, applied for with.
+    pub(super) domains: Vec<Name>,
+    /// The certificate that it shows.
+    pub(super) certificate: Option<String>,
     /// How many contacts it has.
     pub(super) contacts: usize,
 }
@@ -58,7 +62,12 @@ impl Detail {
 /// One instance as an application needs it.
 pub(super) async fn detail(client: &Client, id: &OrderId) -> Result<Detail> {
     let detail = client.call(&Call::new(READ, VERSION).about(id).with("InstanceId", id)).await?;
-    Ok(Detail { status: detail.text("Status").unwrap_or_default(), contacts: detail.length("ContactIdList") })
+    Ok(Detail {
+        status: detail.text("Status").unwrap_or_default(),
+        domains: words::domains(detail.text("Domain").as_deref()),
+        certificate: certificate_id(&detail),
+        contacts: detail.length("ContactIdList"),
+    })
 }
 
 /// One instance without its certificate: where it is issued, its state is the unknown word `issued`.
@@ -73,7 +82,7 @@ pub(super) async fn read_state(client: &Client, id: &OrderId) -> Result<Order> {
         generation: Generation::Instance,
         domains: words::domains(detail.text("Domain").as_deref()),
         state,
-        certificate_id: detail.text("CertificateId").filter(|id| id != "0"),
+        certificate_id: certificate_id(&detail),
         note: note(&detail),
     })
 }
@@ -138,6 +147,10 @@ fn summary(row: &Fields) -> Option<Listed> {
     let certificate_state = row.text("CertificateStatus");
     let listed = Listed { capacity, certificate_state, ..Listed::of(summary) };
     Some(listed.with_times(row, &["OrderStartTime", "InstanceStartTime"], "CertificateNotAfter"))
+}
+
+fn certificate_id(detail: &Fields) -> Option<String> {
+    detail.text("CertificateId").filter(|id| id != "0")
 }
 
 /// How far an instance is, before its certificate is fetched.

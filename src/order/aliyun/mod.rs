@@ -73,6 +73,8 @@ pub struct Cas {
     memory: Mutex<Memory>,
     /// Taken while the names of orders are looked up, so that many orders share one look-up.
     looking_up: tokio::sync::Mutex<()>,
+    /// The instances as they were listed for applications, less those that were taken, and when that was.
+    free: tokio::sync::Mutex<Option<(Instant, Vec<Listed>)>>,
     /// Orders that are waited for. Held while those that wait are listed, so that many orders share one list.
     waiting: tokio::sync::Mutex<HashMap<Generation, Waiting>>,
 }
@@ -137,6 +139,7 @@ impl Cas {
             keys: None,
             memory: Mutex::default(),
             looking_up: tokio::sync::Mutex::default(),
+            free: tokio::sync::Mutex::default(),
             waiting: tokio::sync::Mutex::default(),
         })
     }

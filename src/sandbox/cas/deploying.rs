@@ -73,7 +73,7 @@ impl Deployments {
                     resource.certificate = Some(job.certificate);
                 }
             }
-            job.status = if has_failed { "error" } else { "success" }.to_owned();
+            if has_failed { "error" } else { "success" }.clone_into(&mut job.status);
         }
     }
 

@@ -3,23 +3,29 @@
 use super::{exit::Exit, report, session::Session};
 use crate::{
     error::{Error, ErrorKind, Result},
+    language::t,
     name::Name,
     record::Record,
     web,
 };
+
+/// Where ACME CAs look, and so in their manner (RFC 8555 section 8.3).
+const ACME: &str = "/.well-known/acme-challenge/";
 
 /// Looks once, or until the CA will see the file.
 pub(super) async fn run(session: &Session, place: &str, content: &str, waits: bool) -> Result<Exit> {
     let file = file(place, content)?;
     tokio::select! {
         biased;
-        _ = tokio::signal::ctrl_c() => Err(Error::new(ErrorKind::Interrupted, "interrupted while looking")),
+        _ = tokio::signal::ctrl_c() => Err(Error::new(ErrorKind::Interrupted, t!("interrupted while looking"))),
         exit = check(session, &file, waits) => exit,
     }
 }
 
 async fn check(session: &Session, file: &Record, waits: bool) -> Result<Exit> {
     let options = session.chosen().web();
+    let habit =
+        if file.file().is_some_and(|(path, _)| path.starts_with(ACME)) { web::Habit::Http01 } else { web::Habit::HttpsFirst };
     let hosts = [web::Host { name: file.name.clone(), is_required: true }];
     let mut last = None;
     if waits {
@@ -32,7 +38,7 @@ async fn check(session: &Session, file: &Record, waits: bool) -> Result<Exit> {
             }
             last = Some(look.clone());
         };
-        match web::wait(options, file, &hosts, patience, &mut tell).await {
+        match web::wait(options, habit, file, &hosts, patience, &mut tell).await {
             // The table says more than the deadline does.
             Err(error) if error.kind() != ErrorKind::NotVisible || last.is_none() => return Err(error),
             _ => {}
@@ -40,7 +46,7 @@ async fn check(session: &Session, file: &Record, waits: bool) -> Result<Exit> {
     }
     let look = match last {
         Some(look) => look,
-        None => web::look(options, file, &hosts).await?,
+        None => web::look(options, habit, file, &hosts).await?,
     };
     let printer = session.printer();
     if printer.is_json() {
@@ -49,10 +55,10 @@ async fn check(session: &Session, file: &Record, waits: bool) -> Result<Exit> {
         printer.result(&report::file_table(&look));
         printer.result("");
         printer.result(&match (look.visible, &look.explanation) {
-            (true, None) => "visible: the CA will see the file".to_owned(),
-            (true, Some(risk)) => format!("visible; {risk}"),
-            (false, Some(why)) => format!("not visible: {why}"),
-            (false, None) => "not visible".to_owned(),
+            (true, None) => t!("visible: the CA will see the file").to_owned(),
+            (true, Some(risk)) => t!("visible; %{risk}", risk),
+            (false, Some(why)) => t!("not visible: %{why}", why),
+            (false, None) => t!("not visible").to_owned(),
         });
     }
     Ok(if look.visible { Exit::DONE } else { Exit::failure(ErrorKind::NotVisible) })
@@ -65,12 +71,12 @@ fn file(place: &str, content: &str) -> Result<Record> {
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = Name::parse(host).map_err(|error| error.context(format!("`{said}`")))?;
     if path.len() < 2 || host.is_wildcard() || path.contains(['?', '#', ' ', '\n']) {
-        return Err(Error::usage(format!("`{said}` is not the place of a file on a web server")).with_hint(
-            "name host and path, such as `www.example.com/.well-known/pki-validation/fileauth.txt`; both schemes are looked at, on their usual ports",
-        ));
+        return Err(Error::usage(t!("`%{said}` is not the place of a file on a web server", said)).with_hint(t!(
+            "name host and path, such as `www.example.com/.well-known/pki-validation/fileauth.txt`; both schemes are looked at, on their usual ports"
+        )));
     }
     if content.is_empty() {
-        return Err(Error::usage("the content is empty").with_hint("name the exact content of the file"));
+        return Err(Error::usage(t!("the content is empty")).with_hint(t!("name the exact content of the file")));
     }
     Ok(Record::of_file(host, path, content))
 }

@@ -63,12 +63,11 @@ pub(super) async fn see(
 
 /// What the name servers, and web servers, say about these records now, in one sentence; `None` where there is none.
 pub(super) async fn now(run: &Run<'_>, records: &[Record], order: Option<&Order>) -> Option<String> {
-    let looks = records.iter().map(async |record| match record.file() {
-        Some((path, _)) => {
+    let looks = records.iter().map(async |record| {
+        if let Some((path, _)) = record.file() {
             let text = files::now(&run.options.web, record, order).await;
             t!("of the file at %{url}, %{text}", url = format!("http://{}{path}", record.name), text)
-        }
-        None => {
+        } else {
             let text = at_name_servers(run, record).await;
             t!("of the value `%{value}` at %{name}, %{text}", value = record.value, name = record.name, text)
         }

@@ -64,9 +64,9 @@ struct Mistake {
     chinese: &'static [&'static str],
 }
 
-fn error(status: u16, code: &str, message: &str) -> Option<Fault> {
+fn error(status: u16, code: &str, message: &str) -> Fault {
     let answer = Answer::Error { status, code: code.into(), message: message.into() };
-    Some(Fault::Calls { service: Service::Cas, action: None, times: None, answer })
+    Fault::Calls { service: Service::Cas, action: None, times: None, answer }
 }
 
 #[test]
@@ -87,14 +87,14 @@ fn bad_input_is_told_in_both_languages() {
             chinese: &["`12345` 是 OrderId，`--api instance` 不认识它", "请使用 `--api order`"],
         },
         Mistake {
-            fault: error(403, "Forbidden.RAM", "User not authorized to operate on the specified resource."),
+            fault: Some(error(403, "Forbidden.RAM", "User not authorized to operate on the specified resource.")),
             arguments: &["orders", "--api", "instance"],
             code: 3,
             english: &["allow the RAM user or role the action `yundun-cert:", "\"Effect\""],
             chinese: &["请允许该 RAM 用户或角色执行操作 `yundun-cert:", "\"Effect\""],
         },
         Mistake {
-            fault: error(403, "InvalidSecurityToken.Expired", "Specified SecurityToken is expired."),
+            fault: Some(error(403, "InvalidSecurityToken.Expired", "Specified SecurityToken is expired.")),
             arguments: &["orders", "--api", "instance"],
             code: 3,
             english: &["the temporary credentials are over"],
@@ -108,7 +108,7 @@ fn bad_input_is_told_in_both_languages() {
             chinese: &["请校准本机时钟：它比服务器慢"],
         },
         Mistake {
-            fault: error(404, "InvalidVersion", "Specified parameter Version is not valid."),
+            fault: Some(error(404, "InvalidVersion", "Specified parameter Version is not valid.")),
             arguments: &["orders", "--api", "instance"],
             code: 1,
             english: &["is not served there; use another `--api`"],

@@ -190,7 +190,7 @@ impl Observer for Human {
                 self.line(Some(order), &t!("tried again in %{pause}", pause));
             }
             Event::Renewal { order, names, why } => {
-                self.line(Some(order), &t!("%{names}: applied for, %{why}", names = list(names), why))
+                self.line(Some(order), &t!("%{names}: applied for, %{why}", names = list(names), why));
             }
             Event::RenewalDue { held, live, days } => self.printer.warning(
                 &t!("the certificate for %{names} %{days}", names = list(&held.names), days = expiry(*days)),

@@ -266,8 +266,8 @@ impl Cas {
         let has_others = !detail.domains.is_empty() && !same_names(&detail.domains, &application.names);
         if has_others && (detail.is_pending() || detail.certificate.as_deref() != before) {
             return Err(NotSubmitted::Refused(
-                Error::usage(format!("instance `{id}` was taken meanwhile, for {}", list(&detail.domains)))
-                    .with_hint("nothing was applied for; run the same command again: it takes another instance"),
+                Error::usage(t!("instance `%{id}` was taken meanwhile, for %{names}", id, names = list(&detail.domains)))
+                    .with_hint(t!("nothing was applied for; run the same command again: it takes another instance")),
             ));
         }
         if !detail.is_pending() {

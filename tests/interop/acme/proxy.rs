@@ -71,7 +71,7 @@ impl Proxy {
 
     /// Starts one from within a runtime.
     #[cfg(feature = "failpoints")]
-    pub(super) async fn start_in(scene: &Scene) -> (Self, String) {
+    pub(super) fn start_in(scene: &Scene) -> (Self, String) {
         std::thread::scope(|threads| threads.spawn(|| Self::start(scene, vec![], json!({}))).join().unwrap())
     }
 

@@ -115,7 +115,7 @@ async fn an_authorization_that_was_revoked_meanwhile_is_named() {
     ];
     for (number, (order, authorization, said)) in cases.into_iter().enumerate() {
         let name = format!("revoked{number}.example.test");
-        let (proxy, directory) = Proxy::start_in(&scene).await;
+        let (proxy, directory) = Proxy::start_in(&scene);
         let mut command = scene.command(&["apply", &name]);
         command.env("DV_CA", &directory);
         let ran = paused(&scene, "visible.before", command, async || proxy.revoke(&name, order, authorization)).await;

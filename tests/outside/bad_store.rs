@@ -93,8 +93,8 @@ fn a_damaged_store_is_kept_aside_and_the_run_ends_what_was_begun() {
     context.put_record("_dnsauth.www.example.com", "somebody else's");
     // Named: that the order is ours was known by the store alone.
     let arguments = ["--provider", "cloudflare", "--no-wait", "--order", order.as_str()];
-    context.run(&arguments).expect(0);
-    assert_eq!(context.records().len(), 2);
+    let ran = context.run(&arguments).expect(0);
+    assert_eq!(context.records().len(), 2, "{}", ran.stderr);
     let path = context.home().join("state/store.db");
     let mut bytes = fs::read(&path).unwrap();
     bytes[100..4000].fill(0x5a);

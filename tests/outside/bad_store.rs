@@ -88,7 +88,10 @@ fn a_store_of_an_older_version_is_brought_up_to_date_with_a_record_out() {
 
 #[test]
 fn a_damaged_store_is_kept_aside_and_the_run_ends_what_was_begun() {
-    let context = Context::with(|options| options.issue_delay = Duration::from_secs(3600));
+    let context = Context::with(|options| {
+        options.issue_delay = Duration::from_secs(3600);
+        options.challenge_delay = Duration::ZERO;
+    });
     let order = waiting(&context);
     context.put_record("_dnsauth.www.example.com", "somebody else's");
     // Named: that the order is ours was known by the store alone.

@@ -87,7 +87,7 @@ impl Cas {
     /// The challenges of an instance that waits; none where it does not, or where they are not there yet.
     ///
     /// # Errors
-    /// As [`OrderSource::read`].
+    /// As [`crate::order::OrderSource::read`].
     pub async fn challenges(&self, id: &OrderId) -> Result<Vec<Challenge>> {
         instance::challenges(&self.client, id).await
     }
@@ -95,7 +95,7 @@ impl Cas {
     /// How the key of an instance was made last.
     ///
     /// # Errors
-    /// As [`OrderSource::read`].
+    /// As [`crate::order::OrderSource::read`].
     pub async fn key_settings(&self, id: &OrderId) -> Result<KeySettings> {
         instance::key_settings(&self.client, id).await
     }

@@ -155,6 +155,16 @@ impl Name {
     }
 }
 
+/// The names for people, separated by commas.
+pub(crate) fn in_words(names: &[Name]) -> String {
+    names.iter().map(Name::unicode).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether these are the same names, whatever their order.
+pub(crate) fn same_names(one: &[Name], other: &[Name]) -> bool {
+    one.iter().all(|name| other.contains(name)) && other.iter().all(|name| one.contains(name))
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.is_root() { "." } else { &self.0 })

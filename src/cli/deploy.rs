@@ -11,7 +11,7 @@ use crate::{
     http::Http,
     journey::{self, Deployed, Deployment},
     language::{message, t},
-    name::Name,
+    name::{Name, in_words},
     order::{
         OrderId,
         aliyun::{
@@ -135,7 +135,7 @@ fn fits(certificate: u64, names: &[Name], to: &[CloudResource]) -> Result<()> {
     for resource in to {
         let domain = resource.domain.as_deref().and_then(|domain| Name::parse(domain).ok());
         if let Some(domain) = domain.filter(|domain| !delivery::serves(names, domain)) {
-            let names = names.iter().map(Name::unicode).collect::<Vec<_>>().join(", ");
+            let names = in_words(names);
             return Err(Error::usage(t!(
                 "certificate %{certificate} does not serve `%{domain}` (resource %{id}): it names %{names}",
                 certificate,

@@ -26,7 +26,7 @@ use crate::{
     error::{Error, ErrorKind, Result, Retry},
     failpoint,
     language::t,
-    name::Name,
+    name::{Name, same_names},
 };
 
 /// What `order.json` holds, for people and for the next delivery.
@@ -164,11 +164,6 @@ fn holds_newer(live: &Path, pair: &Pair) -> bool {
         && current.is_some_and(|(names, not_before, not_after)| {
             same_names(&names, &pair.names) && not_before > pair.not_before && not_after > failpoint::now()
         })
-}
-
-/// Whether two lists hold the same names, in any order.
-pub(super) fn same_names(left: &[Name], right: &[Name]) -> bool {
-    left.iter().all(|name| right.contains(name)) && right.iter().all(|name| left.contains(name))
 }
 
 /// What `order.json` in a folder says.

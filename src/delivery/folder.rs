@@ -4,13 +4,13 @@ use std::{fs, path::Path};
 
 use super::{
     Target,
-    files::{about, same_names},
+    files::about,
     pair::{self, Pair},
 };
 use crate::{
     error::{Error, Result},
     language::t,
-    name::Name,
+    name::{Name, same_names},
     order::OrderId,
 };
 

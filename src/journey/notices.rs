@@ -15,7 +15,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     hook::Hook,
     language::t,
-    name::Name,
+    name::{Name, in_words},
     order::OrderId,
     store::{Store, Telling, Told},
 };
@@ -211,7 +211,7 @@ fn failure_variables(order: Option<&OrderId>, names: &[Name], message: &str, err
 /// The paths of a delivery's hook, but for the private key's.
 fn issued_variables(order: &OrderId, delivered: &Delivered) -> Vec<(&'static str, String)> {
     let until = delivered.not_after.strftime("%Y-%m-%d");
-    let names = delivered.names.iter().map(Name::unicode).collect::<Vec<_>>().join(", ");
+    let names = in_words(&delivered.names);
     let mut all = delivery::variables(delivered, order);
     all.retain(|(name, _)| *name != "DV_PRIVKEY");
     all.push(("DV_EVENT", "issued".to_owned()));

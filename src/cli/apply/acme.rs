@@ -15,7 +15,7 @@ use crate::{
     http::Http,
     journey::{Routing as _, event::Silent},
     language::t,
-    name::Name,
+    name::{Name, same_names},
     order::{
         Bundle, OrderId,
         acme::{self, Acme, AcmeOptions, AcmeSettings, Ca, Identity, Manner, Request, Wanted},
@@ -62,13 +62,13 @@ fn want(options: &AcmeOptions, certificate: Certificate) -> Result<Wanted> {
     };
     let request = certificate.csr.as_deref().map(Request::read).transpose()?;
     let names = match &request {
-        Some(request) if !certificate.names.is_empty() && !same(&request.names, &certificate.names) => {
+        Some(request) if !certificate.names.is_empty() && !same_names(&request.names, &certificate.names) => {
             let all = request.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             return Err(Error::usage(t!("the certificate request is for other names: %{all}", all))
                 .with_hint(t!("leave the names out: those of the request count")));
         }
         Some(request) => request.names.clone(),
-        None => without_repetitions(certificate.names),
+        None => super::without_repetitions(certificate.names),
     };
     let profile = certificate.profile.or_else(|| options.profile.clone());
     wanted(Ca::parse(ca)?, names, key_type, profile, request)
@@ -296,15 +296,6 @@ fn private_file(path: &Path) -> Result<Secret> {
 
 fn first(names: &[Name]) -> String {
     names.first().map(ToString::to_string).unwrap_or_default()
-}
-
-fn same(left: &[Name], right: &[Name]) -> bool {
-    left.iter().all(|name| right.contains(name)) && right.iter().all(|name| left.contains(name))
-}
-
-fn without_repetitions(names: Vec<Name>) -> Vec<Name> {
-    let mut seen = HashSet::new();
-    names.into_iter().filter(|name| seen.insert(name.clone())).collect()
 }
 
 #[cfg(test)]

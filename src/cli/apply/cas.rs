@@ -17,7 +17,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     journey::{self, Applied, event::Silent},
     language::t,
-    name::Name,
+    name::{Name, in_words, same_names},
     order::{
         Bundle, OrderId,
         acme::Request,
@@ -123,7 +123,7 @@ pub(in crate::cli) async fn take(session: &Session, wishes: Vec<Wish>, current: 
         let mut failures = Vec::new();
         let only = wishes.len() == 1;
         for wish in wishes {
-            let names = list(&wish.application.names);
+            let names = in_words(&wish.application.names);
             match apply(&rooms.surroundings.store, &rooms.cas, wish, &keys, current).await {
                 Ok(applied) => {
                     let id = applied.order();
@@ -157,7 +157,7 @@ pub(in crate::cli) async fn take(session: &Session, wishes: Vec<Wish>, current: 
 async fn show_ways(session: &Session, rooms: &Rooms, wishes: &[Wish]) -> Result<Exit> {
     for wish in wishes {
         let way = rooms.cas.way(&wish.application, &wish.choice).await?;
-        let names = list(&wish.application.names);
+        let names = in_words(&wish.application.names);
         let shown = serde_json::to_value(&way).unwrap_or_default();
         session.printer().result(&t!("%{names}: would be applied for, %{shown}", names, shown = describe(&shown)));
     }
@@ -183,7 +183,7 @@ pub(in crate::cli) async fn apply(
     keys: &KeyFolder,
     current: &[Current],
 ) -> Result<Applied> {
-    let names = list(&wish.application.names);
+    let names = in_words(&wish.application.names);
     let prepare = |mut application: Application| {
         if wish.generate_key {
             application.csr = Some(keys.new_request(&application.names)?);
@@ -203,21 +203,15 @@ fn leaf(pem: &str) -> Option<String> {
 
 /// The names and the request: those of the request where one is given.
 fn what(names: &[Name], csr: Option<&Path>) -> Result<(Vec<Name>, Option<String>)> {
-    let mut unique: Vec<Name> = Vec::new();
-    for name in names.iter().filter(|name| !name.as_str().is_empty()) {
-        if !unique.contains(name) {
-            unique.push(name.clone());
-        }
-    }
+    let unique = super::without_repetitions(names.iter().filter(|name| !name.as_str().is_empty()).cloned());
     let Some(path) = csr else { return Ok((unique, None)) };
     let request = Request::read(path)?;
-    let differs = !unique.is_empty()
-        && (unique.iter().any(|name| !request.names.contains(name)) || request.names.iter().any(|name| !unique.contains(name)));
+    let differs = !unique.is_empty() && !same_names(&unique, &request.names);
     if differs {
         return Err(Error::usage(t!(
             "the certificate request `%{path}` is for other names: %{names}",
             path = path.display(),
-            names = list(&request.names)
+            names = in_words(&request.names)
         ))
         .with_hint(t!("leave the names out: those of the request count")));
     }
@@ -228,23 +222,18 @@ fn what(names: &[Name], csr: Option<&Path>) -> Result<(Vec<Name>, Option<String>
 
 /// Whether the certificate for these names that is there is good for a while yet; says so.
 fn is_good(session: &Session, names: &[Name], current: &[Current]) -> bool {
-    let same = |of: &[Name]| of.len() == names.len() && of.iter().all(|name| names.contains(name));
-    let Some(there) = current.iter().find(|there| same(&there.names)) else { return false };
+    let Some(there) = current.iter().find(|there| same_names(&there.names, names)) else { return false };
     let due = renewal::due(crate::failpoint::now(), there.not_before, there.not_after, None, 0.0);
     if let Due::NotBefore(moment) = due {
         session.printer().note(&t!(
             "%{names}: the certificate is good until %{not_after}, and due for renewal from %{moment} on; `--force` applies now",
-            names = list(names),
+            names = in_words(names),
             not_after = there.not_after,
             moment
         ));
         return true;
     }
     false
-}
-
-fn list(names: &[Name]) -> String {
-    names.iter().map(Name::unicode).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `apply`: new orders, and the ordinary journey to their certificates. Which CA decides which file here.
 
-use std::path::PathBuf;
+use std::{collections::HashSet, path::PathBuf};
 
 use clap::Args;
 
@@ -45,4 +45,9 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
     }
     let is_acme = session.chosen().acme.ca.is_some() || names_nothing;
     if is_acme { acme::run(session, arguments).await } else { cas::run(session, arguments).await }
+}
+
+fn without_repetitions(names: impl IntoIterator<Item = Name>) -> Vec<Name> {
+    let mut seen = HashSet::new();
+    names.into_iter().filter(|name| seen.insert(name.clone())).collect()
 }

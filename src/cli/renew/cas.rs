@@ -14,7 +14,7 @@ use crate::{
     failpoint,
     http::Http,
     language::t,
-    name::Name,
+    name::{Name, in_words, same_names},
     order::{
         Generation, OrderId,
         aliyun::{
@@ -66,7 +66,7 @@ pub(super) async fn run(session: &Session, arguments: &super::Arguments, current
     let (due, others): (Vec<Renewal>, Vec<Renewal>) = due.into_iter().partition(wanted);
     if arguments.names.is_empty() && !arguments.force {
         for renewal in &others {
-            printer.note(&t!("%{names}: order %{order} expires on %{day}, and its certificate is not on this machine; `dv-verify renew %{renewal}` renews it", names = list(&renewal.names), order = renewal.order, day = renewal.expires.strftime("%Y-%m-%d"), renewal = renewal.names.first().map(ToString::to_string).unwrap_or_default()));
+            printer.note(&t!("%{names}: order %{order} expires on %{day}, and its certificate is not on this machine; `dv-verify renew %{renewal}` renews it", names = in_words(&renewal.names), order = renewal.order, day = renewal.expires.strftime("%Y-%m-%d"), renewal = renewal.names.first().map(ToString::to_string).unwrap_or_default()));
         }
     }
     if due.is_empty() {
@@ -77,7 +77,7 @@ pub(super) async fn run(session: &Session, arguments: &super::Arguments, current
     for renewal in &due {
         printer.note(&t!(
             "%{names}: to be renewed, it expires on %{day}",
-            names = list(&renewal.names),
+            names = in_words(&renewal.names),
             day = renewal.expires.strftime("%Y-%m-%d")
         ));
         wishes.push(wish(&cas, session.chosen().application(), renewal, current, arguments.cas.generate_key).await?);
@@ -129,7 +129,7 @@ pub(in crate::cli) fn due(rows: &[Listed], current: &[Current], now: Timestamp, 
             expires,
             is_here: file.is_some(),
         };
-        match all.iter_mut().find(|(other, _)| same(&other.names, &renewal.names)) {
+        match all.iter_mut().find(|(other, _)| same_names(&other.names, &renewal.names)) {
             Some((other, other_limit)) if other.expires < renewal.expires => {
                 let is_here = other.is_here || renewal.is_here;
                 (*other, *other_limit) = (Renewal { is_here, ..renewal }, limit);
@@ -163,14 +163,6 @@ fn choice(row: &Listed) -> Choice {
 /// Whether an order's certificate was given up on purpose.
 fn is_over(state: &str) -> bool {
     matches!(state.to_ascii_lowercase().as_str(), "revoked" | "refund" | "refunded" | "closed")
-}
-
-pub(in crate::cli) fn same(one: &[Name], other: &[Name]) -> bool {
-    one.iter().all(|name| other.contains(name)) && other.iter().all(|name| one.contains(name))
-}
-
-fn list(names: &[Name]) -> String {
-    names.iter().map(Name::unicode).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::{
     config::show_duration,
     journey::event::{Event, Observer, Outcome},
     language::{say, t},
-    name::Name,
+    name::{Name, in_words},
     order::OrderId,
     propagation::{ResolverReport, Round},
     record::Record,
@@ -174,7 +174,10 @@ impl Observer for Human {
             Event::Delivered { order, delivered } => {
                 let what = if delivered.changed { t!("certificate") } else { t!("certificate, there already,") };
                 let until = delivered.not_after.strftime("%Y-%m-%d");
-                self.line(Some(order), &t!("%{what} for %{names} until %{until}", what, names = list(&delivered.names), until));
+                self.line(
+                    Some(order),
+                    &t!("%{what} for %{names} until %{until}", what, names = in_words(&delivered.names), until),
+                );
                 self.printer.outcome(&delivered.live.display().to_string());
             }
             Event::Withdrawn { order, record, kept, .. } => match kept {
@@ -190,10 +193,10 @@ impl Observer for Human {
                 self.line(Some(order), &t!("tried again in %{pause}", pause));
             }
             Event::Renewal { order, names, why } => {
-                self.line(Some(order), &t!("%{names}: applied for, %{why}", names = list(names), why));
+                self.line(Some(order), &t!("%{names}: applied for, %{why}", names = in_words(names), why));
             }
             Event::RenewalDue { held, live, days } => self.printer.warning(
-                &t!("the certificate for %{names} %{days}", names = list(&held.names), days = expiry(*days)),
+                &t!("the certificate for %{names} %{days}", names = in_words(&held.names), days = expiry(*days)),
                 Some(&t!("apply for its renewal; it lies at `%{live}`", live = live.display())),
             ),
             Event::Failed { order, error } => {
@@ -219,11 +222,7 @@ impl Observer for Human {
 }
 
 fn of(domains: &[Name]) -> String {
-    if domains.is_empty() { String::new() } else { t!(", for %{names}", names = list(domains)) }
-}
-
-fn list(names: &[Name]) -> String {
-    names.iter().map(Name::unicode).collect::<Vec<_>>().join(", ")
+    if domains.is_empty() { String::new() } else { t!(", for %{names}", names = in_words(domains)) }
 }
 
 fn expiry(days: i64) -> String {

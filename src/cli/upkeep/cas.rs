@@ -19,6 +19,7 @@ use crate::{
     failpoint,
     journey::watch::{Candidate, Renewals, Rests},
     language::t,
+    name::same_names,
     order::{
         Generation, OrderId, OrderSummary,
         acme::remembered,
@@ -84,7 +85,7 @@ impl Renewals for CasUpkeep {
         let mut due = HashMap::new();
         let mut candidates = Vec::new();
         for renewal in renewals.into_iter().filter(|renewal| renewal.is_here) {
-            let Some(there) = near.iter().find(|there| renewing::same(&there.names, &renewal.names)) else { continue };
+            let Some(there) = near.iter().find(|there| same_names(&there.names, &renewal.names)) else { continue };
             let certificate = there.order.clone();
             let why = t!("it expires on %{day}", day = renewal.expires.strftime("%Y-%m-%d"));
             candidates.push(Candidate { certificate: certificate.clone(), names: renewal.names.clone(), why: Some(why) });

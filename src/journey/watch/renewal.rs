@@ -16,7 +16,7 @@ use crate::{
     error::{Error, ErrorKind, Result, Retry},
     journey::event::{Event, Observer},
     language::t,
-    name::Name,
+    name::{Name, in_words},
     order::{Listing, Order, OrderId, OrderSource, OrderState, OrderSummary},
 };
 
@@ -127,7 +127,7 @@ impl Renewing {
                 }
                 Err(error) => {
                     locked(&self.attempts).failed(&candidate.certificate, &error, now, rand::random());
-                    let names = candidate.names.iter().map(Name::unicode).collect::<Vec<_>>().join(", ");
+                    let names = in_words(&candidate.names);
                     self.warn(&error.context(t!("%{names}: its renewal could not be applied for", names)));
                     if opened {
                         // The account, or the service: the others would only meet the same.

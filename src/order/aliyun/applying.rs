@@ -8,12 +8,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use self::fitting::word_for_review;
-use self::fitting::{applicant, choose, fits_product, list, same_names};
+use self::fitting::{applicant, choose, fits_product, list};
 use super::{Cas, api_2018, call::Call, failure, instance, order_2020, words};
 use crate::{
     error::{Error, ErrorKind, Result},
     language::t,
-    name::Name,
+    name::{Name, same_names},
     order::{Generation, OrderId, OrderSource as _, OrderState},
 };
 

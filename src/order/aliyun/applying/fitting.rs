@@ -1,6 +1,5 @@
 //! What goes with what: names, instances, products, applicants. Decisions without I/O.
 
-use std::collections::BTreeSet;
 
 use super::{
     super::{listed::Listed, words},
@@ -9,7 +8,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     language::t,
-    name::Name,
+    name::{Name, same_names},
 };
 
 /// The most names of an order out of a package.
@@ -82,12 +81,6 @@ pub(super) fn fits_product(product: &str, application: &Application) -> Result<(
             .with_hint(t!("wildcards need a product with `-w-`")));
     }
     Ok(())
-}
-
-/// Whether two lists have the same names, in any order.
-pub(super) fn same_names(one: &[Name], other: &[Name]) -> bool {
-    let sorted = |names: &[Name]| names.iter().cloned().collect::<BTreeSet<Name>>();
-    sorted(one) == sorted(other)
 }
 
 pub(super) fn list(names: &[Name]) -> String {

@@ -18,7 +18,7 @@ use std::{
 use crate::environment::Environment;
 
 /// What `rust-i18n` makes of `locales/` at build time: one packed string, unpacked at the first look.
-#[allow(unused, unreachable_pub, clippy::pedantic, clippy::all)]
+#[allow(unused, unreachable_pub, clippy::pedantic, clippy::all, reason = "a macro of `rust-i18n` writes what is in here")]
 mod catalogue {
     rust_i18n::i18n!("locales");
 }

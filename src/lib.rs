@@ -13,6 +13,7 @@ mod ini;
 pub mod journey;
 pub mod language;
 mod lifetime;
+mod mutex;
 pub mod name;
 mod nearest;
 pub mod order;

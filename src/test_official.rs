@@ -12,13 +12,7 @@ const REQUIRE: &str = "DV_TEST_REQUIRE_SERVERS";
 
 /// A home folder with these files.
 pub(crate) fn home(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let home = tempfile::tempdir().unwrap();
-    for (path, text) in files {
-        let path = home.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-    home
+    prepare(&[], files, |text, _| text.to_owned()).0
 }
 
 /// A home folder for one row of a table, and its environment. `fill` completes a text, given the folder.
@@ -27,7 +21,7 @@ pub(crate) fn prepare(
     files: &[(&str, &str)],
     fill: impl Fn(&str, &str) -> String,
 ) -> (tempfile::TempDir, BTreeMap<String, String>) {
-    let folder = home(&[]);
+    let folder = tempfile::tempdir().unwrap();
     let at = folder.path().to_str().unwrap().to_owned();
     for (path, text) in files {
         let path = folder.path().join(path);

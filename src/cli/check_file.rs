@@ -5,12 +5,10 @@ use crate::{
     error::{Error, ErrorKind, Result},
     language::t,
     name::Name,
+    order::acme::FILE_FOLDER,
     record::Record,
     web,
 };
-
-/// Where ACME CAs look, and so in their manner (RFC 8555 section 8.3).
-const ACME: &str = "/.well-known/acme-challenge/";
 
 /// Looks once, or until the CA will see the file.
 pub(super) async fn run(session: &Session, place: &str, content: &str, waits: bool) -> Result<Exit> {
@@ -24,8 +22,11 @@ pub(super) async fn run(session: &Session, place: &str, content: &str, waits: bo
 
 async fn check(session: &Session, file: &Record, waits: bool) -> Result<Exit> {
     let options = session.chosen().web();
-    let habit =
-        if file.file().is_some_and(|(path, _)| path.starts_with(ACME)) { web::Habit::Http01 } else { web::Habit::HttpsFirst };
+    let habit = if file.file().is_some_and(|(path, _)| path.starts_with(FILE_FOLDER)) {
+        web::Habit::Http01
+    } else {
+        web::Habit::HttpsFirst
+    };
     let hosts = [web::Host { name: file.name.clone(), is_required: true }];
     let mut last = None;
     if waits {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -12,6 +12,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     journey::event::{Event, Observer},
     language::t,
+    mutex::locked,
     name::Name,
     order::Generation,
     propagation::Verdict,
@@ -91,7 +92,7 @@ impl Narrator {
 impl Observer for Narrator {
     fn event(&self, event: &Event<'_>) {
         let Some(words) = words(event) else { return };
-        if self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(words) {
+        if locked(&self.said).insert(words) {
             let colour = self.printer.palette().hint;
             self.printer.note(&format!("{colour}# {words}{colour:#}"));
         }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, PoisonError,
+        Arc,
         atomic::{AtomicU8, Ordering},
     },
     time::Duration,
@@ -15,6 +15,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     journey::Stop,
     language::t,
+    mutex::locked,
 };
 
 /// How long withdrawing may take after the first Ctrl-C.
@@ -100,7 +101,7 @@ fn obey(asked: Asked, stop: &Stop, first: &AtomicU8, keeps_records: bool) -> &'s
         Asked::Terminate => (GRACE_TERMINATE, Exit::TERMINATED, t!("stopping: removing the records of this run")),
     };
     first.store(exit.code(), Ordering::SeqCst);
-    *stop.grace.lock().unwrap_or_else(PoisonError::into_inner) = grace;
+    *locked(&stop.grace) = grace;
     stop.stop.cancel();
     said
 }

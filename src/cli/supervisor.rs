@@ -1,13 +1,13 @@
 //! What a service manager hears of a watch: systemd's protocol, on the socket that `NOTIFY_SOCKET` names. Without one, nothing is sent.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
 use sd_notify::NotifyState;
 
-use crate::{journey::watch::Pulse, language::t};
+use crate::{journey::watch::Pulse, language::t, mutex::locked};
 
 /// How often a watch shows that it lives, where no watchdog wants more.
 const BEAT: Duration = Duration::from_secs(5);
@@ -65,7 +65,7 @@ impl Supervisor {
     /// The loop has gone round once more.
     pub(super) fn pulse(&self, pulse: &Pulse) {
         let now = Instant::now();
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = locked(&self.said);
         if self.sign_of_life().is_some_and(|pause| said.alive.is_none_or(|at| now >= at + pause)) {
             said.alive = Some(now);
             send(&[NotifyState::Watchdog]);

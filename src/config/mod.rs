@@ -2,6 +2,7 @@
 
 mod acme;
 mod applicant;
+mod cas;
 pub mod chosen;
 pub mod file;
 mod files;

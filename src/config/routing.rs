@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use super::{chosen::Chosen, file::ConfigFile};
@@ -12,6 +12,7 @@ use crate::{
     error::{Error, Result},
     journey::{Routed, Routing},
     language::t,
+    mutex::locked,
     name::Name,
     provider::{
         file::FilePublishers,
@@ -157,7 +158,7 @@ impl Router {
     /// `ErrorKind::Config` for a provider that does not exist; `ErrorKind::Credentials` for missing credentials.
     pub fn open(&self, name: &str) -> Result<Routed> {
         let settings = self.settings(name)?;
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opened = locked(&self.opened);
         if let Some(routed) = opened.get(&settings.instance) {
             return Ok(routed.clone());
         }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     language::t,
+    mutex::locked,
     name::Name,
     propagation::{Expectation, Round, Verdict},
     record::{Record, RecordType},
@@ -73,7 +74,7 @@ pub async fn trial(
         outcome = attempt(surroundings, zone, &name, &holder, patience, tell) => outcome,
         () = stop.stop.cancelled() => Err(Error::new(ErrorKind::Interrupted, t!("interrupted during the test"))),
     };
-    let grace = *stop.grace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let grace = *locked(&stop.grace);
     let withdrawn = tokio::select! {
         withdrawn = tokio::time::timeout(grace, withdraw::withdraw_all(surroundings, &holder, None)) => withdrawn.unwrap_or_default(),
         () = stop.leave.cancelled() => Vec::new(),

@@ -11,13 +11,14 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use tokio::{sync::watch, time::Instant};
 
 use super::schedule::Turn;
+use crate::mutex::locked;
 use crate::name::Name;
 
 /// Names whose waits began no further apart were published together, whatever their order.
@@ -32,7 +33,7 @@ pub(crate) struct Fellowships {
 impl Fellowships {
     /// That of one zone.
     pub(crate) fn of(&self, zone: &Name) -> Arc<Fellowship> {
-        let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut zones = locked(&self.zones);
         Arc::clone(zones.entry(zone.clone()).or_default())
     }
 }
@@ -58,7 +59,7 @@ impl Fellowship {
 
     /// The place of one name in the line at one authority; its record was published at `since` at the latest.
     pub(crate) fn join(self: &Arc<Self>, address: SocketAddr, since: Instant) -> Place {
-        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut at = locked(&self.at);
         let post = Arc::clone(at.entry(address).or_default());
         let (number, heard) = {
             let mut known = post.known();
@@ -111,7 +112,7 @@ impl Default for Post {
 
 impl Post {
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.known)
     }
 }
 

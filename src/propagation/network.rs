@@ -6,7 +6,7 @@ use std::{
     future::Future,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::pin,
-    sync::{Arc, Mutex as StdMutex, PoisonError},
+    sync::{Arc, Mutex as StdMutex},
     time::Duration,
 };
 
@@ -27,7 +27,7 @@ use super::{
     shared::Shared,
     verdict::Verdict,
 };
-use crate::{language::t, name::Name};
+use crate::{language::t, mutex::locked, name::Name};
 
 /// Addresses for documentation (RFC 5737, RFC 3849), where no server can be: whatever answers from there intercepts DNS.
 pub const NO_SERVERS: [SocketAddr; 2] = [
@@ -89,7 +89,7 @@ pub(crate) struct Interceptor {
 impl Interceptor {
     /// When the look that counts began.
     fn begun(&self) -> Option<Instant> {
-        *self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+        *locked(&self.begun)
     }
 }
 
@@ -106,7 +106,7 @@ impl Shared {
             return outcome;
         }
         let begun = Instant::now();
-        *self.interceptor.begun.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
+        *locked(&self.interceptor.begun) = Some(begun);
         let mut asking: FuturesUnordered<_> =
             self.options.interceptor_probes.iter().map(|address| self.answers_from(*address)).collect();
         let mut outcome = None;

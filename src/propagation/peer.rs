@@ -1,10 +1,6 @@
 //! What all names of a run share about one server address: its question budget, its manners, and that it is dead.
 
-use std::{
-    net::SocketAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Mutex, time::Duration};
 
 use tokio::{
     sync::Semaphore,
@@ -16,6 +12,7 @@ use super::{
     probe::{self, Reply},
     verdict::Verdict,
 };
+use crate::mutex::locked;
 
 /// Questions to one address that a run may ask before it has waited, over all names: what is not spent is saved, up to as many.
 const SAVED: u32 = 600;
@@ -80,14 +77,14 @@ impl Peer {
         let queued = Instant::now();
         let _turn = self.under_way.acquire().await;
         let died = || {
-            let death = lock(&self.dead).clone()?;
+            let death = locked(&self.dead).clone()?;
             let ours = death.ended >= queued && not_before.is_none_or(|moment| death.begun >= moment);
             ours.then(|| Asked { begun: Instant::now(), outcome: Err(death.verdict) })
         };
         if let Some(asked) = died() {
             return asked;
         }
-        let turn = lock(&self.pace).reserve(Instant::now());
+        let turn = locked(&self.pace).reserve(Instant::now());
         if turn > Instant::now() {
             sleep_until(turn).await;
         }
@@ -100,7 +97,7 @@ impl Peer {
             Ok(_) => self.trust(),
             Err(verdict) if verdict.concerns_the_server() => {
                 self.distrust();
-                *lock(&self.dead) = Some(Death { begun, ended: Instant::now(), verdict: verdict.clone() });
+                *locked(&self.dead) = Some(Death { begun, ended: Instant::now(), verdict: verdict.clone() });
             }
             Err(_) => {}
         }
@@ -108,13 +105,13 @@ impl Peer {
     }
 
     fn trust(&self) {
-        let mut trusted = lock(&self.trusted);
+        let mut trusted = locked(&self.trusted);
         self.under_way.add_permits(UNDER_WAY - UNDER_WAY_AT_FIRST - *trusted);
         *trusted = UNDER_WAY - UNDER_WAY_AT_FIRST;
     }
 
     fn distrust(&self) {
-        let mut trusted = lock(&self.trusted);
+        let mut trusted = locked(&self.trusted);
         // Those that are under way now are not counted.
         *trusted -= self.under_way.forget_permits(*trusted);
     }
@@ -123,11 +120,6 @@ impl Peer {
     pub(crate) async fn ask_at_once(&self, question: &Question, patience: Duration) -> Result<Reply, Verdict> {
         Box::pin(probe::ask(self.address, question, &self.manners, patience)).await
     }
-}
-
-/// A panic elsewhere leaves these small values whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Twelve hundred in any minute, 400 in any second.

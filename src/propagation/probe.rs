@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -22,6 +22,7 @@ use super::{
 };
 
 use crate::language::t;
+use crate::mutex::locked;
 
 /// An answer, and how long it took from the sending of its question.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ pub(crate) async fn ask(
     manners: &Mutex<Manners>,
     patience: Duration,
 ) -> Result<Reply, Verdict> {
-    let mut current = manners.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let mut current = locked(manners).clone();
     let mut over_tcp = false;
     let mut tries = 0;
     loop {
@@ -68,7 +69,7 @@ pub(crate) async fn ask(
         current.learn_cookie(&reply.message);
         current.udp_is_lost = reply.udp_was_silent;
         if !complains_of_edns {
-            *manners.lock().unwrap_or_else(PoisonError::into_inner) = current;
+            *locked(manners) = current;
         }
         return Ok(reply);
     }

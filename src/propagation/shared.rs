@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     hash::Hash,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -26,6 +26,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     language::t,
+    mutex::locked,
     name::Name,
 };
 
@@ -52,7 +53,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Once<K, V> {
         F: Future<Output = Result<V, E>>,
     {
         let cell = {
-            let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut cells = locked(&self.0);
             cells.retain(|_, (since, _)| since.elapsed() < KEPT);
             Arc::clone(&cells.entry(key.clone()).or_insert_with(|| (Instant::now(), Arc::default())).1)
         };
@@ -105,7 +106,7 @@ impl Shared {
 
     /// What is known about an address.
     pub(crate) fn peer(&self, address: SocketAddr) -> Arc<Peer> {
-        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut peers = locked(&self.peers);
         Arc::clone(peers.entry(address).or_insert_with(|| Arc::new(Peer::new(address))))
     }
 
@@ -129,7 +130,7 @@ impl Shared {
         let question = Question { name: name.to_wire(), record_type, recursion: true, checking: Checking::Unsaid };
         let mut failures = Vec::new();
         // Where port 53 was found to be closed to us, each further question need not find that out again.
-        let fallen_back = self.fell_back.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let fallen_back = locked(&self.fell_back).clone();
         if let Some(resolver) = &fallen_back
             && let Ok(answer) = self.ask_one_resolver(resolver, &question).await
         {
@@ -145,7 +146,7 @@ impl Shared {
         while let Some((resolver, outcome)) = asking.next().await {
             match outcome {
                 Ok(answer) => {
-                    *self.fell_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(resolver.clone());
+                    *locked(&self.fell_back) = Some(resolver.clone());
                     return Ok(answer);
                 }
                 Err(why) => failures.push(why),

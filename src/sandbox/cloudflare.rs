@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     World,
     faults::Answer,
-    lock, records, web,
+    locked, records, web,
     web::Received,
     zone::{Entry, NewRecord, RecordId, Zone},
 };
@@ -93,7 +93,7 @@ fn check_token(expected: &str, header: &str) -> Result<(), Failure> {
 }
 
 fn in_zone(world: &World, id: &str, act: impl FnOnce(&Zone) -> Result<Value, Failure>) -> Result<Value, Failure> {
-    let zones = lock(&world.zones);
+    let zones = locked(&world.zones);
     act(zones.with_id(id).ok_or_else(|| unknown_zone(id))?)
 }
 
@@ -112,7 +112,7 @@ fn no_route(method: &Method, path: &str) -> Failure {
 fn list_zones(world: &World, received: &Received) -> Value {
     let query = received.query();
     let name = query.get("name").map(|name| name.to_ascii_lowercase());
-    let zones = lock(&world.zones);
+    let zones = locked(&world.zones);
     let matching = zones.iter().filter(|zone| name.as_ref().is_none_or(|name| *name == zone.apex.to_string()));
     paged(matching, &query, ZONES_PAGE, zone_json)
 }
@@ -153,7 +153,7 @@ fn create(world: &World, zone_id: &str, body: &[u8]) -> Result<Value, Failure> {
         .ok_or_else(|| Failure(StatusCode::BAD_REQUEST, 9005, format!("Content for {record_type} record is invalid.")))?;
 
     let now = Instant::now();
-    let mut zones = lock(&world.zones);
+    let mut zones = locked(&world.zones);
     let zone = zones.with_id(zone_id).ok_or_else(|| unknown_zone(zone_id))?;
     let name = owner(zone, text("name").ok_or_else(|| invalid("DNS name is missing"))?)?;
     let apex = zone.apex.clone();
@@ -188,7 +188,7 @@ fn find<'a>(zone: &'a Zone, record: &str) -> Result<&'a Entry, Failure> {
 }
 
 fn delete(world: &World, zone_id: &str, record: &str) -> Result<Value, Failure> {
-    let mut zones = lock(&world.zones);
+    let mut zones = locked(&world.zones);
     let zone = zones.with_id(zone_id).ok_or_else(|| unknown_zone(zone_id))?;
     let (apex, id) = (zone.apex.clone(), find(zone, record)?.id);
     zones.remove(&apex, id, Instant::now());

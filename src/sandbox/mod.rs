@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -34,6 +34,7 @@ pub use self::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    mutex::locked,
     name::Name,
     order::{Generation, OrderId},
     record::Record,
@@ -273,7 +274,7 @@ impl Sandbox {
 
     /// Where HTTP requests showed a secret of the account outside the header that it belongs into; the secret itself is not told.
     pub fn leaks(&self) -> Vec<String> {
-        lock(&self.world.leaks).clone()
+        locked(&self.world.leaks).clone()
     }
 
     /// How often the resolver was asked, by name and type (`example.com NS`).
@@ -290,11 +291,6 @@ impl Sandbox {
     pub fn root_certificate(&self) -> &str {
         self.world.ca.root()
     }
-}
-
-/// A lock that is used even where a task that held it panicked: the sandbox's data are changed in single steps.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn signer(options: &SandboxOptions) -> Result<TSigner> {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{
     World,
     faults::Answer,
-    lock, records, web,
+    locked, records, web,
     web::Received,
     zone::{Entry, NewRecord, RecordId, Zone},
 };
@@ -96,7 +96,7 @@ fn route(world: &World, received: &Received) -> Result<Option<Value>, Failure> {
 
 fn list_zones(world: &World, received: &Received) -> Value {
     let query = received.query();
-    let zones = lock(&world.zones);
+    let zones = locked(&world.zones);
     let wanted = query.get("zone");
     let matching = zones.iter().filter(|zone| wanted.is_none_or(|name| *name == zone.apex.with_dot()));
     matching.map(|zone| json!({"id": zone.apex.with_dot(), "name": zone.apex.with_dot(), "kind": "Native"})).collect()
@@ -104,7 +104,7 @@ fn list_zones(world: &World, received: &Received) -> Value {
 
 fn show_zone(world: &World, received: &Received, id: &str) -> Result<Value, Failure> {
     let query = received.query();
-    let zones = lock(&world.zones);
+    let zones = locked(&world.zones);
     let zone = zones.named(&name(id)?).ok_or_else(|| unknown(id))?;
     let now = Some(Instant::now());
     let entries: Vec<&Entry> = match query.get("rrset_name") {
@@ -136,7 +136,7 @@ fn show_zone(world: &World, received: &Received, id: &str) -> Result<Value, Fail
 fn change(world: &World, id: &str, body: &[u8]) -> Result<(), Failure> {
     let patch: Patch =
         serde_json::from_slice(body).map_err(|error| Failure(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
-    let mut zones = lock(&world.zones);
+    let mut zones = locked(&world.zones);
     let apex = name(id)?;
     let now = Instant::now();
     let mut removals: Vec<RecordId> = Vec::new();

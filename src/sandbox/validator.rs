@@ -22,7 +22,7 @@ use tokio::{
 use url::Url;
 
 use super::{
-    World, lock,
+    World, locked,
     orders::{Seen, Wanted},
     records, website,
 };
@@ -105,7 +105,7 @@ impl Validator {
                 },
             }
             for name in agenda.due(Instant::now()) {
-                if lock(&world.orders).waits_for(&name) {
+                if locked(&world.orders).waits_for(&name) {
                     looks.spawn(look(Arc::clone(&validator), Arc::clone(&world), Arc::clone(&slots), name));
                 }
             }
@@ -176,14 +176,14 @@ impl Agenda {
 /// Looks at one name. Returns it where an order still waits for it and there is something at it, so that it is looked at again.
 async fn look(validator: Arc<Validator>, world: Arc<World>, slots: Arc<Semaphore>, name: Name) -> Option<Name> {
     let _slot = slots.acquire_owned().await.ok()?;
-    let wanted = lock(&world.orders).wanted_at(&name);
+    let wanted = locked(&world.orders).wanted_at(&name);
     let seen = validator.seen(&name, wanted, &world.addresses.web).await;
     let now = Instant::now();
     if let Some(seen) = seen {
-        lock(&world.orders).saw(&name, &seen, now, validator.issue_delay);
+        locked(&world.orders).saw(&name, &seen, now, validator.issue_delay);
     }
     // Nobody tells when a file comes.
-    let again = lock(&world.orders).waits_for(&name) && (wanted.files || lock(&world.zones).has_data(&name, now));
+    let again = locked(&world.orders).waits_for(&name) && (wanted.files || locked(&world.zones).has_data(&name, now));
     again.then_some(name)
 }
 

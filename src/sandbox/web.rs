@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     World,
     faults::{Answer, Service, lost},
-    lock,
+    locked,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -111,7 +111,7 @@ async fn respond(served: Served, request: Request) -> Response {
         Service::Cas => super::cas::action(&received),
         Service::Provider | Service::Update => received.method().to_string(),
     };
-    let answer = lock(&served.world.faults).take(service, &action);
+    let answer = locked(&served.world.faults).take(service, &action);
     served.world.count_call(service, &action);
     let Some(answer) = answer else { return (served.handler)(&served.world, &received) };
     if let Some(raw) = answer.raw() {
@@ -121,7 +121,7 @@ async fn respond(served: Served, request: Request) -> Response {
         tokio::time::sleep(delay).await;
     }
     if answer == Answer::Held {
-        let cleared = lock(&served.world.faults).cleared();
+        let cleared = locked(&served.world.faults).cleared();
         cleared.cancelled().await;
     }
     match (answer, service) {
@@ -149,7 +149,7 @@ fn note_leaks(world: &World, received: &Received) {
         let mut places: Vec<String> = in_headers.map(|(name, _)| format!("header {name}")).collect();
         places.extend(has(&url, secret).then(|| "URL".to_owned()));
         places.extend(has(&received.body, secret).then(|| "body".to_owned()));
-        let mut leaks = lock(&world.leaks);
+        let mut leaks = locked(&world.leaks);
         leaks.extend(
             places
                 .into_iter()

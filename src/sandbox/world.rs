@@ -23,7 +23,7 @@ use super::{
         recursive::Recursive,
     },
     faults::{Fault, Rules, Service},
-    lock,
+    locked,
     orders::{OrderBook, kinds::OrderTraits},
     records,
     state::{CertificateState, OrderState, RecordState, ServerState, State},
@@ -67,7 +67,7 @@ impl World {
         let delay = traits.challenge_delay_ms.map_or(self.options.challenge_delay, Duration::from_millis);
         let challenge_at = Instant::now() + delay;
         let root_of = |name: &Name| self.root_of(name);
-        let (id, names) = lock(&self.orders).add(order, traits, challenge_at, root_of, &self.ca);
+        let (id, names) = locked(&self.orders).add(order, traits, challenge_at, root_of, &self.ca);
         self.look(names, challenge_at);
         id
     }
@@ -75,10 +75,10 @@ impl World {
     /// Lets something go wrong.
     pub(super) fn fault(&self, fault: Fault) -> Result<()> {
         match fault {
-            Fault::Calls { service, action, times, answer } => lock(&self.faults).add(service, action, times, answer),
+            Fault::Calls { service, action, times, answer } => locked(&self.faults).add(service, action, times, answer),
             Fault::Order { order, change } => {
                 let now = Instant::now();
-                let changed = lock(&self.orders).change(order.as_str(), &change, now, &self.ca);
+                let changed = locked(&self.orders).change(order.as_str(), &change, now, &self.ca);
                 let (names, at) = changed.ok_or_else(|| Error::usage(format!("the sandbox has no order `{order}`")))?;
                 self.look(names, at);
             }
@@ -89,8 +89,8 @@ impl World {
                 authority.behave(behaviour, Instant::now());
                 self.look_at_all();
             }
-            Fault::Package { product, left } => lock(&self.orders).packages.set_left(&product, left),
-            Fault::CloudResource { product, domain, fails } => lock(&self.deployments).add_resource(&product, &domain, fails),
+            Fault::Package { product, left } => locked(&self.orders).packages.set_left(&product, left),
+            Fault::CloudResource { product, domain, fails } => locked(&self.deployments).add_resource(&product, &domain, fails),
             Fault::ClockSkew { seconds } => self.skew.store(seconds, Ordering::Relaxed),
         }
         Ok(())
@@ -98,7 +98,7 @@ impl World {
 
     /// Takes back all faults of calls, servers and clock.
     pub(super) fn clear_faults(&self) {
-        lock(&self.faults).clear();
+        locked(&self.faults).clear();
         self.skew.store(0, Ordering::Relaxed);
         for authority in &self.authorities {
             authority.behave(Behaviour::Normal, Instant::now());
@@ -112,7 +112,7 @@ impl World {
             .ok_or_else(|| Error::usage(format!("`{}` is no value of a {} record", record.value, record.record_type)))?;
         let content = records::content(&data);
         let new = NewRecord { name: record.name.clone(), data, ttl: TTL, content };
-        let added = lock(&self.zones).add(new, Instant::now());
+        let added = locked(&self.zones).add(new, Instant::now());
         added.map(|_| ()).ok_or_else(|| Error::usage(format!("no zone of the sandbox holds `{}`", record.name)))
     }
 
@@ -132,7 +132,7 @@ impl World {
     /// Orders, records, counters.
     pub(super) fn state(&self) -> State {
         let now = Instant::now();
-        let mut orders = lock(&self.orders);
+        let mut orders = locked(&self.orders);
         orders.advance(now, &self.ca);
         let orders = orders.iter().map(|order| OrderState::of(order, now)).collect();
         let servers = self.authorities.iter().zip(&self.addresses.authorities).map(|(authority, address)| ServerState {
@@ -154,7 +154,7 @@ impl World {
     /// One order.
     pub(super) fn order(&self, id: &str) -> Option<OrderState> {
         let now = Instant::now();
-        let mut orders = lock(&self.orders);
+        let mut orders = locked(&self.orders);
         orders.advance(now, &self.ca);
         orders.get(id).map(|order| OrderState::of(order, now))
     }
@@ -162,14 +162,14 @@ impl World {
     /// The records that the primary has now, without those that every zone has.
     pub(super) fn records(&self) -> Vec<RecordState> {
         let now = Some(Instant::now());
-        let zones = lock(&self.zones);
+        let zones = locked(&self.zones);
         let all = zones.iter().flat_map(|zone| zone.all(now).filter(|entry| entry.was_added()).map(RecordState::of));
         all.collect()
     }
 
     /// The CA's own certificates, and those that it issued, without keys.
     pub(super) fn certificates(&self) -> BTreeMap<&'static str, serde_json::Value> {
-        let mut orders = lock(&self.orders);
+        let mut orders = locked(&self.orders);
         orders.advance(Instant::now(), &self.ca);
         let issued: Vec<CertificateState> =
             orders.certificates().map(|(id, order, certificate)| CertificateState::of(id, order, certificate)).collect();
@@ -182,7 +182,7 @@ impl World {
 
     /// The zone that the CA names for a domain: the sandbox's own, else the last two labels.
     pub(super) fn root_of(&self, name: &Name) -> Name {
-        let zone = lock(&self.zones).holding(name).map(|zone| zone.apex.clone());
+        let zone = locked(&self.zones).holding(name).map(|zone| zone.apex.clone());
         zone.unwrap_or_else(|| name.ancestors().find(|ancestor| ancestor.labels().count() <= 2).unwrap_or_else(Name::root))
     }
 
@@ -195,7 +195,7 @@ impl World {
     }
 
     fn look_at_all(&self) {
-        let names: Vec<Name> = lock(&self.orders).awaited_names().cloned().collect();
+        let names: Vec<Name> = locked(&self.orders).awaited_names().cloned().collect();
         self.look(names, Instant::now());
     }
 }

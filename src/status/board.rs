@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -14,6 +14,7 @@ use crate::{
     error::Error,
     journey::event::{Event, Observer, Outcome},
     language::t,
+    mutex::locked,
     order::OrderId,
     secret::Redactor,
 };
@@ -107,7 +108,7 @@ impl Board {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0.state)
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {

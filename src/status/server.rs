@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -36,6 +36,7 @@ use crate::{
     delivery::Held,
     error::{Error, Result},
     language::t,
+    mutex::locked,
 };
 
 /// Connections at the same time; more are closed at once.
@@ -237,20 +238,20 @@ impl Shared {
     /// The certificates on disk, read at most once a minute, and after a delivery.
     async fn certificates(&self) -> Arc<[Held]> {
         let deliveries = self.board.state().deliveries;
-        let known = self.certificates.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = locked(&self.certificates).clone();
         if let Some((_, _, held)) = known.filter(|(at, then, _)| at.elapsed() < KEPT && *then == deliveries) {
             return held;
         }
         let read = Arc::clone(&self.snapshots.certificates);
         let held: Arc<[Held]> = tokio::task::spawn_blocking(move || read()).await.unwrap_or_default().into();
-        *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), deliveries, Arc::clone(&held)));
+        *locked(&self.certificates) = Some((Instant::now(), deliveries, Arc::clone(&held)));
         held
     }
 
     /// The live part of the page, made once for each version of the board.
     async fn rendered(&self) -> Arc<str> {
         let version = *self.board.versions().borrow();
-        let known = self.rendered.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = locked(&self.rendered).clone();
         if let Some((_, _, text)) = known.filter(|(of, at, _)| *of == version && at.elapsed() < KEPT) {
             return text;
         }
@@ -258,7 +259,7 @@ impl Shared {
         // A copy, so that no event has to wait for the page.
         let state = self.board.state().clone();
         let text: Arc<str> = page::live(&state, &certificates, Timestamp::now()).into();
-        *self.rendered.lock().unwrap_or_else(PoisonError::into_inner) = Some((version, Instant::now(), Arc::clone(&text)));
+        *locked(&self.rendered) = Some((version, Instant::now(), Arc::clone(&text)));
         text
     }
 }

@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -20,6 +20,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     language::t,
+    mutex::locked,
 };
 
 /// The database's time in milliseconds since 1970.
@@ -131,7 +132,7 @@ impl Leases {
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
-        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0.held)
     }
 }
 

@@ -266,17 +266,25 @@ fn certificates_that_expire_soon_are_reported() {
     assert!(!watcher.end().contains("expires"));
 }
 
+const APPLICANT: [&str; 6] =
+    ["--applicant-name", "Tom", "--applicant-email", "tom@example.com", "--applicant-phone", "13900000000"];
+
+/// A certificate out of a package, in its last third.
+fn with_one_that_is_due() -> Context {
+    let context = Context::with(|options| options.certificate_age = 75);
+    let apply = ["apply", "--provider", "cloudflare", "--product", "symantec-dv-1-starter", "www.example.com"];
+    context.run(&[&apply, &APPLICANT[..]].concat()).expect(0);
+    context
+}
+
 /// The certificates of this CA are in their last third: the watch renews what lies on this disk, each once, and swaps `live`.
 #[test]
 fn with_renew_certificates_of_cas_are_renewed() {
-    let context = Context::with(|options| options.certificate_age = 75);
-    let applicant = ["--applicant-name", "Tom", "--applicant-email", "tom@example.com", "--applicant-phone", "13900000000"];
-    let apply = ["apply", "--provider", "cloudflare", "--product", "symantec-dv-1-starter", "www.example.com"];
-    context.run(&[&apply, &applicant[..]].concat()).expect(0);
+    let context = with_one_that_is_due();
     let live = context.out().join("www.example.com/live");
     let first = fs::read_link(&live).unwrap();
     let calls = |action: &str| context.sandbox.calls().get(action).copied().unwrap_or_default();
-    let watcher = Watcher::start(&context, &[&["--provider", "cloudflare", "--renew"], &applicant[..]].concat());
+    let watcher = Watcher::start(&context, &[&["--provider", "cloudflare", "--renew"], &APPLICANT[..]].concat());
     until(|| fs::read_link(&live).unwrap() != first);
     watcher.until_said("www.example.com: applied for, it expires on", 1);
     watcher.until_said("done", 1);
@@ -291,14 +299,11 @@ fn with_renew_certificates_of_cas_are_renewed() {
 /// No quota is left: said once, and tried again later and later.
 #[test]
 fn a_renewal_that_fails_rests_and_the_watch_goes_on() {
-    let context = Context::with(|options| options.certificate_age = 75);
-    let applicant = ["--applicant-name", "Tom", "--applicant-email", "tom@example.com", "--applicant-phone", "13900000000"];
-    let apply = ["apply", "--provider", "cloudflare", "--product", "symantec-dv-1-starter", "www.example.com"];
-    context.run(&[&apply, &applicant[..]].concat()).expect(0);
+    let context = with_one_that_is_due();
     let answer = Answer::Error { status: 400, code: "NoQuota".into(), message: "no quota is left".into() };
     let action = Some("RenewCertificateOrderForPackageRequest".into());
     context.sandbox.fault(Fault::Calls { service: Service::Cas, action, times: None, answer }).unwrap();
-    let watcher = Watcher::start(&context, &[&["--provider", "cloudflare", "--renew"], &applicant[..]].concat());
+    let watcher = Watcher::start(&context, &[&["--provider", "cloudflare", "--renew"], &APPLICANT[..]].concat());
     watcher.until_said("www.example.com: its renewal could not be applied for", 1);
     for number in 0..3 {
         context.order(Generation::Api2018, &[&format!("n{number}.example.com")]);

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -15,6 +15,7 @@ use crate::{
     config::show_duration,
     journey::event::{Event, Observer, Outcome},
     language::{say, t},
+    mutex::locked,
     name::{Name, in_words},
     order::OrderId,
     propagation::{ResolverReport, Round},
@@ -54,7 +55,7 @@ impl Human {
         if self.live.is_some() {
             return;
         }
-        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waits = locked(&self.waits);
         let said = waits.get(order);
         if said.is_some_and(|(last, at)| last == reason && waited < *at + REMINDER) {
             return;
@@ -72,7 +73,7 @@ impl Human {
 
     /// Who watches for years must not keep what is over.
     fn forget(&self, order: &OrderId) {
-        self.waits.lock().unwrap_or_else(PoisonError::into_inner).remove(order);
+        locked(&self.waits).remove(order);
     }
 
     /// What a person has to do about a record, where one writes it. `None` where a program does, or where nothing new is to be done.
@@ -85,7 +86,7 @@ impl Human {
         if !self.by_hand.iter().any(|instance| instance == provider) {
             return None;
         }
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = locked(&self.shown);
         let text = format!("{} {:?}", record.title(), record.content());
         if is_there {
             // Told before, in the table of all records.

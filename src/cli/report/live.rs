@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt::Write as _,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -13,6 +13,7 @@ use crate::{
     cli::printer::printable,
     journey::event::Event,
     language::{say, t},
+    mutex::locked,
     order::OrderId,
     propagation::{Round, Verdict},
     record::Record,
@@ -55,7 +56,7 @@ impl Live {
     }
 
     fn update(&self, order: &OrderId, change: impl FnOnce(&mut Line)) {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = locked(&self.lines);
         if !lines.contains_key(order) {
             if lines.len() >= LINES {
                 return;
@@ -75,7 +76,7 @@ impl Live {
     }
 
     fn end(&self, order: &OrderId) {
-        let line = self.lines.lock().unwrap_or_else(PoisonError::into_inner).remove(order);
+        let line = locked(&self.lines).remove(order);
         if let Some(line) = line {
             line.bar.finish_and_clear();
             self.bars.remove(&line.bar);

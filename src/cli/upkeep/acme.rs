@@ -1,9 +1,9 @@
 //! Certificates of ACME CAs that a watch keeps up.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -20,6 +20,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     journey::watch::{Candidate, Renewals, Rests},
     language::t,
+    mutex::locked,
     order::{
         Generation, Order, OrderId, OrderState, OrderSummary,
         acme::{Acme, Manner, Wanted},
@@ -88,50 +89,64 @@ impl AcmeUpkeep {
     /// When the CA wants the renewal, asked for every six hours.
     async fn window(&self, wanted: &Wanted) -> Option<Window> {
         let key = wanted.replaces.as_ref()?.to_string();
-        let lock = || self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((asked, window)) = lock().get(&key)
+        if let Some((asked, window)) = locked(&self.windows).get(&key)
             && asked.elapsed() < WINDOW_GOOD_FOR
         {
             return window.clone();
         }
         let window = applying::window(&self.acme, wanted).await;
-        let mut windows = lock();
+        let mut windows = locked(&self.windows);
         windows.retain(|_, (asked, _)| asked.elapsed() < WINDOW_GOOD_FOR);
         windows.insert(key, (Instant::now(), window.clone()));
         window
     }
 
-    async fn look(&self, current: &[Current], rests: &Rests<'_>) -> Result<Vec<Candidate>> {
-        let mut due = HashMap::new();
-        let mut candidates = Vec::new();
+    /// What is due, and why: as [`Self::why`] says.
+    async fn look(&self, current: &[Current], rests: &Rests<'_>) -> Result<Vec<(Wanted, Option<String>)>> {
+        let mut seen = HashSet::new();
+        let mut due = Vec::new();
         for mut wanted in (self.known)()?.into_iter().chain(self.of_config.iter().cloned()) {
-            if due.contains_key(&wanted.id) || rests(&wanted.id) {
+            if seen.contains(&wanted.id) || rests(&wanted.id) {
                 continue;
             }
             let before = current.iter().find(|there| there.order == wanted.id);
             wanted.replaces = before.and_then(|before| crate::order::acme::certificate_identifier(&before.certificate));
             if let Some(why) = self.why(&wanted, before).await {
-                candidates.push(Candidate { certificate: wanted.id.clone(), names: wanted.names.clone(), why });
-                due.insert(wanted.id.clone(), wanted);
+                seen.insert(wanted.id.clone());
+                due.push((wanted, why));
             }
         }
-        *self.due.lock().unwrap_or_else(PoisonError::into_inner) = due;
-        Ok(candidates)
+        Ok(due)
+    }
+
+    /// Lets the source take it up. What a person should know of the account.
+    async fn take_up(&self, mut wanted: Wanted) -> Result<Option<String>> {
+        wanted.by_file = applying::by_file(&self.router, &wanted.names)?;
+        let note = self.acme.open(&wanted.ca).await?;
+        // The CA is asked for the order when that is first read, under its lock.
+        self.acme.take_up(wanted);
+        Ok(note)
     }
 }
 
 #[async_trait]
 impl Renewals for AcmeUpkeep {
     async fn due(&self, rests: &Rests<'_>) -> Result<Vec<Candidate>> {
-        self.look(&on_disk(&self.out).await, rests).await
+        let due = self.look(&on_disk(&self.out).await, rests).await?;
+        let candidates = due.iter().map(|(wanted, why)| Candidate {
+            certificate: wanted.id.clone(),
+            names: wanted.names.clone(),
+            why: why.clone(),
+        });
+        let candidates = candidates.collect();
+        *locked(&self.due) = due.into_iter().map(|(wanted, _)| (wanted.id.clone(), wanted)).collect();
+        Ok(candidates)
     }
 
     async fn apply(&self, certificate: &OrderId) -> Result<(OrderSummary, Option<String>)> {
-        let found = self.due.lock().unwrap_or_else(PoisonError::into_inner).get(certificate).cloned();
-        let mut wanted =
+        let found = locked(&self.due).get(certificate).cloned();
+        let wanted =
             found.ok_or_else(|| Error::new(ErrorKind::UnknownOrder, t!("order `%{id}` is not due", id = certificate)))?;
-        wanted.by_file = applying::by_file(&self.router, &wanted.names)?;
-        let note = self.acme.open(&wanted.ca).await?;
         let summary = OrderSummary {
             id: wanted.id.clone(),
             generation: Generation::Acme,
@@ -140,9 +155,7 @@ impl Renewals for AcmeUpkeep {
             is_final: false,
             is_domain_validated: true,
         };
-        // The CA is asked for the order when that is first read, under its lock.
-        self.acme.take_up(wanted);
-        Ok((summary, note))
+        Ok((summary, self.take_up(wanted).await?))
     }
 
     async fn settled(&self, order: &OrderId) -> Result<Option<Order>> {
@@ -150,8 +163,8 @@ impl Renewals for AcmeUpkeep {
             return Ok(None);
         }
         let current = on_disk(&self.out).await;
-        if self.look(&current, &|id| id != order).await?.iter().any(|candidate| candidate.certificate == *order) {
-            self.apply(order).await?;
+        if let Some((wanted, _)) = self.look(&current, &|id| id != order).await?.pop() {
+            self.take_up(wanted).await?;
             return Ok(None);
         }
         // It was finished by somebody else, who may have died before everything was tidied up.

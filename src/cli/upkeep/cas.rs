@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
@@ -19,6 +19,7 @@ use crate::{
     failpoint,
     journey::watch::{Candidate, Renewals, Rests},
     language::t,
+    mutex::locked,
     name::same_names,
     order::{
         Generation, OrderId, OrderSummary,
@@ -91,12 +92,12 @@ impl Renewals for CasUpkeep {
             candidates.push(Candidate { certificate: certificate.clone(), names: renewal.names.clone(), why: Some(why) });
             due.insert(certificate, renewal);
         }
-        *self.due.lock().unwrap_or_else(PoisonError::into_inner) = due;
+        *locked(&self.due) = due;
         Ok(candidates)
     }
 
     async fn apply(&self, certificate: &OrderId) -> Result<(OrderSummary, Option<String>)> {
-        let found = self.due.lock().unwrap_or_else(PoisonError::into_inner).get(certificate).cloned();
+        let found = locked(&self.due).get(certificate).cloned();
         let renewal =
             found.ok_or_else(|| Error::new(ErrorKind::UnknownOrder, t!("order `%{id}` is not due", id = certificate)))?;
         let current = on_disk(&self.out).await;

@@ -15,6 +15,7 @@ use crate::{
         withdraw,
     },
     language::t,
+    mutex::locked,
     order::Bundle,
 };
 
@@ -72,7 +73,7 @@ impl Driver<'_> {
         let withdrawing = async {
             let removal = withdraw::withdraw_all(run.surroundings, &self.holder, Some(self.id));
             let grace = if run.stop.stop.is_cancelled() {
-                *run.stop.grace.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+                *locked(&run.stop.grace)
             } else if self.time_is_up() <= Instant::now() {
                 WITHDRAW_LATE
             } else {

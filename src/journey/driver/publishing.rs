@@ -15,6 +15,7 @@ use crate::{
         sight, withdraw,
     },
     language::t,
+    mutex::locked,
     order::Challenge,
     record::{Record, RecordType},
     store::{Entry, Holder},
@@ -105,7 +106,7 @@ impl<'a> Driver<'a> {
 
     fn warn_about_provider(&self, planned: &Planned) {
         let instance = &planned.routed.instance;
-        let fresh = self.run.warned.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(instance.clone());
+        let fresh = locked(self.run.warned).insert(instance.clone());
         if fresh {
             publish::warn_about(self.run.surroundings, &planned.routed, Some(self.id));
         }

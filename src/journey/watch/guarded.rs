@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use crate::{
         event::{Event, Observer},
     },
     language::t,
+    mutex::locked,
     name::Name,
     order::{Listing, Order, OrderId, OrderSource},
     provider::{Access, Capabilities, DnsProvider, Found, Handle, Zone},
@@ -44,11 +45,11 @@ impl Breakers {
 
     /// Forgets what went wrong: the configuration is another one.
     pub(super) fn reset(&self) {
-        self.0.breakers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        locked(&self.0.breakers).clear();
     }
 
     fn with<T>(&self, about: &str, work: impl FnOnce(&mut Breaker, Duration) -> T) -> T {
-        let mut breakers = self.0.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut breakers = locked(&self.0.breakers);
         work(breakers.entry(about.to_owned()).or_default(), self.0.began.elapsed())
     }
 }

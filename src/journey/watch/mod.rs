@@ -5,7 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ use crate::{
     delivery::Held,
     error::{Error, Result},
     failpoint,
+    mutex::locked,
     order::OrderId,
     store::{Backlog, Lock},
 };
@@ -127,7 +128,7 @@ pub async fn watch(mut setups: Receiver<Arc<Setup>>, stop: &Stop, beat: Duration
             () = stop.leave.cancelled() => return Ok(()),
             () = stop.stop.cancelled(), if !stopping => {
                 stopping = true;
-                watch.end_journeys(stop.keeps_records.load(Ordering::SeqCst), *stop.grace.lock().unwrap_or_else(PoisonError::into_inner));
+                watch.end_journeys(stop.keeps_records.load(Ordering::SeqCst), *locked(&stop.grace));
             }
             Ok(()) = setups.changed(), if !stopping => {
                 let next = setups.borrow_and_update().clone();
@@ -255,7 +256,7 @@ impl Watch {
     fn end_journeys(&self, keeps_records: bool, grace: Duration) {
         let journeys = &self.installed.journeys;
         journeys.keeps_records.store(keeps_records, Ordering::SeqCst);
-        *journeys.grace.lock().unwrap_or_else(PoisonError::into_inner) = grace;
+        *locked(&journeys.grace) = grace;
         journeys.stop.cancel();
     }
 

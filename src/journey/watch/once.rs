@@ -2,13 +2,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
 use crate::journey::event::{Event, Observer};
+use crate::mutex::locked;
 
 /// How long the same words are not said again.
 const SILENCE: Duration = Duration::from_secs(60 * 60);
@@ -25,7 +26,7 @@ impl OnceAnHour {
     }
 
     fn is_news(&self, message: &str, now: Instant) -> bool {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = locked(&self.said);
         said.retain(|_, at| *at + SILENCE > now);
         if said.contains_key(message) {
             return false;

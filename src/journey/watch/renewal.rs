@@ -4,7 +4,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -16,6 +16,7 @@ use crate::{
     error::{Error, ErrorKind, Result, Retry},
     journey::event::{Event, Observer},
     language::t,
+    mutex::locked,
     name::{Name, in_words},
     order::{Listing, Order, OrderId, OrderSource, OrderState, OrderSummary},
 };
@@ -189,10 +190,6 @@ impl OrderSource for Renewing {
     fn origin(&self) -> &str {
         self.source.origin()
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What was tried for which certificate. Times are since any fixed moment. Forgotten when the process ends, or reads its configuration again:

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -19,6 +19,7 @@ use crate::{
     error::{Error, ErrorKind, Result, Retry},
     http::{Http, Reply},
     language::t,
+    mutex::locked,
 };
 
 /// What a directory says about itself (RFC 8555 section 7.1.1).
@@ -118,7 +119,7 @@ impl AcmeHttp {
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0.seen)
     }
 
     async fn send(&self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse> {

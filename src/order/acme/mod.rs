@@ -24,6 +24,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     http::Http,
     language::t,
+    mutex::locked,
     name::Name,
     record::RecordType,
 };
@@ -157,10 +158,6 @@ pub struct AcmeSettings {
 /// is a source of its own; `machine` is its name then.
 pub fn origin(machine: Option<&str>) -> String {
     machine.map_or_else(|| ORIGIN.to_owned(), |machine| format!("{ORIGIN}@{machine}"))
-}
-
-fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl Acme {
@@ -351,10 +348,13 @@ fn record(domain: Name, value: String) -> Challenge {
     }
 }
 
+/// The folder on web servers in which CAs look for files (RFC 8555 section 8.3).
+pub(crate) const FILE_FOLDER: &str = "/.well-known/acme-challenge/";
+
 /// http-01 (RFC 8555 section 8.3).
 fn file(domain: Name, token: &str, content: String) -> Challenge {
     Challenge {
-        name: format!("http://{domain}/.well-known/acme-challenge/{token}"),
+        name: format!("http://{domain}{FILE_FOLDER}{token}"),
         domain: Some(domain),
         root_domain: None,
         kind: ChallengeKind::File,

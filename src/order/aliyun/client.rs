@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -28,6 +28,7 @@ use crate::{
     error::{Error, ErrorKind, Result, Retry},
     http::Http,
     language::t,
+    mutex::locked,
     secret::{Redactor, Secret},
 };
 
@@ -107,7 +108,7 @@ impl Client {
 
     /// How many attempts were sent so far, by action.
     pub(super) fn calls(&self) -> Vec<(String, u64)> {
-        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = locked(&self.sent);
         sent.iter().map(|(action, count)| ((*action).to_owned(), *count)).collect()
     }
 
@@ -118,7 +119,7 @@ impl Client {
         // Stamped after the turn was waited for, so that the time is that of sending.
         let stamp = (self.surroundings.stamp)();
         let (request, sent) = self.request(call, &credentials, stamp)?;
-        *self.sent.lock().unwrap_or_else(PoisonError::into_inner).entry(call.action).or_default() += 1;
+        *locked(&self.sent).entry(call.action).or_default() += 1;
         let reply =
             self.http.execute(request, ErrorKind::OrderSource, call.action).await.map_err(|error| self.unreached(error))?;
         tracing::debug!(action = call.action, status = reply.status.as_u16(), bytes = reply.body.len(), "reply");
@@ -151,7 +152,7 @@ impl Client {
     }
 
     fn note_origin(&self, credentials: &Credentials) {
-        let mut origin = self.origin.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut origin = locked(&self.origin);
         if origin.as_ref() != Some(&credentials.origin) {
             tracing::info!("Alibaba Cloud credentials `{}` come from {}", credentials.access_key_id, credentials.origin);
             *origin = Some(credentials.origin.clone());

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     num::NonZeroU32,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Instant,
 };
 
@@ -30,6 +30,7 @@ use crate::{
     error::{Error, Result},
     http::Http,
     language::t,
+    mutex::locked,
     name::Name,
     secret::Redactor,
 };
@@ -172,7 +173,7 @@ impl Cas {
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.memory)
     }
 
     fn is_wanted(&self, generation: Generation) -> bool {

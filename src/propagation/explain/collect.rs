@@ -1,12 +1,7 @@
 //! Collects what the rules judge. Recursive resolvers are asked for zone cuts and for what exists in any case (the SOA of the
 //! zone); for the name itself only once every authority that answers shows the record.
 
-use std::{
-    future::Future,
-    net::IpAddr,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use hickory_proto::{
@@ -23,6 +18,7 @@ use super::{
 };
 use crate::{
     language::{message, say, t},
+    mutex::locked,
     name::Name,
     propagation::{
         Authority, Delegation, Verdict,
@@ -98,8 +94,7 @@ pub(super) async fn collect(shared: &Arc<Shared>, name: &Name, record: Option<&R
     if is_alias && record_type == WireType::TXT {
         facts.beside_alias = timeout_at(deadline, beside_alias(shared, &facts.name)).await.unwrap_or_default();
     }
-    facts.discovered_over_https =
-        shared.fell_back.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(ToString::to_string);
+    facts.discovered_over_https = locked(&shared.fell_back).as_ref().map(ToString::to_string);
     let Ok(ZoneFacts { zone: Some(apex), servers, .. }) = &facts.zone else { return facts };
     let apex = apex.clone();
     let serving: Vec<Authority> = servers

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -15,6 +15,7 @@ use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::time::{Instant, timeout_at};
 
 use super::ResolverAddress;
+use crate::mutex::locked;
 use crate::propagation::{
     message::{Manners, Question, Reading, encode, read},
     text::span,
@@ -68,7 +69,7 @@ impl Encrypted {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ResolverAddress, DnsExchange<TokioRuntimeProvider>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.open)
     }
 
     /// The error is a fragment for people.

@@ -8,8 +8,7 @@ async fn many_names_of_a_zone_share_their_questions() {
     let begun = std::time::Instant::now();
     let lag = Duration::from_millis(1500);
     let behind = move |extra: u64| {
-        let all =
-            (0..NAMES).fold(Zone::new("example.test"), |zone, number| zone.with(&format!("_d.h{number}.example.test"), txt("v")));
+        let all = full(NAMES);
         let none = Zone::new("example.test");
         move |asked: &Asked| {
             let visible = begun.elapsed() >= lag + Duration::from_millis(extra);
@@ -60,12 +59,26 @@ async fn a_dead_server_does_not_cost_each_name_its_own_patience() {
     assert!(counted.load(Ordering::SeqCst) < 45, "{}", counted.load(Ordering::SeqCst));
 }
 
+/// A zone with the records of so many names.
+fn full(names: usize) -> Zone {
+    (0..names).fold(Zone::new("example.test"), |zone, number| zone.with(&format!("_d.h{number}.example.test"), txt("v")))
+}
+
 /// All records of these names, or none.
 fn holding_all(names: usize, visible: impl Fn() -> bool + Send + 'static) -> impl FnMut(&Asked) -> Vec<Act> + Send + 'static {
-    let all =
-        (0..names).fold(Zone::new("example.test"), |zone, number| zone.with(&format!("_d.h{number}.example.test"), txt("v")));
+    let all = full(names);
     let none = Zone::new("example.test");
     move |asked: &Asked| send(&if visible() { &all } else { &none }.answer(asked))
+}
+
+/// Waits for all of them beside a server that follows far more than two time-outs later, 1.5 s after `begun`; they all become visible.
+async fn seen_with_a_late_one(prompt: &Server, names: usize, begun: std::time::Instant) -> Vec<Record> {
+    let late = Server::start(holding_all(names, move || begun.elapsed() >= Duration::from_millis(1500))).await;
+    let propagation = propagation(Options { query_timeout: Duration::from_millis(300), ..stated(&[prompt, &late]) });
+    let records: Vec<Record> = (0..names).map(|number| record(&format!("_d.h{number}.example.test"), "v")).collect();
+    let rounds = join_all(records.iter().map(|record| wait(&propagation, record, soon(30)))).await;
+    assert!(rounds.iter().all(Result::is_ok));
+    records
 }
 
 #[tokio::test]
@@ -73,12 +86,7 @@ async fn an_old_sighting_is_confirmed_by_one_name_for_all() {
     const NAMES: usize = 30;
     let begun = std::time::Instant::now();
     let prompt = Server::start(holding_all(NAMES, || true)).await;
-    // Far more than two time-outs after the other one.
-    let late = Server::start(holding_all(NAMES, move || begun.elapsed() >= Duration::from_millis(1500))).await;
-    let propagation = propagation(Options { query_timeout: Duration::from_millis(300), ..stated(&[&prompt, &late]) });
-    let records: Vec<Record> = (0..NAMES).map(|number| record(&format!("_d.h{number}.example.test"), "v")).collect();
-    let rounds = join_all(records.iter().map(|record| wait(&propagation, record, soon(30)))).await;
-    assert!(rounds.iter().all(Result::is_ok));
+    let records = seen_with_a_late_one(&prompt, NAMES, begun).await;
     // Each once, and one of them again; a few more where the machine is so slow that this one has become old too.
     let asked = prompt.asked().len();
     assert!((NAMES + 1..NAMES + 10).contains(&asked), "{asked}");
@@ -91,8 +99,7 @@ async fn an_old_sighting_is_confirmed_by_one_name_for_all() {
 async fn a_lost_confirmation_is_asked_for_by_one_other_name() {
     const NAMES: usize = 30;
     let begun = std::time::Instant::now();
-    let holds =
-        (0..NAMES).fold(Zone::new("example.test"), |zone, number| zone.with(&format!("_d.h{number}.example.test"), txt("v")));
+    let holds = full(NAMES);
     let (mut known, mut unlucky, mut is_over) = (BTreeSet::new(), None, false);
     // Silent to the first name that asks once more, until another one does.
     let prompt = Server::start(move |asked: &Asked| {
@@ -103,11 +110,7 @@ async fn a_lost_confirmation_is_asked_for_by_one_other_name() {
         if again && !is_over { vec![Act::Hang] } else { send(&holds.answer(asked)) }
     })
     .await;
-    let late = Server::start(holding_all(NAMES, move || begun.elapsed() >= Duration::from_millis(1500))).await;
-    let propagation = propagation(Options { query_timeout: Duration::from_millis(300), ..stated(&[&prompt, &late]) });
-    let records: Vec<Record> = (0..NAMES).map(|number| record(&format!("_d.h{number}.example.test"), "v")).collect();
-    let rounds = join_all(records.iter().map(|record| wait(&propagation, record, soon(30)))).await;
-    assert!(rounds.iter().all(Result::is_ok));
+    seen_with_a_late_one(&prompt, NAMES, begun).await;
     // All of them again would be as many once more.
     let asked = prompt.asked().len();
     assert!((NAMES + 2..NAMES + 20).contains(&asked), "{asked}");

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     io::{Read, Write},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ use super::{File, Publisher};
 use crate::{
     error::{Error, ErrorKind, Result},
     language::t,
+    mutex::locked,
     provider::{Found, Handle},
 };
 
@@ -283,7 +284,7 @@ struct Making<'a> {
 }
 
 fn ours() -> MutexGuard<'static, BTreeSet<PathBuf>> {
-    OURS.lock().unwrap_or_else(PoisonError::into_inner)
+    locked(&OURS)
 }
 
 /// Opens a folder in a folder; a symbolic link is none.

@@ -1,6 +1,6 @@
 //! The credentials of one provider instance, as its manifest declares them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Map, Value};
 
@@ -8,6 +8,7 @@ use super::plan::{Credential, Plan};
 use crate::{
     error::{Error, ErrorKind, Result},
     language::t,
+    mutex::locked,
     name::Name,
     provider::settings::{Renewed, Settings},
     secret::{Redactor, Secret},
@@ -77,7 +78,7 @@ impl Credentials {
         let Some((renewed, values)) = &self.renewed else { return Ok(()) };
         let current = renewed.current().await?;
         let current = current.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value.expose())));
-        *values.lock().unwrap_or_else(PoisonError::into_inner) = current.collect();
+        *locked(values) = current.collect();
         Ok(())
     }
 
@@ -89,7 +90,7 @@ impl Credentials {
     /// The token that takes the place of a session, where credentials of the machine give one.
     pub(super) fn session(&self) -> Option<Value> {
         let (_, values) = self.renewed.as_ref()?;
-        values.lock().unwrap_or_else(PoisonError::into_inner).get(SESSION).cloned()
+        locked(values).get(SESSION).cloned()
     }
 
     /// The object `cred` for writing at `owner`.
@@ -99,7 +100,7 @@ impl Credentials {
     pub(super) fn object(&self, owner: Option<&Name>) -> Result<Value> {
         let mut object = self.plain.clone();
         if let Some((_, values)) = &self.renewed {
-            let values = values.lock().unwrap_or_else(PoisonError::into_inner);
+            let values = locked(values);
             object.extend(values.iter().filter(|(name, _)| *name != SESSION).map(|(name, value)| (name.clone(), value.clone())));
         }
         for (credential, map) in &self.per_name {

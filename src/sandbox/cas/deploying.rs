@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use x509_parser::{extensions::GeneralName, prelude::FromDer as _};
 
 use super::{call::Call, failure::Failure, orders2020::Page, reply::Fields};
-use crate::sandbox::{World, lock, orders::OrderBook};
+use crate::sandbox::{World, locked, orders::OrderBook};
 
 /// The first id of an uploaded certificate, of a resource, and of a job.
 const FIRST: [u64; 3] = [30_000_001, 501, 9001];
@@ -88,7 +88,7 @@ pub(super) fn answer(world: &World, orders: &OrderBook, call: &Call, now: Instan
     if call.version != "2020-04-07" {
         return None;
     }
-    let mut all = lock(&world.deployments);
+    let mut all = locked(&world.deployments);
     all.advance(now, world.options.issue_delay);
     Some(match call.action.as_str() {
         "UploadUserCertificate" => upload(&mut all, call),

@@ -12,7 +12,7 @@ use self::{applying::Desk, call::Call, failure::Failure, reply::Fields};
 use super::{
     World,
     faults::Answer,
-    lock,
+    locked,
     orders::{OrderBook, Viewer},
     web::Received,
 };
@@ -73,8 +73,8 @@ fn answer(world: &World, received: &Received, call: &Call) -> Result<Fields, Fai
     }
     let now = Instant::now();
     let signed = call.signed(received)?;
-    lock(&world.gate).admit(call, &signed, &world.options, clock(world), now)?;
-    let mut orders = lock(&world.orders);
+    locked(&world.gate).admit(call, &signed, &world.options, clock(world), now)?;
+    let mut orders = locked(&world.orders);
     orders.advance(now, &world.ca);
     orders.seen_by = Viewer::Account(Some(signed.access_key_id).filter(|id| *id != world.options.access_key_id));
     let mut desk = Desk { world, orders: &mut orders, now };

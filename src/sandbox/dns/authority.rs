@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{Counter, Limit, Responder, SharedZones, answer::answer, fill, question_text, reply_to, tsig, update};
 use crate::sandbox::{
     faults::{Answer, Rules, Service},
-    lock,
+    locked,
     zone::Moment,
 };
 
@@ -69,12 +69,12 @@ impl Authority {
     /// Changes how the server behaves, from `now` on.
     pub(in crate::sandbox) fn behave(&self, behaviour: Behaviour, now: Instant) {
         let stopped = (behaviour == Behaviour::LagForever).then(|| now.checked_sub(self.lag));
-        *lock(&self.state) = State { behaviour, stopped };
+        *locked(&self.state) = State { behaviour, stopped };
     }
 
     /// How the server behaves.
     pub(in crate::sandbox) fn behaviour(&self) -> Behaviour {
-        lock(&self.state).behaviour
+        locked(&self.state).behaviour
     }
 
     /// How far behind the primary the server is.
@@ -84,7 +84,7 @@ impl Authority {
 
     /// The moment whose data the server shows at `now`.
     pub(super) fn moment(&self, now: Instant) -> Moment {
-        lock(&self.state).stopped.unwrap_or_else(|| now.checked_sub(self.lag))
+        locked(&self.state).stopped.unwrap_or_else(|| now.checked_sub(self.lag))
     }
 
     /// The reply to one message at `now`; `None`: silence.
@@ -123,7 +123,7 @@ impl Authority {
             reply.metadata.response_code = ResponseCode::FormErr;
             return;
         };
-        match answer(&lock(&self.zones), question, self.moment(now)) {
+        match answer(&locked(&self.zones), question, self.moment(now)) {
             Some(answer) => fill(reply, answer),
             None => reply.metadata.response_code = ResponseCode::Refused,
         }
@@ -135,13 +135,13 @@ impl Authority {
             reply.metadata.response_code = ResponseCode::NotImp;
             return super::encode(&reply, usize::MAX);
         };
-        let fault = lock(&self.faults).take(Service::Update, "UPDATE");
+        let fault = locked(&self.faults).take(Service::Update, "UPDATE");
         if fault == Some(Answer::Drop) {
             return None;
         }
         let replied = signed(signer, request, message, |is_accepted| {
             if matches!(fault, None | Some(Answer::LostReply)) && is_accepted {
-                reply.metadata.response_code = update::apply(&mut lock(&self.zones), message, now);
+                reply.metadata.response_code = update::apply(&mut locked(&self.zones), message, now);
             } else if fault.is_some() {
                 reply.metadata.response_code = ResponseCode::ServFail;
             }

@@ -26,7 +26,7 @@ use super::{
     authority::{Authority, Behaviour},
     encode, fill, format_error, question_text, reply_to,
 };
-use crate::{name::Name, sandbox::lock};
+use crate::{name::Name, sandbox::locked};
 
 /// The TTL of what is made up for the zones above ours, in seconds.
 const PARENT_TTL: u32 = 3600;
@@ -71,7 +71,7 @@ impl Recursive {
         if let Some(kept) = self.kept(&name, question.query_type(), now) {
             return kept;
         }
-        if lock(&self.zones).holding(&name).is_none() {
+        if locked(&self.zones).holding(&name).is_none() {
             return self.above(&name, question.query_type());
         }
         let Some(mut answer) = self.ask(question, now) else {
@@ -92,11 +92,11 @@ impl Recursive {
             matches!(authority.behaviour(), Behaviour::Normal | Behaviour::LagForever | Behaviour::Truncate)
         };
         let authority = (0..count).map(|step| &self.authorities[(first + step) % count]).find(works)?;
-        answer(&lock(&self.zones), question, authority.moment(now))
+        answer(&locked(&self.zones), question, authority.moment(now))
     }
 
     fn kept(&self, name: &Name, record_type: RecordType, now: Instant) -> Option<Answer> {
-        let negative = lock(&self.negative);
+        let negative = locked(&self.negative);
         let mut keys = std::iter::once((name.clone(), Some(record_type))).chain(name.ancestors().map(|above| (above, None)));
         keys.find_map(|key| negative.get(&key).filter(|(until, _)| *until > now)).map(|(_, answer)| answer.clone())
     }
@@ -106,7 +106,7 @@ impl Recursive {
             ResponseCode::NXDomain => (name, None),
             _ => (name, Some(record_type)),
         };
-        lock(&self.negative).insert(key, (now + self.negative_ttl, answer.clone()));
+        locked(&self.negative).insert(key, (now + self.negative_ttl, answer.clone()));
     }
 
     /// The answer about a name that no zone of ours holds: the zones above ours exist and have name servers, nothing else exists.

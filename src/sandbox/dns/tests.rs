@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     name::Name,
-    sandbox::{lock, records, zone::NewRecord},
+    sandbox::{locked, records, zone::NewRecord},
 };
 
 const LAG: Duration = Duration::from_secs(5);
@@ -61,7 +61,7 @@ impl Setting {
     fn add(&self, owner: &str, record_type: &str, content: &str) {
         let data = records::parse(record_type, content).unwrap();
         let new = NewRecord { name: name(owner), data, ttl: 60, content: content.to_owned() };
-        lock(&self.zones).add(new, self.start).unwrap();
+        locked(&self.zones).add(new, self.start).unwrap();
     }
 
     fn update(&self, message: &mut Message, key: Option<&TSigner>, clock: u64) -> Message {

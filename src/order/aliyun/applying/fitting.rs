@@ -1,6 +1,5 @@
 //! What goes with what: names, instances, products, applicants. Decisions without I/O.
 
-
 use super::{
     super::{listed::Listed, words},
     Application, Way,

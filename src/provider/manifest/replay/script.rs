@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
 
 use async_trait::async_trait;
@@ -23,6 +23,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     http::Reply,
     language::t,
+    mutex::locked,
     provider::description::Proof,
 };
 
@@ -76,7 +77,7 @@ impl Script {
 
     /// What went wrong, if anything did.
     pub(super) fn complaint(&self) -> Option<CaseFailure> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = locked(&self.state);
         let unused = || {
             let exchange = state.left.front()?;
             let difference = Difference { expected: wanted_lines(exchange), actual: Vec::new() };
@@ -92,7 +93,7 @@ impl Script {
 #[async_trait]
 impl Wire for Script {
     async fn send(&self, request: Outgoing) -> Result<Reply, Failure> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = locked(&self.state);
         let failed = |why: String| Failure { error: Error::new(ErrorKind::Unexpected, why), may_have_acted: false };
         let asked = asked(&request, state.base_path.as_deref());
         let wanted = state.left.pop_front();

@@ -32,4 +32,5 @@ mod test_disk;
 mod test_official;
 #[cfg(test)]
 mod test_postgres;
+mod text_file;
 pub mod web;

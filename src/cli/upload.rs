@@ -13,6 +13,7 @@ use crate::{
     name::Name,
     order::{Bundle, aliyun::Cas},
     secret::Secret,
+    text_file,
 };
 
 /// Which pair.
@@ -74,13 +75,13 @@ pub(super) fn of_folder(session: &Session, name: &Name) -> Result<Bundle> {
     })?;
     let private_key = there.live.join("privkey.pem");
     Ok(Bundle {
-        certificate: read(&there.live.join("fullchain.pem"))?,
-        private_key: if private_key.exists() { Some(Secret::new(read(&private_key)?)) } else { None },
+        certificate: text_file::read(&there.live.join("fullchain.pem"))?,
+        private_key: if private_key.exists() { Some(Secret::new(text_file::read(&private_key)?)) } else { None },
     })
 }
 
 fn of_files(certificate: &Path, key: &Path) -> Result<Bundle> {
-    Ok(Bundle { certificate: read(certificate)?, private_key: Some(Secret::new(read(key)?)) })
+    Ok(Bundle { certificate: text_file::read(certificate)?, private_key: Some(Secret::new(text_file::read(key)?)) })
 }
 
 /// A pair that fits; what does not fit says what to do for somebody who brought it.
@@ -89,11 +90,6 @@ pub(super) fn verified(bundle: &Bundle) -> Result<Verified> {
         Error::new(ErrorKind::Usage, t!("nothing was uploaded: %{error}", error))
             .with_hint(t!("give the leaf with the certificates above it, and the key that belongs to the leaf, as PEM"))
     })
-}
-
-fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path)
-        .map_err(|error| Error::config(t!("`%{path}` cannot be read: %{error}", path = path.display(), error)))
 }
 
 /// At most 63 characters, and another for each certificate.

@@ -28,6 +28,7 @@ use crate::{
         renewal::{self, Due},
     },
     store::Store,
+    text_file,
 };
 
 /// What only CAS orders need.
@@ -215,9 +216,7 @@ fn what(names: &[Name], csr: Option<&Path>) -> Result<(Vec<Name>, Option<String>
         ))
         .with_hint(t!("leave the names out: those of the request count")));
     }
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::new(ErrorKind::Config, t!("`%{path}` cannot be read: %{error}", path = path.display(), error)))?;
-    Ok((request.names, Some(text)))
+    Ok((request.names, Some(text_file::read(path)?)))
 }
 
 /// Whether the certificate for these names that is there is good for a while yet; says so.

@@ -10,6 +10,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     language::{Language, t},
     provider::manifest::{self, CaseOutcome, Difference, Manifest},
+    text_file,
 };
 
 /// How wide a column of a comparison gets at most, in characters; what is longer is broken.
@@ -30,9 +31,9 @@ pub(super) async fn run(printer: &Printer, path: &Path, examples: Option<&Path>)
             })?;
             (Manifest::parse(text, &origin, true)?, examples)
         }
-        None => (Manifest::parse(&read(&path)?, &origin, false)?, examples.unwrap_or(&beside)),
+        None => (Manifest::parse(&text_file::read(&path)?, &origin, false)?, examples.unwrap_or(&beside)),
     };
-    let examples_text = read(examples)?;
+    let examples_text = text_file::read(examples)?;
     // What a case expects an error to say is written in English.
     let language = Language::current();
     Language::English.speak();
@@ -61,11 +62,6 @@ fn pair(path: &Path) -> (PathBuf, PathBuf) {
     };
     let examples = manifest.with_extension("examples.toml");
     (manifest, examples)
-}
-
-fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path)
-        .map_err(|error| Error::config(t!("`%{path}` cannot be read: %{error}", path = path.display(), error)))
 }
 
 /// The text of the built-in manifest with this id.

@@ -21,6 +21,7 @@ use crate::{
         told::{Told, Writer},
     },
     record::Record,
+    text_file,
 };
 
 /// The shell that calls a function of a script.
@@ -99,8 +100,7 @@ pub(super) fn open(script: &str, settings: &Settings, context: &Context, registr
         return Err(missing(t!("`%{entry}` is not there", entry = entry.display())));
     }
     let path = find_script(&home, script)?;
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| Error::config(t!("`%{path}` cannot be read: %{error}", path = path.display(), error)))?;
+    let text = text_file::read(&path)?;
     if !text.contains(&format!("{script}_add")) || !text.contains(&format!("{script}_rm")) {
         return Err(Error::config(t!(
             "`%{path}` has no functions `%{script}_add` and `%{script}_rm`",

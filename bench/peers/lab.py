@@ -31,6 +31,7 @@ class Relay:
 
     def __init__(self):
         self.lag = 0.0
+        self.stopped = False
         self.tasks = set()
         # When the last server had the value of a name: by its first label.
         self.served = {}
@@ -38,7 +39,7 @@ class Relay:
 
     async def run(self):
         loop = asyncio.get_running_loop()
-        await asyncio.start_server(self.stream, RELAY, 53)
+        await asyncio.start_server(self.stream, RELAY, 53, backlog=1024)
         relay = self
 
         class Datagrams(asyncio.DatagramProtocol):
@@ -79,8 +80,9 @@ class Relay:
         await asyncio.sleep(max(0.0, when - time.time()))
         try:
             await asyncio.gather(*(ask(server, message) for server in (SECOND, THIRD)))
-        except OSError:
-            # The servers were stopped.
+        except OSError as error:
+            if not self.stopped:
+                print(f"a server did not take an update: {error}", file=sys.stderr, flush=True)
             return
         if match := re.search(rb"\x0f_acme-challenge(.)", message):
             begin = match.end()
@@ -88,13 +90,18 @@ class Relay:
             self.served.setdefault(label, time.time())
 
 
+# A server takes so many connections at once without a word, and drops what is more.
+turns = asyncio.Semaphore(64)
+
+
 async def ask(server, message):
-    reader, writer = await asyncio.open_connection(server, 53)
-    writer.write(struct.pack("!H", len(message)) + message)
-    length = struct.unpack("!H", await reader.readexactly(2))[0]
-    answer = await reader.readexactly(length)
-    writer.close()
-    return answer
+    async with turns:
+        reader, writer = await asyncio.open_connection(server, 53)
+        writer.write(struct.pack("!H", len(message)) + message)
+        length = struct.unpack("!H", await reader.readexactly(2))[0]
+        answer = await reader.readexactly(length)
+        writer.close()
+        return answer
 
 
 class Server:
@@ -218,6 +225,7 @@ class Laboratory:
                 "requests": self.requests, **self.counters()}  # fmt: skip
 
     def stop(self):
+        self.relay.stopped = True
         for server in reversed(self.servers):
             server.stop()
 

@@ -39,7 +39,7 @@ class Tool:
 
 # certbot sleeps 60 s whatever the lag is: one lag says all.
 TOOLS = [
-    Tool("dv-verify", str(PROGRAM), 7, (0, 3)),
+    Tool("dv-verify", str(PROGRAM), 15, (0, 3)),
     Tool("lego", "lego", 5, (0, 3)),
     Tool("uacme, own hook", "uacme", 5, (0, 3)),
     Tool("uacme, shipped hook", "uacme", 3, (0, 3)),
@@ -213,9 +213,13 @@ def main():
                     singles[tool.name, lag] = runs
                     print(row(f"{tool.name} | {lag}", runs), flush=True)
             batches = {}
-            for tool, count, lag in [(tools[0], 100, 3), (tools[0], 1000, 3)][: 1 if arguments.quick else 2] + [(tool, 100, 3) for tool in tools if tool.name == "lego"]:
-                batches[tool.name, count, lag] = many(laboratory, tool, home, count, lag)
-                print(row(f"{tool.name} | {count}, {lag}", [batches[tool.name, count, lag]]), flush=True)
+            # The thousand last: they leave the CA with more orders than the others have to do with.
+            lego = [tool for tool in tools if tool.name == "lego"]
+            for tool, count, lag in [(tools[0], 100, 3), *((tool, 100, 3) for tool in lego), (tools[0], 1000, 3)][: 1 if arguments.quick else None]:
+                run = batches[tool.name, count, lag] = many(laboratory, tool, home, count, lag)
+                print(row(f"{tool.name} | {count}, {lag}", [run]), flush=True)
+                if run["code"]:
+                    print((folder / "tool.log").read_text(errors="replace")[-3000:], flush=True)
             if not arguments.quick:
                 (HERE / "RESULTS.md").write_text(report(singles, batches))
                 (HERE / "one-order.svg").write_text(drawn(singles))

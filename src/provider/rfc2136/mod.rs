@@ -22,6 +22,7 @@ use crate::{
     record::{Record, RecordType},
 };
 
+mod connection;
 mod key;
 mod message;
 mod primary;
@@ -126,7 +127,7 @@ pub(super) fn open(settings: &Settings, context: &Context, _registry: &Registry)
         }
         None => TTL,
     };
-    Ok(Arc::new(Rfc2136 { primary: Primary { servers, signer }, zone, ttl }))
+    Ok(Arc::new(Rfc2136 { primary: Primary::new(servers, signer), zone, ttl }))
 }
 
 /// One primary (or several, of which the first that answers is used) with one key.
@@ -137,8 +138,10 @@ struct Rfc2136 {
 }
 
 impl Rfc2136 {
-    /// One question, or one update, with what is worth it tried again: three times in all, within [`CALL_TIMEOUT`].
+    /// One question, or one update, with what is worth it tried again: three times in all, within [`CALL_TIMEOUT`]
+    /// once it is our turn.
     async fn ask(&self, message: &Message) -> Result<Message> {
+        let _turn = self.primary.turn().await?;
         let tries = (|| self.primary.exchange(message))
             .retry(ExponentialBuilder::default().with_min_delay(Duration::from_millis(250)).with_max_times(2).with_jitter())
             .when(|error: &Error| error.retry() != Retry::Never)

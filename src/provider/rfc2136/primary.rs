@@ -1,8 +1,9 @@
 //! The servers that updates go to: addresses, the exchange over TCP, signing and verifying.
 
 use std::{
-    fmt,
+    fmt, io,
     net::{IpAddr, SocketAddr},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -11,15 +12,16 @@ use hickory_proto::{
     rr::TSigner,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
 };
 
-use super::verdict;
+use super::{connection::Connections, verdict};
 use crate::{
     error::{Error, Result, Retry},
     failpoint,
     language::t,
+    mutex::locked,
 };
 
 /// The port of DNS.
@@ -27,6 +29,9 @@ const PORT: u16 = 53;
 
 /// How long one exchange with one address may take.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// So many calls are made at the same time, over all names. Servers take few connections: BIND 150 in all, with a queue of ten.
+const AT_ONCE: usize = 16;
 
 /// A server as the user named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +83,12 @@ fn server(text: &str) -> Result<Server> {
 
 /// The primary: its servers, of which the first that answers is used, and the key.
 pub(super) struct Primary {
-    pub(super) servers: Vec<Server>,
-    pub(super) signer: Option<TSigner>,
+    servers: Vec<Server>,
+    signer: Option<TSigner>,
+    connections: Connections,
+    turns: Semaphore,
+    /// When a call last found no server that answers, and what became of each.
+    silent: Mutex<Option<(Instant, String)>>,
 }
 
 impl fmt::Display for Primary {
@@ -90,6 +99,27 @@ impl fmt::Display for Primary {
 }
 
 impl Primary {
+    pub(super) fn new(servers: Vec<Server>, signer: Option<TSigner>) -> Self {
+        Self { servers, signer, connections: Connections::default(), turns: Semaphore::new(AT_ONCE), silent: Mutex::default() }
+    }
+
+    /// Waits until one more call may be made. Where the servers turn out to be silent in the meantime, that is the answer for all who wait.
+    ///
+    /// # Errors
+    /// As [`exchange`](Self::exchange) where no server answers.
+    pub(super) async fn turn(&self) -> Result<Option<SemaphorePermit<'_>>> {
+        let queued = Instant::now();
+        let turn = self.turns.acquire().await.ok();
+        match &*locked(&self.silent) {
+            Some((when, troubles)) if *when > queued => Err(self.unreachable(troubles)),
+            _ => Ok(turn),
+        }
+    }
+
+    fn unreachable(&self, troubles: &str) -> Error {
+        Error::provider(t!("%{server} cannot be reached over TCP: %{troubles}", server = self, troubles)).with_retry(Retry::Later)
+    }
+
     /// Server and key, for errors.
     pub(super) fn describe_signer(&self) -> verdict::Asked {
         let key = self.signer.as_ref().map(|signer| signer.signer_name().to_ascii().trim_end_matches('.').to_owned());
@@ -112,7 +142,10 @@ impl Primary {
             };
             for address in addresses {
                 match tokio::time::timeout(EXCHANGE_TIMEOUT, self.exchange_with(address, message.clone())).await {
-                    Ok(Ok(answer)) => return answer,
+                    Ok(Ok(answer)) => {
+                        *locked(&self.silent) = None;
+                        return answer;
+                    }
                     Ok(Err(error)) => troubles.push(format!("{address}: {error}")),
                     Err(_) => {
                         troubles.push(t!("%{address}: no answer within %{value} s", address, value = EXCHANGE_TIMEOUT.as_secs()));
@@ -120,37 +153,31 @@ impl Primary {
                 }
             }
         }
-        Err(Error::provider(t!(
-            "%{server} cannot be reached over TCP: %{troubles}",
-            server = self,
-            troubles = troubles.join("; ")
-        ))
-        .with_retry(Retry::Later))
+        let troubles = troubles.join("; ");
+        let error = self.unreachable(&troubles);
+        *locked(&self.silent) = Some((Instant::now(), troubles));
+        Err(error)
     }
 
     /// One exchange. The outer result is the transport's: another address may do better. The inner one is the server's last word.
-    async fn exchange_with(&self, address: SocketAddr, mut message: Message) -> std::io::Result<Result<Message>> {
+    async fn exchange_with(&self, address: SocketAddr, mut message: Message) -> io::Result<Result<Message>> {
         // A fresh id and a fresh time for every attempt.
         message.metadata.id = rand::random();
         let now = u64::try_from(failpoint::now().as_second()).unwrap_or_default();
-        let invalid = |error: hickory_proto::ProtoError| std::io::Error::new(std::io::ErrorKind::InvalidData, error.to_string());
+        let invalid = |error: hickory_proto::ProtoError| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
         let verifier = match &self.signer {
             Some(signer) => message.finalize(signer, now).map_err(invalid)?,
             None => None,
         };
         let bytes = message.to_vec().map_err(invalid)?;
-        let length =
-            u16::try_from(bytes.len()).map_err(|_| std::io::Error::other(t!("the message is longer than 65535 bytes")))?;
-        let mut stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        stream.write_all(&[&length.to_be_bytes()[..], &bytes[..]].concat()).await?;
-        let mut reply = vec![0; usize::from(stream.read_u16().await?)];
-        stream.read_exact(&mut reply).await?;
-        let answer = Message::from_vec(&reply).map_err(|error| {
-            std::io::Error::new(std::io::ErrorKind::InvalidData, t!("the answer is no DNS message: %{error}", error))
+        let reply = self.connections.exchange(address, &bytes).await.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput => io::Error::other(t!("the message is longer than 65535 bytes")),
+            _ => error,
         })?;
+        let answer = Message::from_vec(&reply)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, t!("the answer is no DNS message: %{error}", error)))?;
         if answer.message_type != MessageType::Response || answer.id != message.id {
-            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, t!("the answer belongs to another question")));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, t!("the answer belongs to another question")));
         }
         let Some(mut verifier) = verifier else { return Ok(self.temporary(answer)) };
         let asked = self.describe_signer();

@@ -1,21 +1,27 @@
-//! Names of one zone that wait for the same authority: they share the schedule of one, wake each other, and vouch for each other.
+//! Names of one zone that wait for the same authority: they share the schedule of one, invite each other, and vouch for each other.
 //!
-//! A zone reaches an authority as a whole and in order. So when one name sees its record there, those that were published before it
-//! are expected to be there too: each asks at once, and is confirmed by its own answer. A name that was published later is not woken:
-//! its record may be in the next version of the zone. Only what a name finds on its own schedule wakes the others; else a thousand
-//! names would wake each other in turn.
+//! What was published together becomes visible together, or in order. So a name that sees its record invites those that were published
+//! right before and right after it to ask at once; each is confirmed by its own answer, and those that see theirs invite on. Where a
+//! zone arrives as a whole, that reaches all names within a few round trips; where records arrive one by one, it ends a few names behind
+//! the last one that is there. A name that was published long after is not invited: its record may be in the next version of the zone.
+//!
+//! Questions that nobody was invited to are asked in turns. Every other one is that of the first name behind all that were seen, since
+//! the next to arrive is most likely there. The line gets shorter, so whoever waits in it is told to look at the clock again.
 //!
 //! A name that was seen is asked about once more where its sighting has become old (see `wait.rs`). A younger sighting of a fellow
 //! is as good, for the same reason, so that one name asks for all of them; if that one is gone, each asks for itself.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use super::schedule::Turn;
 use crate::mutex::locked;
@@ -23,6 +29,10 @@ use crate::name::Name;
 
 /// Names whose waits began no further apart were published together, whatever their order.
 const TOGETHER: Duration = Duration::from_secs(5);
+/// A name that is seen invites so many on either side of it.
+const REACH: usize = 16;
+/// Whoever was invited, or not there, is not invited again so soon.
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// All zones of a run in which names wait.
 #[derive(Debug, Default)]
@@ -52,23 +62,24 @@ impl Default for Fellowship {
 }
 
 impl Fellowship {
-    /// Tells that some name saw its record at some authority of the zone, or was asked about once more.
+    /// Tells that some name was asked about once more.
     pub(crate) fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
     }
 
-    /// The place of one name in the line at one authority; its record was published at `since` at the latest.
-    pub(crate) fn join(self: &Arc<Self>, address: SocketAddr, since: Instant) -> Place {
+    /// The place of one name in the line at one authority; its record was published at `since` at the latest. `bell` is rung where it
+    /// should ask [`Place::is_invited`] and look at its [`Place::turn`] again.
+    pub(crate) fn join(self: &Arc<Self>, address: SocketAddr, since: Instant, bell: &Arc<Notify>) -> Place {
         let mut at = locked(&self.at);
         let post = Arc::clone(at.entry(address).or_default());
-        let (number, heard) = {
+        let number = {
             let mut known = post.known();
             known.joined += 1;
-            let number = known.joined;
-            known.waiting.insert(number);
-            (number, known.sightings)
+            known.joined
         };
-        Place { fellowship: Arc::clone(self), post, number, since, heard }
+        let place = Place { fellowship: Arc::clone(self), post, number, since, bell: Arc::clone(bell) };
+        place.wait_in_line(None);
+        place
     }
 
     fn tell(&self) {
@@ -88,12 +99,12 @@ struct Post {
 #[derive(Debug, Default)]
 struct Known {
     joined: u64,
-    /// Who waits, by number.
-    waiting: BTreeSet<u64>,
-    /// How many names saw their record on their own schedules.
-    sightings: u64,
-    /// The zone is there as it was at this moment, or newer.
-    through: Option<Instant>,
+    /// Who waits, by number: in the order of publishing.
+    waiting: BTreeMap<u64, Waiting>,
+    /// The highest number that was seen.
+    seen_up_to: u64,
+    /// How long the line was when all in it last looked at their turns.
+    arranged: usize,
     /// The latest question that showed its record: when it was sent, and since when that record was published.
     latest: Option<(Instant, Instant)>,
     /// Who asks once more on behalf of all.
@@ -102,6 +113,16 @@ struct Known {
     went_unanswered: bool,
     /// Such a question did not show the record, or two in a row got no answer: from then on each asks for itself.
     is_doubtful: bool,
+}
+
+/// One name in the line.
+#[derive(Debug)]
+struct Waiting {
+    since: Instant,
+    bell: Arc<Notify>,
+    invited: bool,
+    /// When it was last asked about because it was invited, or in vain.
+    asked: Option<Instant>,
 }
 
 impl Default for Post {
@@ -123,51 +144,60 @@ pub(crate) struct Place {
     post: Arc<Post>,
     number: u64,
     since: Instant,
-    /// The sightings that it knows of.
-    heard: u64,
+    bell: Arc<Notify>,
 }
 
 impl Place {
-    /// Whose turn it is among those that wait here.
+    /// Whose turn it is among those that wait here. Every other turn is that of the first name behind all that were seen.
     pub(crate) fn turn(&self) -> Turn {
-        let known = self.post.known();
-        Turn { phase: self.post.phase, rank: known.waiting.range(..self.number).count(), of: known.waiting.len().max(1) }
+        let (known, phase) = (self.post.known(), self.post.phase);
+        let (line, next) = (known.waiting.len().max(1), known.next());
+        let rank = known.waiting.range(..self.number).count();
+        match next {
+            Some(next) if line > 1 && next == self.number => Turn { phase, rank: 0, of: 2 },
+            Some(next) if line > 1 => {
+                let rank = rank - usize::from(next < self.number);
+                Turn { phase, rank: 2 * rank + 1, of: 2 * (line - 1) }
+            }
+            _ => Turn { phase, rank, of: line },
+        }
     }
 
-    /// Whether another name saw its record here since this was asked last, so that this one's is expected here too.
-    pub(crate) fn heard_news(&mut self) -> bool {
-        let (sightings, through) = {
-            let known = self.post.known();
-            (known.sightings, known.through)
-        };
-        let is_new = std::mem::replace(&mut self.heard, sightings) != sightings;
-        is_new && through.is_some_and(|through| self.since <= through + TOGETHER)
+    /// Whether a neighbour saw its record here since this was asked last, so that this one's is expected here too, and is to be asked about.
+    pub(crate) fn is_invited(&self) -> bool {
+        let mut known = self.post.known();
+        let Some(waiting) = known.waiting.get_mut(&self.number).filter(|waiting| waiting.invited) else { return false };
+        waiting.invited = false;
+        waiting.asked = Some(Instant::now());
+        true
     }
 
-    /// A question that was sent at `sent` showed the record. `tell`: it found out by itself, so the others should look too.
-    pub(crate) fn sees(&mut self, sent: Instant, tell: bool) {
-        let (is_first, was_confirming) = {
+    /// A question that was sent at `sent` showed the record.
+    pub(crate) fn sees(&self, sent: Instant) {
+        let was_confirming = {
             let mut known = self.post.known();
             known.latest = known.latest.max(Some((sent, self.since)));
             known.went_unanswered = false;
-            let is_first = known.waiting.remove(&self.number);
-            if is_first && tell {
-                known.sightings += 1;
-                known.through = known.through.max(Some(self.since));
-                self.heard = known.sightings;
+            if known.waiting.remove(&self.number).is_some() {
+                known.invite_neighbours(self.number, self.since + TOGETHER);
+                if known.seen_up_to < self.number {
+                    known.seen_up_to = self.number;
+                    known.ring_next();
+                }
+                known.rearrange();
             }
-            (is_first, known.release(self.number))
+            known.release(self.number)
         };
-        if is_first && tell || was_confirming {
+        if was_confirming {
             self.fellowship.tell();
         }
     }
 
     /// The record is not here, or no longer; or, where nothing was `answered`, nobody knows.
-    pub(crate) fn lacks(&mut self, answered: bool) {
+    pub(crate) fn lacks(&self, answered: bool) {
+        self.wait_in_line(Some(Instant::now()));
         let was_confirming = {
             let mut known = self.post.known();
-            known.waiting.insert(self.number);
             let was_confirming = known.release(self.number);
             if was_confirming {
                 known.is_doubtful |= answered || known.went_unanswered;
@@ -178,6 +208,17 @@ impl Place {
         if was_confirming {
             self.fellowship.tell();
         }
+    }
+
+    fn wait_in_line(&self, asked: Option<Instant>) {
+        let mut known = self.post.known();
+        let waiting = Waiting { since: self.since, bell: Arc::clone(&self.bell), invited: false, asked };
+        let invited = known.waiting.insert(self.number, waiting).is_some_and(|before| before.invited);
+        // An invitation that came while it was being asked stands.
+        if let Some(waiting) = known.waiting.get_mut(&self.number) {
+            waiting.invited = invited;
+        }
+        known.arranged = known.arranged.max(known.waiting.len());
     }
 
     /// Whether a record that was published no earlier than this one (or together with it) was seen here by a question sent at `moment`
@@ -195,6 +236,39 @@ impl Place {
 }
 
 impl Known {
+    /// The first behind all that were seen.
+    fn next(&self) -> Option<u64> {
+        self.waiting.range(self.seen_up_to + 1..).next().map(|(number, _)| *number)
+    }
+
+    fn ring_next(&self) {
+        if let Some((_, next)) = self.waiting.range(self.seen_up_to + 1..).next() {
+            next.bell.notify_one();
+        }
+    }
+
+    /// Invites those on either side of one that was seen, unless they were published after `through`.
+    fn invite_neighbours(&mut self, number: u64, through: Instant) {
+        let now = Instant::now();
+        let invite = |waiting: &mut Waiting| {
+            let may_be_there = waiting.since <= through && waiting.asked.is_none_or(|asked| asked + AGAIN <= now);
+            if may_be_there && !waiting.invited {
+                waiting.invited = true;
+                waiting.bell.notify_one();
+            }
+        };
+        self.waiting.range_mut(..number).rev().take(REACH).for_each(|(_, waiting)| invite(waiting));
+        self.waiting.range_mut(number..).take(REACH).for_each(|(_, waiting)| invite(waiting));
+    }
+
+    /// Lets all look at their turns again where the line has become shorter by a quarter.
+    fn rearrange(&mut self) {
+        if self.waiting.len() * 4 <= self.arranged * 3 {
+            self.arranged = self.waiting.len();
+            self.waiting.values().for_each(|waiting| waiting.bell.notify_one());
+        }
+    }
+
     /// Whether this name was the one that asked once more; it no longer is.
     fn release(&mut self, number: u64) -> bool {
         self.confirming.take_if(|confirming| *confirming == number).is_some()
@@ -206,6 +280,7 @@ impl Drop for Place {
         let was_confirming = {
             let mut known = self.post.known();
             known.waiting.remove(&self.number);
+            known.rearrange();
             known.release(self.number)
         };
         if was_confirming {
@@ -215,95 +290,4 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sighting_wakes_the_others_once_and_a_woken_one_wakes_nobody() {
-        let fellowships = Fellowships::default();
-        let fellowship = fellowships.of(&Name::parse("example.test").unwrap());
-        let address = SocketAddr::from(([127, 0, 0, 1], 53));
-        let now = Instant::now();
-        let (mut first, mut second) = (fellowship.join(address, now), fellowship.join(address, now));
-        let turns = [first.turn(), second.turn()];
-        assert_eq!(
-            turns.map(|turn| (turn.phase.to_bits(), turn.rank, turn.of)),
-            [0, 1].map(|rank| (turns[0].phase.to_bits(), rank, 2))
-        );
-        first.sees(now, true);
-        assert!(!first.heard_news());
-        assert_eq!((second.turn().rank, second.turn().of), (0, 1));
-        assert!(second.heard_news());
-        assert!(!second.heard_news());
-        second.sees(now, false);
-        assert!(!first.heard_news());
-        second.lacks(true);
-        assert_eq!(first.turn().of, 1);
-        drop(second);
-        let third = fellowship.join(address, now);
-        assert_eq!((third.turn().rank, third.turn().of), (0, 1));
-    }
-
-    #[test]
-    fn only_what_was_published_before_the_record_that_was_seen_is_expected() {
-        let fellowship = Fellowships::default().of(&Name::parse("example.test").unwrap());
-        let (here, there) = (SocketAddr::from(([127, 0, 0, 1], 53)), SocketAddr::from(([127, 0, 0, 2], 53)));
-        let begun = Instant::now();
-        let at = |address, seconds| fellowship.join(address, begun + Duration::from_secs(seconds));
-        let (mut early, mut canary, mut beside, mut late) = (at(here, 0), at(here, 60), at(here, 63), at(here, 120));
-        let mut elsewhere = at(there, 0);
-        canary.sees(begun, true);
-        assert!(early.heard_news() && beside.heard_news());
-        assert!(!late.heard_news() && !elsewhere.heard_news());
-        // The zone never goes back to what it was when an older record was seen.
-        early.sees(begun, true);
-        assert!(!late.heard_news() && beside.heard_news());
-        let mut last = at(here, 121);
-        last.sees(begun, true);
-        assert!(late.heard_news());
-    }
-    #[test]
-    fn one_asks_once_more_for_all_unless_that_was_in_vain() {
-        let fellowship = Fellowships::default().of(&Name::parse("example.test").unwrap());
-        let address = SocketAddr::from(([127, 0, 0, 1], 53));
-        let begun = Instant::now();
-        let after = |seconds| begun + Duration::from_secs(seconds);
-        let (mut one, mut two, late) =
-            (fellowship.join(address, begun), fellowship.join(address, begun), fellowship.join(address, after(60)));
-        one.sees(after(1), true);
-        two.sees(after(2), false);
-        // The younger sighting is good for the older one, but not for a record that was published later.
-        assert!(one.is_vouched_for(after(2)) && !one.is_vouched_for(after(3)) && !late.is_vouched_for(after(2)));
-        assert!(one.may_confirm() && one.may_confirm() && !two.may_confirm());
-        one.sees(after(9), false);
-        assert!(two.is_vouched_for(after(9)));
-        // Whoever leaves hands it on.
-        assert!(two.may_confirm() && !one.may_confirm());
-        drop(two);
-        assert!(one.may_confirm());
-        one.lacks(true);
-        assert!(late.may_confirm() && one.may_confirm() && !one.is_vouched_for(after(9)));
-    }
-
-    #[test]
-    fn a_lost_answer_lets_another_name_ask_and_two_let_everybody() {
-        let fellowship = Fellowships::default().of(&Name::parse("example.test").unwrap());
-        let address = SocketAddr::from(([127, 0, 0, 1], 53));
-        let now = Instant::now();
-        let mut names = [0; 3].map(|_| fellowship.join(address, now));
-        let others_may = |names: &[Place; 3]| names.iter().filter(|name| name.may_confirm()).count();
-        for name in &mut names {
-            name.sees(now, true);
-        }
-        assert!(names[0].may_confirm());
-        names[0].lacks(false);
-        assert!(names[1].may_confirm() && others_may(&names) == 1 && names[2].is_vouched_for(now));
-        // An answer in between makes it the first one again.
-        names[1].sees(now, false);
-        assert!(names[1].may_confirm());
-        names[1].lacks(false);
-        assert_eq!(others_may(&names), 1);
-        names[0].lacks(false);
-        assert!(others_may(&names) == 3 && !names[2].is_vouched_for(now));
-    }
-}
+mod tests;

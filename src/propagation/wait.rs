@@ -32,10 +32,8 @@ struct Post {
     /// When to ask next; `None` while it is being asked, and once it shows the value.
     due: Option<Instant>,
     asking: bool,
-    /// Asked because another name saw its record there.
-    woken: bool,
-    /// Another name saw its record while this one was being asked.
-    wake_again: bool,
+    /// A neighbour saw its record there while this one was being asked.
+    ask_again: bool,
     /// When the question was sent whose answer showed the value.
     seen: Option<Instant>,
     failed: Option<Instant>,
@@ -55,15 +53,16 @@ pub(super) async fn wait(
     let delegation = scout.beside(discover(shared, record, deadline)).await?;
     let fellowship = shared.fellowships.of(&delegation.zone);
     let mut news = fellowship.news();
+    let bell = Arc::default();
     let plan = Plan::new(expectation);
     let mut posts: Vec<Post> = delegation
         .authorities
         .iter()
         .map(|authority| {
-            let place = fellowship.join(authority.address, begun);
+            let place = fellowship.join(authority.address, begun, &bell);
             let first = Instant::now() + plan.first(place.turn(), rand::random());
             let due = Some(before(deadline, first));
-            Post { place, due, asking: false, woken: false, wake_again: false, seen: None, failed: None }
+            Post { place, due, asking: false, ask_again: false, seen: None, failed: None }
         })
         .collect();
     let mut looking = Looking::new(Arc::clone(shared), record.clone(), delegation, begun);
@@ -94,13 +93,12 @@ pub(super) async fn wait(
                 }
             }
             () = scout.news() => {}
-            _ = news.changed() => {
-                wake(&mut posts);
-                // A fellow may have confirmed what we wait to see confirmed.
-                if satisfied.is_none() {
-                    continue;
-                }
+            () = bell.notified() => {
+                rearrange(&mut posts, &plan, begun);
+                continue;
             }
+            // A fellow may have confirmed what we wait to see confirmed.
+            _ = news.changed() => if satisfied.is_none() { continue },
             () = at(next) => if doubted.is_none() { continue },
         }
         unshown |= looking.network.as_ref() != scout.network();
@@ -167,11 +165,11 @@ fn settle(looking: &mut Looking, post: &mut Post, plan: &Plan, index: usize, ask
     post.asking = false;
     post.failed = failed.then_some(now);
     if visible {
-        post.place.sees(sent, !post.woken);
+        post.place.sees(sent);
     } else {
         post.place.lacks(!failed);
     }
-    post.woken = std::mem::take(&mut post.wake_again) && !visible;
+    let ask_again = std::mem::take(&mut post.ask_again);
     if visible {
         post.seen = Some(sent);
         post.due = None;
@@ -179,7 +177,7 @@ fn settle(looking: &mut Looking, post: &mut Post, plan: &Plan, index: usize, ask
     }
     post.seen = None;
     let pause = plan.pause(sent.saturating_duration_since(looking.begun), post.place.turn(), rand::random());
-    post.due = Some(if post.woken { now } else { before(deadline, now.max(sent + pause)) });
+    post.due = Some(if ask_again { now } else { before(deadline, now.max(sent + pause)) });
     changed
 }
 
@@ -191,17 +189,17 @@ fn before(deadline: Instant, due: Instant) -> Instant {
     }
 }
 
-/// Another name of the zone saw its record: whoever does not see this one's yet is asked at once.
-fn wake(posts: &mut [Post]) {
-    for post in posts.iter_mut() {
-        if !post.place.heard_news() || post.seen.is_some() {
-            continue;
-        }
+/// The bell was rung: whoever is invited is asked at once; the others may have a turn sooner, since fewer wait.
+fn rearrange(posts: &mut [Post], plan: &Plan, begun: Instant) {
+    let now = Instant::now();
+    for post in posts.iter_mut().filter(|post| post.seen.is_none()) {
+        let invited = post.place.is_invited();
         if post.asking {
-            post.wake_again = true;
-        } else {
-            post.woken = true;
-            post.due = Some(Instant::now());
+            post.ask_again |= invited;
+        } else if invited {
+            post.due = Some(now);
+        } else if let Some(due) = post.due {
+            post.due = Some(due.min(now + plan.pause(now - begun, post.place.turn(), rand::random())));
         }
     }
 }

@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use instant_acme::{BodyWrapper, BytesResponse, HttpClient, Problem};
 use jiff::Timestamp;
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 use super::{directory::Ca, failure};
 use crate::{
@@ -41,6 +42,7 @@ struct Inner {
     http: Http,
     ca: Ca,
     seen: Mutex<Seen>,
+    turns: Semaphore,
 }
 
 /// What replies told beside their content.
@@ -57,6 +59,9 @@ struct Seen {
     alone: HashMap<String, String>,
 }
 
+/// So many requests to one CA are under way at the same time, over all orders of a run.
+const AT_ONCE: usize = 16;
+
 /// The header with a nonce.
 const REPLAY_NONCE: &str = "replay-nonce";
 
@@ -68,7 +73,7 @@ const ALONE: &str = "https://order.invalid/";
 
 impl AcmeHttp {
     pub(super) fn new(http: Http, ca: Ca) -> Self {
-        Self(Arc::new(Inner { http, ca, seen: Mutex::new(Seen::default()) }))
+        Self(Arc::new(Inner { http, ca, seen: Mutex::new(Seen::default()), turns: Semaphore::new(AT_ONCE) }))
     }
 
     /// What the directory said; empty before it was read.
@@ -123,7 +128,7 @@ impl AcmeHttp {
     }
 
     async fn send(&self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse> {
-        let Inner { http, ca, .. } = &*self.0;
+        let Inner { http, ca, turns, .. } = &*self.0;
         let (parts, body) = request.into_parts();
         let broken = |error: &dyn std::fmt::Display| Error::new(ErrorKind::OrderSource, format!("{}: {error}", ca.label));
         let body = body.collect().await.map_err(|error| broken(&error))?.to_bytes();
@@ -139,7 +144,9 @@ impl AcmeHttp {
         }
         let ours = ours.build().map_err(|error| broken(&error.without_url()))?;
         let what = format!("{}: {} {}", ca.label, parts.method, parts.uri.path());
+        let turn = turns.acquire().await;
         let mut reply = http.execute(ours, ErrorKind::OrderSource, &what).await.map_err(with_clock)?;
+        drop(turn);
         if parts.method != http::Method::HEAD {
             self.take_nonce(&mut reply.headers);
         }

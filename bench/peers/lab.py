@@ -180,7 +180,9 @@ class Laboratory:
             "privateKey": str(key), "httpPort": 5002, "tlsPort": 5001, "ocspResponderURL": "", "externalAccountBindingRequired": False,
         }  # fmt: skip
         (self.folder / "pebble.json").write_text(json.dumps({"pebble": pebble}))
-        variables = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0", "PEBBLE_WFE_NONCEREJECT": "0"}
+        # Pebble 2.4 can lock itself up where two orders are made at the very same moment (AddAuthorization against FindValidAuthorization);
+        # on one processor they are made one after another.
+        variables = {"GOMAXPROCS": "1", "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0", "PEBBLE_WFE_NONCEREJECT": "0"}
         self.servers.append(Server(["pebble", "-config", self.folder / "pebble.json", "-dnsserver", f"{RESOLVER}:53"], "Listening on", self.hear_ca, variables))
 
     def hear_ca(self, now, line):

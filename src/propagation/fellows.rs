@@ -29,7 +29,7 @@ use crate::name::Name;
 
 /// Names whose waits began no further apart were published together, whatever their order.
 const TOGETHER: Duration = Duration::from_secs(5);
-/// A name that is seen invites so many on either side of it.
+/// A name that is seen invites up to so many on either side of it: one after a question in vain, then twice as many each time.
 const REACH: usize = 16;
 /// Whoever was invited, or not there, is not invited again so soon.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -103,6 +103,8 @@ struct Known {
     waiting: BTreeMap<u64, Waiting>,
     /// The highest number that was seen.
     seen_up_to: u64,
+    /// How many the last one that was seen invited on either side of it; 0 after a question in vain.
+    reach: usize,
     /// How long the line was when all in it last looked at their turns.
     arranged: usize,
     /// The latest question that showed its record: when it was sent, and since when that record was published.
@@ -198,6 +200,9 @@ impl Place {
         self.wait_in_line(Some(Instant::now()));
         let was_confirming = {
             let mut known = self.post.known();
+            if answered {
+                known.reach = 0;
+            }
             let was_confirming = known.release(self.number);
             if was_confirming {
                 known.is_doubtful |= answered || known.went_unanswered;
@@ -250,6 +255,7 @@ impl Known {
     /// Invites those on either side of one that was seen, unless they were published after `through`.
     fn invite_neighbours(&mut self, number: u64, through: Instant) {
         let now = Instant::now();
+        self.reach = (self.reach * 2).clamp(1, REACH);
         let invite = |waiting: &mut Waiting| {
             let may_be_there = waiting.since <= through && waiting.asked.is_none_or(|asked| asked + AGAIN <= now);
             if may_be_there && !waiting.invited {
@@ -257,8 +263,8 @@ impl Known {
                 waiting.bell.notify_one();
             }
         };
-        self.waiting.range_mut(..number).rev().take(REACH).for_each(|(_, waiting)| invite(waiting));
-        self.waiting.range_mut(number..).take(REACH).for_each(|(_, waiting)| invite(waiting));
+        self.waiting.range_mut(..number).rev().take(self.reach).for_each(|(_, waiting)| invite(waiting));
+        self.waiting.range_mut(number..).take(self.reach).for_each(|(_, waiting)| invite(waiting));
     }
 
     /// Lets all look at their turns again where the line has become shorter by a quarter.

@@ -31,13 +31,23 @@ fn one_that_is_seen_invites_its_neighbours_once() {
     let now = Instant::now();
     let line = line(100, now);
     line[50].sees(now);
-    let neighbours: Vec<usize> = (34..=66).filter(|number| *number != 50).collect();
-    assert_eq!(invited(&line), neighbours);
-    assert_eq!(invited(&line), Vec::<usize>::new());
-    // Those that see theirs invite on; those that do not, or are being asked, are left alone for a while.
-    line[34].lacks(true);
-    line[35].sees(now);
-    assert_eq!(invited(&line), (19..=33).collect::<Vec<_>>());
+    assert_eq!(invited(&line), [49, 51]);
+    assert_eq!(invited(&line), [0; 0]);
+    // Those that see theirs invite on, twice as many each time; those that are being asked are left alone for a while.
+    line[51].sees(now);
+    assert_eq!(invited(&line), [48, 52, 53]);
+    line[49].sees(now);
+    assert_eq!(invited(&line), (45..=47).chain([54, 55]).collect::<Vec<_>>());
+    for number in [48, 52, 53, 54] {
+        line[number].sees(now);
+    }
+    assert_eq!(invited(&line), (32..=44).chain(56..=70).collect::<Vec<_>>());
+    // One that does not see its record ends that.
+    line[70].lacks(true);
+    line[69].sees(now);
+    assert_eq!(invited(&line), [0; 0]);
+    line[30].sees(now);
+    assert_eq!(invited(&line), [28, 29, 31]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -45,7 +55,7 @@ async fn whoever_was_not_there_is_invited_again_later() {
     let now = Instant::now();
     let line = line(3, now);
     line[0].sees(now);
-    assert_eq!(invited(&line), [1, 2]);
+    assert_eq!(invited(&line), [1]);
     line[1].lacks(true);
     line[2].sees(now);
     assert_eq!(invited(&line), [0; 0]);
@@ -53,7 +63,7 @@ async fn whoever_was_not_there_is_invited_again_later() {
     tokio::time::advance(AGAIN).await;
     line[2].lacks(true);
     line[2].sees(now);
-    assert_eq!(invited(&line), [0, 1]);
+    assert_eq!(invited(&line), [1]);
 }
 
 #[test]

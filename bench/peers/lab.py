@@ -80,7 +80,7 @@ class Relay:
         await asyncio.sleep(max(0.0, when - time.time()))
         try:
             await asyncio.gather(*(ask(server, message) for server in (SECOND, THIRD)))
-        except OSError as error:
+        except (OSError, asyncio.IncompleteReadError) as error:
             if not self.stopped:
                 print(f"a server did not take an update: {error}", file=sys.stderr, flush=True)
             return

@@ -7,7 +7,6 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::fitting::word_for_review;
 use self::fitting::{applicant, choose, fits_product, list};
 use super::{Cas, api_2018, call::Call, failure, instance, order_2020, words};
 use crate::{
@@ -32,6 +31,15 @@ pub struct Application {
     pub applicant: Applicant,
     /// The contacts of an instance that has none yet; empty: the account's first.
     pub contacts: Vec<u64>,
+    /// Whether the names are proven by files on their web servers; else by DNS records. An order has one way for all its names.
+    pub by_file: bool,
+}
+
+impl Application {
+    /// The word of packages and of 2018 for how the names are proven; instances say HTTP for FILE.
+    fn check_type(&self) -> &'static str {
+        if self.by_file { "FILE" } else { "DNS" }
+    }
 }
 
 /// Who applies.
@@ -275,7 +283,7 @@ impl Cas {
                 .about(id)
                 .with("InstanceId", id)
                 .with("Domain", list(&application.names))
-                .with("ValidationMethod", "DNS")
+                .with("ValidationMethod", if application.by_file { "HTTP" } else { "DNS" })
                 .with_optional("KeyAlgorithm", application.key_algorithm.as_deref())
                 .with("GenerateCsrMethod", if application.csr.is_some() { "upload" } else { "online" })
                 .with_optional("Csr", application.csr.as_deref());
@@ -367,7 +375,7 @@ impl Cas {
             .with("Username", name)
             .with("Email", email)
             .with("Phone", phone)
-            .with("ValidateType", "DNS");
+            .with("ValidateType", application.check_type());
         self.order_of(call).await
     }
 
@@ -392,7 +400,7 @@ impl Cas {
             .about(id)
             .with("InstanceId", id)
             .with("Domain", list(&application.names))
-            .with("DomainVerifyType", "DNS")
+            .with("DomainVerifyType", application.check_type())
             .with("Username", name)
             .with("Email", email)
             .with("Mobile", phone)

@@ -341,9 +341,8 @@ pub(crate) fn poll_delay(looks: u32, dense: bool, first: Duration, longest: Dura
 
 /// The end of an order that the CA refused, with what it said and how to apply again.
 fn refused(reason: &str, note: Option<String>, again: String) -> Action {
-    let said = note
-        .filter(|note| !note.is_empty() && !reason.contains(note.as_str()))
-        .map(|note| t!("; the CA said: %{note}", note));
+    let said =
+        note.filter(|note| !note.is_empty() && !reason.contains(note.as_str())).map(|note| t!("; the CA said: %{note}", note));
     let message = t!("the CA refused the order: %{reason}%{said}", reason, said = said.unwrap_or_default());
     Action::WithdrawAndEnd(Ending::Badly(Error::new(ErrorKind::Refused, message).with_hint(again)))
 }

@@ -150,9 +150,11 @@ fn an_order_of_2018_is_applied_for() {
 #[test]
 fn what_is_refused_says_why_and_leaves_nothing() {
     let context = Context::new();
-    context.free_instance(
-        OrderTraits { task_failure: Some("CAA forbids it".into()), challenge_delay_ms: Some(0), ..OrderTraits::default() },
-    );
+    context.free_instance(OrderTraits {
+        task_failure: Some("CAA forbids it".into()),
+        challenge_delay_ms: Some(0),
+        ..OrderTraits::default()
+    });
     apply(&context, &["www.example.com"]).expect(6).says("CAA forbids it").says("it applies anew");
 
     context.sandbox.fault(Fault::Package { product: "symantec-dv-1-starter".into(), left: 0 }).unwrap();

@@ -139,7 +139,9 @@ fn each_publisher_of_files_comes_to_a_certificate() {
     let [first, ..] = blocks(FILES, "")[..] else { panic!("no block") };
     let [everywhere, by_host, by_hook]: [String; 3] = commands(first).try_into().expect("three commands");
     let at = |root: &Path, command: &str| {
-        ["/srv/www", "/srv/a", "/srv/b"].iter().fold(command.to_owned(), |text, folder| text.replace(folder, root.to_str().unwrap()))
+        ["/srv/www", "/srv/a", "/srv/b"]
+            .iter()
+            .fold(command.to_owned(), |text, folder| text.replace(folder, root.to_str().unwrap()))
     };
     for (command, name) in [(&everywhere, "www.example.com"), (&by_host, "shop.example.com")] {
         let (context, _folder, root) = site();
@@ -210,7 +212,8 @@ fn deliveries_and_deployments_of_the_page_work() {
     let key = fs::metadata(context.out().join("www.example.com/live/privkey.pem")).unwrap();
     assert_eq!(key.permissions().mode() & 0o777, 0o640);
 
-    let [resources, of_name, of_order, of_id, with_upload]: [String; 5] = commands(deployments).try_into().expect("five commands");
+    let [resources, of_name, of_order, of_id, with_upload]: [String; 5] =
+        commands(deployments).try_into().expect("five commands");
     resource(&context, "www.example.com");
     let ran = context.shell(&resources).expect(0);
     assert!(ran.stdout.contains("501") && ran.stdout.contains("www.example.com"), "{ran:?}");

@@ -101,7 +101,8 @@ fn used_by_the_program() -> BTreeSet<String> {
     for place in [folder.clone(), folder.join("applying")] {
         files.extend(std::fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()));
     }
-    let verbs = ["Apply", "Cancel", "Create", "Delete", "Describe", "Get", "List", "Refund", "Renew", "Revoke", "Update", "Upload"];
+    let verbs =
+        ["Apply", "Cancel", "Create", "Delete", "Describe", "Get", "List", "Refund", "Renew", "Revoke", "Update", "Upload"];
     let is_operation = |word: &&str| {
         let rest = verbs.iter().find_map(|verb| word.strip_prefix(verb)).unwrap_or_default();
         rest.starts_with(|first: char| first.is_ascii_uppercase()) && rest.chars().all(|letter| letter.is_ascii_alphabetic())

@@ -191,8 +191,7 @@ fn throttling_for_minutes_is_waited_out_as_long_as_there_is_time() {
     let _ = state.next(checking("a"), Duration::ZERO);
     let _ = state.next(Event::Published, Duration::ZERO);
     let _ = state.next(Event::Visible, Duration::ZERO);
-    let throttled =
-        || Event::ReadFailed(Error::new(ErrorKind::OrderSource, "throttled").with_retry(Retry::After(120 * SECOND)));
+    let throttled = || Event::ReadFailed(Error::new(ErrorKind::OrderSource, "throttled").with_retry(Retry::After(120 * SECOND)));
     let mut now = Duration::ZERO;
     for _ in 0..30 {
         now = until(&state.next(throttled(), now));

@@ -82,13 +82,17 @@ pub(super) fn instead(action: &str) -> &'static str {
             )
         }
         "CreateDVOrderAudit" => {
-            t!("the API of 2018 is not served there: apply with an instance of 2020-04-07, without `--api 2018`: `dv-verify apply NAME…`")
+            t!(
+                "the API of 2018 is not served there: apply with an instance of 2020-04-07, without `--api 2018`: `dv-verify apply NAME…`"
+            )
         }
         "CreateCertificateForPackageRequest"
         | "CreateCertificateRequest"
         | "CreateCertificateWithCsrRequest"
         | "RenewCertificateOrderForPackageRequest" => {
-            t!("certificates out of packages are not served there: apply with an instance, without `--product`: `dv-verify apply NAME…`")
+            t!(
+                "certificates out of packages are not served there: apply with an instance, without `--product`: `dv-verify apply NAME…`"
+            )
         }
         "DescribeCertificateState"
         | "ListUserCertificateOrder"

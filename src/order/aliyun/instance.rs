@@ -101,7 +101,8 @@ pub struct LastApplication {
 /// How an instance was applied with last.
 pub(super) async fn last_application(client: &Client, id: &OrderId) -> Result<LastApplication> {
     let detail = client.call(&Call::new(READ, VERSION).about(id).with("InstanceId", id)).await?;
-    let is = |field: &str, words: &[&str]| detail.text(field).is_some_and(|word| words.contains(&words::normalized(&word).as_str()));
+    let is =
+        |field: &str, words: &[&str]| detail.text(field).is_some_and(|word| words.contains(&words::normalized(&word).as_str()));
     Ok(LastApplication {
         csr: detail.text("Csr").filter(|_| is("GenerateCsrMethod", &["upload"])),
         key_algorithm: detail.text("KeyAlgorithm"),

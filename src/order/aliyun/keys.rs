@@ -12,9 +12,7 @@ use data_encoding::HEXLOWER;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PublicKeyData as _};
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, pem::PemObject as _};
 use sha2::{Digest as _, Sha256};
-use x509_parser::{
-    certificate::X509Certificate, certification_request::X509CertificationRequest, prelude::FromDer as _,
-};
+use x509_parser::{certificate::X509Certificate, certification_request::X509CertificationRequest, prelude::FromDer as _};
 
 use crate::{
     error::{Error, ErrorKind, Result},

@@ -8,7 +8,8 @@ use dv_verify::{
 };
 
 use super::{
-    Mistake, PRODUCT, answer, apply, apply_package, error, is_there, named, nothing_was_done, run, tell, the_same_command_again, verify,
+    Mistake, PRODUCT, answer, apply, apply_package, error, is_there, named, nothing_was_done, run, tell, the_same_command_again,
+    verify,
 };
 
 #[test]

@@ -9,8 +9,8 @@ use dv_verify::{
 
 use super::{
     super::context::{Context, until},
-    Mistake, NOT_YET, OTHER_KEY, apply, apply_package, is_there, named, nothing_was_done, owned, owned_without_timeout, run, tell,
-    tell_in, verify,
+    Mistake, NOT_YET, OTHER_KEY, apply, apply_package, is_there, named, nothing_was_done, owned, owned_without_timeout, run,
+    tell, tell_in, verify,
 };
 
 /// An order that is refused while its record is out.

@@ -48,7 +48,7 @@ fn what_cannot_be_applied_for() {
             what: "a request for other names",
             begin: |context| {
                 context.free_instance(OrderTraits::default());
-                fs::write(context.home().join("rsa.csr"), include_str!("../data/rsa.csr")).unwrap();
+                fs::write(context.home().join("rsa.csr"), include_str!("../../data/rsa.csr")).unwrap();
                 apply(&["www.example.com", "--csr", "rsa.csr"])
             },
             code: 2,
@@ -60,7 +60,7 @@ fn what_cannot_be_applied_for() {
             what: "a request that the service does not take",
             begin: |context| {
                 context.free_instance(OrderTraits::default());
-                fs::write(context.home().join("rsa.csr"), include_str!("../data/rsa.csr")).unwrap();
+                fs::write(context.home().join("rsa.csr"), include_str!("../../data/rsa.csr")).unwrap();
                 answer(context, Some("UpdateInstance"), error(400, "CreateCsrFailed", "The CSR cannot be parsed."));
                 apply(&["--csr", "rsa.csr"])
             },

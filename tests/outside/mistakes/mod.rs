@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use dv_verify::{
-    order::OrderId,
-    sandbox::{Answer, Fault, Service},
+    order::{Generation, OrderId},
+    sandbox::{Answer, Fault, OrderChange, Service},
 };
 
 use super::context::{APPLICANT, Context, Ran};
@@ -90,6 +90,22 @@ fn the_same_command_again(context: &Context, arguments: &[String]) {
     is_there(context);
     let submitted = context.calls("ApplyCertificate") + context.calls("CreateCertificateForPackageRequest");
     assert!(submitted <= 1, "{submitted} applications");
+}
+
+/// An order whose record is out, and that the CA does not look at.
+fn waiting(context: &Context, generation: Generation) -> OrderId {
+    let id = context.order(generation, &["www.example.com"]);
+    context.change(&id, OrderChange::Hold);
+    run(context, &verify(&id, &["--no-wait"])).expect(0);
+    assert_eq!(context.records().len(), 1);
+    id
+}
+
+/// The record stays, and the next run comes to the certificate.
+fn it_goes_on(context: &Context, arguments: &[String]) {
+    assert_eq!(context.records().len(), 1, "the record stays");
+    context.change(&OrderId::parse(&named(context, arguments)).unwrap(), OrderChange::Recover);
+    the_same_command_again(context, arguments);
 }
 
 /// A run that was to end soon has all its time when it is to succeed.

@@ -10,15 +10,12 @@ use dv_verify::{
 use super::{
     super::context::{Context, until},
     Mistake, NOT_YET, OTHER_KEY, apply, apply_package, is_there, named, nothing_was_done, owned, owned_without_timeout, run,
-    tell, tell_in, verify,
+    tell, tell_in, verify, waiting,
 };
 
 /// An order that is refused while its record is out.
 fn rejected(context: &Context, generation: Generation) -> Vec<String> {
-    let id = context.order(generation, &["www.example.com"]);
-    context.change(&id, OrderChange::Hold);
-    run(context, &verify(&id, &["--no-wait"])).expect(0);
-    assert_eq!(context.records().len(), 1);
+    let id = waiting(context, generation);
     context.change(&id, OrderChange::Reject);
     // It waits for nobody when it is applied for again.
     context.change(&id, OrderChange::Recover);

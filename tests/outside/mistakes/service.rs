@@ -1,13 +1,13 @@
 //! What the service turns away: missing rights, a wrong clock, too many calls, operations and versions that are gone.
 
 use dv_verify::{
-    order::{Generation, OrderId},
-    sandbox::{Answer, Fault, OrderChange, OrderTraits},
+    order::Generation,
+    sandbox::{Answer, Fault, OrderTraits},
 };
 
 use super::{
-    super::context::APPLICANT, Mistake, answer, apply, apply_package, error, is_there, named, nothing_was_done, owned, run, tell,
-    the_same_command_again, verify,
+    super::context::APPLICANT, Mistake, answer, apply, apply_package, error, is_there, it_goes_on, nothing_was_done, owned, run,
+    tell, the_same_command_again, verify, waiting,
 };
 
 fn denied() -> Answer {
@@ -80,20 +80,14 @@ fn a_clock_that_is_wrong() {
         Mistake {
             what: "in a wait",
             begin: |context| {
-                let id = context.order(Generation::Instance, &["www.example.com"]);
-                context.change(&id, OrderChange::Hold);
-                run(context, &verify(&id, &["--no-wait"])).expect(0);
+                let id = waiting(context, Generation::Instance);
                 context.sandbox.fault(Fault::ClockSkew { seconds: 3600 }).unwrap();
                 verify(&id, &[])
             },
             code: 2,
             english,
             chinese,
-            end: |context, arguments| {
-                assert_eq!(context.records().len(), 1, "the record stays");
-                context.change(&OrderId::parse(&named(context, arguments)).unwrap(), OrderChange::Recover);
-                the_same_command_again(context, arguments);
-            },
+            end: it_goes_on,
         },
         Mistake {
             what: "before an application",
@@ -119,20 +113,14 @@ fn throttling_for_minutes() {
         Mistake {
             what: "in a wait",
             begin: |context| {
-                let id = context.order(Generation::Instance, &["www.example.com"]);
-                context.change(&id, OrderChange::Hold);
-                run(context, &verify(&id, &["--no-wait"])).expect(0);
+                let id = waiting(context, Generation::Instance);
                 answer(context, None, for_minutes());
                 verify(&id, &["--timeout", "60s"])
             },
             code: 1,
             english,
             chinese,
-            end: |context, arguments| {
-                assert_eq!(context.records().len(), 1, "the record stays");
-                context.change(&OrderId::parse(&named(context, arguments)).unwrap(), OrderChange::Recover);
-                the_same_command_again(context, arguments);
-            },
+            end: it_goes_on,
         },
         Mistake {
             what: "at an application with an instance",

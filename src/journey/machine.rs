@@ -320,7 +320,8 @@ impl State {
 
     /// What to do once the time is up.
     fn next_time(&self) -> String {
-        let waits_for_ca = matches!(self.reason, FOR_CA | FOR_REVIEW) && self.terms.looks_by_itself;
+        // An instance that people look at may show no challenge.
+        let waits_for_ca = matches!(self.reason, FOR_CA | FOR_REVIEW | FOR_CHALLENGE) && self.terms.looks_by_itself;
         match self.for_people.as_ref().filter(|_| waits_for_ca) {
             Some((name, word)) => t!(
                 "`%{name}` holds the word `%{word}`, for which CAs let people look at an application: with a correct record it may stay in review for a day or longer; run the same command again later: it goes on where this run ended",

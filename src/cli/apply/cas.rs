@@ -206,9 +206,18 @@ pub(in crate::cli) async fn apply(
         }
         Ok(application)
     };
-    let has = |bundle: &Bundle| current.iter().any(|there| leaf(&there.certificate) == leaf(&bundle.certificate));
+    let has = |bundle: &Bundle| current.iter().any(|there| is_on_disk(there, bundle));
     let applied = journey::apply(store, cas, wish.application, &wish.choice, has, prepare).await;
     applied.map_err(|error| error.context(names))
+}
+
+/// Whether this certificate is among those for the same names, the current one or an older one: a person may have gone back to that.
+fn is_on_disk(there: &Current, bundle: &Bundle) -> bool {
+    let wanted = leaf(&bundle.certificate);
+    let pairs = there.live.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    let older =
+        pairs.into_iter().flatten().flatten().filter_map(|pair| std::fs::read_to_string(pair.path().join("cert.pem")).ok());
+    leaf(&there.certificate) == wanted || older.into_iter().any(|certificate| leaf(&certificate) == wanted)
 }
 
 /// The first certificate of a PEM text, without what differs between two writings of it.

@@ -95,6 +95,8 @@ fn what_cannot_be_applied_for() {
                 // With a key of the service's own there is nothing to compare with.
                 run(context, &apply(&["www.example.com", "--instance", &named(context, &[])])).expect(0);
                 is_there(context);
+                // Keys of certificates that never came.
+                fs::remove_dir_all(context.home().join("state/keys")).unwrap();
             },
         },
         Mistake {

@@ -3,14 +3,14 @@
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{exit::Exit, session::Session, table};
+use super::{exit::Exit, report, session::Session, table};
 use crate::{
     error::{Error, Result},
     http::Http,
     language::{message, t},
     name::Name,
     order::{
-        Challenge, ChallengeKind,
+        Challenge, ChallengeKind, OrderSource as _,
         aliyun::{Cas, Listed},
         challenge_name,
     },
@@ -54,8 +54,7 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
             None => session.cas(&http)?,
         };
         rows.extend(of_place(session, &cas, region.as_deref(), arguments.challenges).await?);
-        let calls = cas.calls().into_iter().map(|(action, count)| format!("{action} {count}")).collect::<Vec<_>>().join(", ");
-        tracing::info!("calls to {}: {calls}", crate::order::OrderSource::origin(&cas));
+        tracing::info!("calls to {}: {}", cas.origin(), report::by_action(&cas.calls()));
     }
     show(session, &rows);
     Ok(Exit::DONE)

@@ -10,7 +10,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use crate::{
     config::{
-        chosen::{Colour, Format, Manner},
+        manner::{Colour, Format, Manner},
         variables,
     },
     environment::Environment,

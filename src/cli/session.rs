@@ -15,9 +15,10 @@ use super::{
 };
 use crate::{
     config::{
-        chosen::{Chosen, Manner},
+        chosen::Chosen,
         file::ConfigFile,
         layers::{Flags, Given, Layers, Origin},
+        manner::Manner,
         paths::Places,
         routing::Router,
     },

@@ -49,58 +49,6 @@ const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 /// How long before its end the renewal of a certificate is due where the user does not say.
 const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// For whom results are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// People.
-    #[default]
-    Human,
-    /// Programs: one JSON object per line.
-    Json,
-}
-
-/// When to colour.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Colour {
-    /// On a terminal, where nothing speaks against it.
-    #[default]
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
-
-/// How much is said, and how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Manner {
-    /// `--output`.
-    pub format: Format,
-    /// `--color`.
-    pub colour: Colour,
-    /// How often `-v` was given.
-    pub verbosity: u8,
-    /// `--quiet`.
-    pub quiet: bool,
-}
-
-impl Manner {
-    /// Reads what concerns output alone, so that errors about the rest are shown in the right manner.
-    ///
-    /// # Errors
-    /// `ErrorKind::Config` naming where the value came from.
-    pub fn of(layers: &Layers) -> Result<Self> {
-        Ok(Self {
-            format: layers
-                .one("output", |text| Ok(if text == "json" { Format::Json } else { Format::Human }))?
-                .unwrap_or_default(),
-            colour: layers.one("color", |text| Ok(colour(text)))?.unwrap_or_default(),
-            verbosity: layers.one("verbose", |text| number(text, 0))?.unwrap_or(0),
-            quiet: layers.flag("quiet")?,
-        })
-    }
-}
-
 /// Everything that options decide.
 #[derive(Clone, Debug)]
 pub struct Chosen {
@@ -245,6 +193,7 @@ impl Chosen {
             key_algorithm: None,
             applicant: self.applicant.clone(),
             contacts: self.contact_ids.clone(),
+            by_file: false,
         }
     }
 
@@ -356,14 +305,6 @@ fn interceptor_probes(resolvers: &[ResolverAddress], stated: &[(Name, Vec<Socket
     let is_near = resolvers.iter().any(ResolverAddress::is_loopback)
         || stated.iter().flat_map(|(_, addresses)| addresses).any(|address| address.ip().is_loopback());
     if is_near { Vec::new() } else { propagation::NO_SERVERS.to_vec() }
-}
-
-fn colour(text: &str) -> Colour {
-    match text {
-        "always" => Colour::Always,
-        "never" => Colour::Never,
-        _ => Colour::Auto,
-    }
 }
 
 fn permission(layers: &Layers, file: &ConfigFile) -> Result<Permission> {

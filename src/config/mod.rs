@@ -9,6 +9,7 @@ mod files;
 mod form;
 pub mod layers;
 mod listen;
+pub mod manner;
 mod parse;
 pub mod paths;
 mod place;

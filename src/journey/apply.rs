@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::requested;
 use crate::{
     error::{Error, ErrorKind, Result},
     failpoint,
@@ -71,7 +73,7 @@ pub async fn apply(
         let known = serde_json::from_value::<Way>(earlier.way.clone()).ok();
         match (&earlier.order, known) {
             (Some(order), _) => {
-                if is_under_way(cas, order, has).await? {
+                if is_under_way(cas, order, |bundle| has(bundle) || !requested::fits(&earlier, bundle)).await? {
                     return Ok(Applied::Found(order.clone()));
                 }
             }
@@ -95,11 +97,12 @@ pub async fn apply(
         None => cas.way(&application, choice).await?,
     };
     if let Way::Already { id } = &way {
-        keep(store, &origin, &subject, &way, Some(id)).await?;
+        keep(store, &origin, &subject, value(&way)?, Some(id)).await?;
         return Ok(Applied::Found(id.clone()));
     }
     let application = prepare(application)?;
-    keep(store, &origin, &subject, &way, None).await?;
+    let kept = requested::with_key(value(&way)?, &application);
+    keep(store, &origin, &subject, kept.clone(), None).await?;
     failpoint::reach("apply.before");
     let order = match cas.apply(&application, &way).await {
         Ok(order) => order,
@@ -113,7 +116,7 @@ pub async fn apply(
         }
     };
     failpoint::reach("apply.after");
-    keep(store, &origin, &subject, &way, Some(&order)).await?;
+    keep(store, &origin, &subject, kept, Some(&order)).await?;
     Ok(Applied::New(order))
 }
 
@@ -159,9 +162,12 @@ fn not_known(left: SignedDuration) -> Error {
     ))
 }
 
-async fn keep(store: &Store, origin: &str, subject: &str, way: &Way, order: Option<&OrderId>) -> Result<()> {
-    let way = serde_json::to_value(way)
-        .map_err(|error| Error::new(ErrorKind::Unexpected, t!("an application cannot be kept")).with_source(error))?;
+fn value(way: &Way) -> Result<Value> {
+    serde_json::to_value(way)
+        .map_err(|error| Error::new(ErrorKind::Unexpected, t!("an application cannot be kept")).with_source(error))
+}
+
+async fn keep(store: &Store, origin: &str, subject: &str, way: Value, order: Option<&OrderId>) -> Result<()> {
     let begun: Timestamp = failpoint::now();
     let memory = ApplicationMemory { origin: origin.to_owned(), subject: subject.to_owned(), way, order: order.cloned(), begun };
     store.keep_application(&memory).await

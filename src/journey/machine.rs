@@ -7,7 +7,8 @@ use crate::{
     delivery::Delivered,
     error::{Error, ErrorKind, Retry},
     language::{message, say, t},
-    order::{Bundle, Challenge, ChallengeKind, Order, OrderState},
+    name::Name,
+    order::{Bundle, Challenge, ChallengeKind, Generation, Order, OrderState},
 };
 
 /// Something that happened.
@@ -111,6 +112,8 @@ pub(crate) struct State {
     failures: u32,
     /// How long the source asked to be left alone.
     pub(crate) pause: Option<Duration>,
+    /// A name of the order at which CAs let people look, with the word that makes them.
+    for_people: Option<(String, &'static str)>,
 }
 
 const FOR_CHALLENGE: &str = message!("for the CA to say what it wants to see");
@@ -142,6 +145,7 @@ impl State {
             last_failure: None,
             failures: 0,
             pause: None,
+            for_people: None,
         }
     }
 
@@ -194,9 +198,13 @@ impl State {
             self.was_pending = true;
             self.baseline.clone_from(&order.certificate_id);
         }
+        if let Some((name, word)) = order.name_for_review() {
+            self.for_people = Some((name.to_string(), word));
+        }
+        let again = again(&order);
         match order.state {
             OrderState::NotSubmitted if self.was_pending => {
-                self.refused(t!("the application is no longer there: it was withdrawn, or the CA rejected it"), order.note)
+                refused(t!("the application is no longer there: it was withdrawn, or the CA rejected it"), order.note, again)
             }
             OrderState::NotSubmitted if self.terms.named => {
                 let error = Error::usage(t!("order `%{id}` is paid for, but not applied for yet", id = order.id));
@@ -206,30 +214,15 @@ impl State {
             OrderState::Preparing => self.wait(FOR_CHALLENGE, None, now),
             OrderState::Checking(challenges) => self.when_challenged(challenges, now),
             OrderState::Reviewing => self.wait(FOR_REVIEW, None, now),
-            OrderState::Issued(_) if self.is_the_old_one(order.certificate_id.as_deref()) => self.refused(
+            OrderState::Issued(_) if self.is_the_old_one(order.certificate_id.as_deref()) => refused(
                 t!("the source shows the certificate from before the application: that was withdrawn, or the CA rejected it"),
                 order.note,
+                again,
             ),
             OrderState::Issued(bundle) => Action::Deliver(bundle),
-            OrderState::Failed { reason } => self.refused(&reason, order.note),
+            OrderState::Failed { reason } => refused(&reason, order.note, again),
             OrderState::Unknown(_) => self.wait(FOR_KNOWN_WORD, None, now),
         }
-    }
-
-    fn refused(&self, reason: &str, note: Option<String>) -> Action {
-        let said = note
-            .filter(|note| !note.is_empty() && !reason.contains(note.as_str()))
-            .map(|note| t!("; the CA said: %{note}", note));
-        let error = Error::new(
-            ErrorKind::Refused,
-            t!("the CA refused the order: %{reason}%{said}", reason, said = said.unwrap_or_default()),
-        )
-        .with_hint(if self.terms.looks_by_itself {
-            t!("see the order in the certificate console; a refused order has to be applied for again")
-        } else {
-            t!("mend the cause, then run the same command again: it begins a new order")
-        });
-        Action::WithdrawAndEnd(Ending::Badly(error))
     }
 
     fn is_the_old_one(&self, certificate: Option<&str>) -> bool {
@@ -322,7 +315,21 @@ impl State {
             Some(why) => Error::new(ErrorKind::OrderSource, format!("{message}: {why}")),
             None => Error::new(ErrorKind::StillWaiting, message),
         };
-        Action::End(Ending::Badly(error.with_hint(t!("run the same command again: it goes on where this run ended"))))
+        Action::End(Ending::Badly(error.with_hint(self.next_time())))
+    }
+
+    /// What to do once the time is up.
+    fn next_time(&self) -> String {
+        // An instance that people look at may show no challenge.
+        let waits_for_ca = matches!(self.reason, FOR_CA | FOR_REVIEW | FOR_CHALLENGE) && self.terms.looks_by_itself;
+        match self.for_people.as_ref().filter(|_| waits_for_ca) {
+            Some((name, word)) => t!(
+                "`%{name}` holds the word `%{word}`, for which CAs let people look at an application: with a correct record it may stay in review for a day or longer; run the same command again later: it goes on where this run ended",
+                name,
+                word
+            ),
+            None => t!("run the same command again: it goes on where this run ended").to_owned(),
+        }
     }
 }
 
@@ -331,6 +338,41 @@ impl State {
 pub(crate) fn poll_delay(looks: u32, dense: bool, first: Duration, longest: Duration) -> Duration {
     let first = if dense { first } else { first * 4 };
     first.saturating_mul(1 << looks.min(16)).min(longest)
+}
+
+/// The end of an order that the CA refused, with what it said and how to apply again.
+fn refused(reason: &str, note: Option<String>, again: String) -> Action {
+    let said =
+        note.filter(|note| !note.is_empty() && !reason.contains(note.as_str())).map(|note| t!("; the CA said: %{note}", note));
+    let message = t!("the CA refused the order: %{reason}%{said}", reason, said = said.unwrap_or_default());
+    Action::WithdrawAndEnd(Ending::Badly(Error::new(ErrorKind::Refused, message).with_hint(again)))
+}
+
+/// How to apply again after a refusal.
+fn again(order: &Order) -> String {
+    let id = &order.id;
+    // As a shell takes them.
+    let word = |name: &Name| if name.is_wildcard() { format!("'{name}'") } else { name.to_string() };
+    let names = order.domains.iter().map(word).collect::<Vec<_>>().join(" ");
+    let names = if names.is_empty() { "NAME…".to_owned() } else { names };
+    match order.generation {
+        // One that is closed, or whose certificate was revoked, serves no more.
+        Generation::Instance if !matches!(order.state, OrderState::Failed { .. }) => t!(
+            "the certificate console may say more about the cause; mend that, then apply with the same instance again: `dv-verify apply %{names} --instance %{id}`",
+            names,
+            id
+        ),
+        Generation::Order => t!(
+            "the certificate console may say more about the cause; mend that, then give the quota back with `dv-verify delete %{id}` and apply again: `dv-verify apply %{names} --product CODE`",
+            id,
+            names
+        ),
+        Generation::Instance | Generation::Api2018 => t!(
+            "the certificate console may say more about the cause; mend that, then apply again with an instance that is free: `dv-verify apply %{names}`",
+            names
+        ),
+        Generation::Acme => t!("mend the cause, then run the same command again: it begins a new order").to_owned(),
+    }
 }
 
 /// The same error once more, for the end of the journey.

@@ -34,6 +34,7 @@ mod machine;
 mod notices;
 mod person;
 mod publish;
+mod requested;
 mod run;
 mod sight;
 mod trial;

@@ -17,6 +17,7 @@ pub mod acme;
 pub mod aliyun;
 pub mod challenge_name;
 pub mod renewal;
+pub mod review;
 
 /// The identity of an order at its source: an InstanceId (`cas-cn-…`, `cas_dv-cn-…`) or an OrderId (digits).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

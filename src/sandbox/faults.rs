@@ -68,6 +68,11 @@ pub enum Fault {
         /// Positive: it is ahead.
         seconds: i64,
     },
+    /// The STS token that the CAS asked for so far has expired, and this one took its place.
+    SecurityToken {
+        /// The new one.
+        token: String,
+    },
 }
 
 /// An HTTP service of the sandbox.

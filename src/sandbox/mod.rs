@@ -193,6 +193,7 @@ impl Sandbox {
             ca: CertificateAuthority::new(options.certificate_age)?,
             leaks: Mutex::default(),
             skew: 0.into(),
+            token: Mutex::default(),
             wake,
             addresses: addresses.clone(),
             options,

@@ -58,6 +58,8 @@ pub(super) struct World {
     pub(super) leaks: Mutex<Vec<String>>,
     /// How many seconds the clock of the CAS is ahead.
     pub(super) skew: AtomicI64,
+    /// The STS token that took the place of that of the options.
+    pub(super) token: Mutex<Option<String>>,
     pub(super) wake: UnboundedSender<Wake>,
 }
 
@@ -92,11 +94,12 @@ impl World {
             Fault::Package { product, left } => locked(&self.orders).packages.set_left(&product, left),
             Fault::CloudResource { product, domain, fails } => locked(&self.deployments).add_resource(&product, &domain, fails),
             Fault::ClockSkew { seconds } => self.skew.store(seconds, Ordering::Relaxed),
+            Fault::SecurityToken { token } => *locked(&self.token) = Some(token),
         }
         Ok(())
     }
 
-    /// Takes back all faults of calls, servers and clock.
+    /// Takes back all faults of calls, servers and clock; a token that expired stays so.
     pub(super) fn clear_faults(&self) {
         locked(&self.faults).clear();
         self.skew.store(0, Ordering::Relaxed);

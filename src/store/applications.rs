@@ -51,6 +51,19 @@ impl Store {
         row.as_ref().map(memory).transpose().map_err(|error| self.failed(error))
     }
 
+    /// The latest application that made this order, where one did.
+    ///
+    /// # Errors
+    /// `ErrorKind::Store`.
+    pub async fn application_of(&self, origin: &str, order: &OrderId) -> Result<Option<ApplicationMemory>> {
+        let query = sql("SELECT origin, subject, way, order_id, begun FROM applications WHERE origin = $1 AND order_id = $2
+             ORDER BY begun DESC LIMIT 1")
+        .bind(origin)
+        .bind(order.as_str());
+        let row = query.fetch_optional(self.on()).await.map_err(|error| self.failed(error))?;
+        row.as_ref().map(memory).transpose().map_err(|error| self.failed(error))
+    }
+
     /// Forgets an application that came to nothing.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use dv_verify::{
     name::Name,
     order::{Generation, OrderId},
     record::{Record, RecordType},
-    sandbox::{Fault, NewOrder, OrderChange, Sandbox, SandboxOptions},
+    sandbox::{Fault, NewOrder, OrderChange, OrderTraits, Sandbox, SandboxOptions},
 };
 use tempfile::TempDir;
 
@@ -19,6 +19,10 @@ use tempfile::TempDir;
 pub(crate) const ACCESS_KEY_SECRET: &str = "planted-access-key-secret-8d1f";
 pub(crate) const API_TOKEN: &str = "planted-api-token-77aa";
 pub(crate) const TSIG_SECRET: &str = "cGxhbnRlZC10c2lnLXNlY3JldC00YzAyLWZvci10aGUtdGVzdHM=";
+
+/// Who applies, as packages want to know.
+pub(crate) const APPLICANT: [&str; 6] =
+    ["--applicant-name", "Tom", "--applicant-email", "tom@example.com", "--applicant-phone", "13900000000"];
 
 /// A home folder, a sandbox, and the program.
 pub(crate) struct Context {
@@ -146,9 +150,19 @@ impl Context {
         self.sandbox.fault(Fault::Order { order: order.clone(), change }).expect("the order is there");
     }
 
+    /// How often the CAS was asked for `action`.
+    pub(crate) fn calls(&self, action: &str) -> u64 {
+        self.sandbox.calls().get(action).copied().unwrap_or_default()
+    }
+
+    /// An instance that was bought and not used.
+    pub(crate) fn free_instance(&self, traits: OrderTraits) -> OrderId {
+        self.order_with(Generation::Instance, &["unused.example.com"], OrderTraits { submitted: false, ..traits })
+    }
+
     /// Waits until the CAS was asked for `action` at least `count` times.
     pub(crate) fn until_calls(&self, action: &str, count: u64) {
-        until(|| self.sandbox.calls().get(action).copied().unwrap_or_default() >= count);
+        until(|| self.calls(action) >= count);
     }
 
     /// Waits until the provider's zones hold `count` records.
@@ -157,12 +171,7 @@ impl Context {
     }
 
     /// An order that waits for validation and is something else beside.
-    pub(crate) fn order_with(
-        &self,
-        generation: Generation,
-        domains: &[&str],
-        traits: dv_verify::sandbox::OrderTraits,
-    ) -> OrderId {
+    pub(crate) fn order_with(&self, generation: Generation, domains: &[&str], traits: OrderTraits) -> OrderId {
         let domains = domains.iter().map(|domain| name(domain)).collect();
         let _guard = runtime().enter();
         self.sandbox.add_order_with(NewOrder { generation, domains }, traits)
@@ -209,6 +218,33 @@ impl Context {
             .env("DV_RFC2136_NAMESERVER", addresses.authorities[0].to_string())
             .env("DV_RFC2136_TSIG_KEY", self.sandbox.options().tsig_key.to_string())
             .env("DV_RFC2136_TSIG_SECRET", TSIG_SECRET);
+        command
+    }
+
+    /// A folder for programs, with this one in it.
+    pub(crate) fn bin(&self) -> PathBuf {
+        let bin = self.home().join("bin");
+        if !bin.exists() {
+            std::fs::create_dir(&bin).unwrap();
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_dv-verify"), bin.join("dv-verify")).unwrap();
+        }
+        bin
+    }
+
+    /// Runs a line as a shell does, in the home folder, with the programs of [`Context::bin`] and the sandbox's variables.
+    pub(crate) fn shell(&self, line: &str) -> Ran {
+        let ran = Ran::of(self.shell_command(line).current_dir(self.home()).output().unwrap());
+        assert_no_secret(&ran);
+        ran
+    }
+
+    /// `/bin/sh` with a line, still without a folder.
+    pub(crate) fn shell_command(&self, line: &str) -> Command {
+        let program = self.command(&[]);
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", line]).env_clear().stdin(Stdio::null());
+        command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("PATH", format!("{}:/usr/bin:/bin", self.bin().display()));
         command
     }
 

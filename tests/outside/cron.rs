@@ -1,7 +1,7 @@
 //! Runs that nobody watches: docs/cron.md line by line, silence, one line on failure, and the random wait.
 
 use std::{
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::PermissionsExt,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -30,20 +30,12 @@ fn lines() -> Vec<String> {
 
 /// Runs a line as cron does: with `/bin/sh`, from nowhere, and with little in the environment.
 fn as_cron(context: &Context, line: &str) -> Ran {
-    let bin = context.home().join("bin");
-    let program = context.command(&[]);
-    if !bin.exists() {
-        std::fs::create_dir(&bin).unwrap();
-        symlink(program.get_program(), bin.join("dv-verify")).unwrap();
-        let stub = bin.join("systemctl");
+    let stub = context.bin().join("systemctl");
+    if !stub.exists() {
         std::fs::write(&stub, format!("#!/bin/sh\necho \"$@\" >> {}\n", context.home().join("called").display())).unwrap();
         std::fs::set_permissions(&stub, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", line]).env_clear().current_dir("/").stdin(Stdio::null());
-    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
-    Ran::of(command.output().unwrap())
+    Ran::of(context.shell_command(line).current_dir("/").output().unwrap())
 }
 
 fn called(context: &Context) -> String {

@@ -46,6 +46,23 @@ fn accepts(context: &Context, program: &str, text: &str, arguments: impl FnOnce(
     assert!(output.status.success(), "{program} refuses this:\n{text}\n{said}");
 }
 
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Has nginx check a server block that listens on `port`.
+pub(super) fn nginx_accepts(context: &Context, server: &str, port: u16) {
+    let home = context.home().to_str().unwrap();
+    // `nginx -t` opens its sockets, so the port must be free.
+    let server = server.replace(&format!("listen {port}"), &format!("listen 127.0.0.1:{}", free_port()));
+    let folders =
+        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|name| format!("{name}_temp_path {home}/{name};\n")).concat();
+    let text = format!(
+        "pid {home}/nginx.pid;\nerror_log {home}/nginx.log;\nevents {{}}\nhttp {{\naccess_log off;\n{folders}{server}}}\n"
+    );
+    accepts(context, "nginx", &text, |file| vec!["-t".into(), "-c".into(), file.display().to_string()]);
+}
+
 #[test]
 fn web_servers_accept_the_blocks_and_the_files() {
     if !servers::installed(&["nginx", "apache2", "haproxy", "caddy"]) {
@@ -54,16 +71,9 @@ fn web_servers_accept_the_blocks_and_the_files() {
     let context = delivered();
     let home = context.home().to_str().unwrap().to_owned();
 
-    // `nginx -t` opens its sockets, so the port must be free.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let server = block("nginx", &context).replace("listen 443", &format!("listen 127.0.0.1:{port}"));
-    let folders =
-        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|name| format!("{name}_temp_path {home}/{name};\n")).concat();
-    let text = format!(
-        "pid {home}/nginx.pid;\nerror_log {home}/nginx.log;\nevents {{}}\nhttp {{\naccess_log off;\n{folders}{server}}}\n"
-    );
-    accepts(&context, "nginx", &text, |file| vec!["-t".into(), "-c".into(), file.display().to_string()]);
+    nginx_accepts(&context, &block("nginx", &context), 443);
 
+    let port = free_port();
     let modules = ["mpm_event", "authz_core", "socache_shmcb", "ssl"]
         .map(|module| format!("LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so\n"))
         .concat();

@@ -14,10 +14,6 @@ fn resource(context: &Context, domain: &str, fails: bool) {
     context.sandbox.fault(Fault::CloudResource { product: "CDN".into(), domain: domain.into(), fails }).unwrap();
 }
 
-fn calls(context: &Context, action: &str) -> u64 {
-    context.sandbox.calls().get(action).copied().unwrap_or_default()
-}
-
 fn next_call(context: &Context, action: &str, answer: Answer) {
     context.sandbox.fault(Fault::Calls { service: Service::Cas, action: Some(action.into()), times: Some(1), answer }).unwrap();
 }
@@ -59,12 +55,12 @@ fn a_certificate_of_each_generation_is_deployed_once() {
         let certificate = certificate_at(&context, domain);
         assert!(certificate.is_number(), "{generation}");
         // By its order it is the same certificate, and what was done is not done again.
-        let jobs = calls(&context, "CreateDeploymentJob");
+        let jobs = context.calls("CreateDeploymentJob");
         context.run(&["deploy", id.as_str(), "--to", domain]).expect(0).says("did this already");
         context.run(&["deploy", "--certificate-id", &certificate.to_string(), "--to", domain]).expect(0).says("did this already");
-        assert_eq!(calls(&context, "CreateDeploymentJob"), jobs, "{generation}");
+        assert_eq!(context.calls("CreateDeploymentJob"), jobs, "{generation}");
         context.run(&["deploy", domain, "--to", domain, "--force"]).expect(0);
-        assert_eq!(calls(&context, "CreateDeploymentJob"), jobs + 1, "{generation}");
+        assert_eq!(context.calls("CreateDeploymentJob"), jobs + 1, "{generation}");
     }
 }
 
@@ -76,7 +72,7 @@ fn a_lost_reply_does_not_make_a_second_job() {
     next_call(&context, "CreateDeploymentJob", Answer::LostReply);
     next_call(&context, "UpdateDeploymentJobStatus", Answer::LostReply);
     context.run(&["deploy", "www.example.com", "--to", FIRST]).expect(0);
-    assert_eq!(calls(&context, "CreateDeploymentJob"), 1);
+    assert_eq!(context.calls("CreateDeploymentJob"), 1);
     assert!(certificate_at(&context, "www.example.com").is_number());
 }
 
@@ -90,7 +86,7 @@ fn nobody_waits_with_no_wait_and_the_same_command_again_sees_the_end() {
     hurried.push("--no-wait");
     context.run(&hurried).expect(7).says("the same command again waits for its end");
     context.run(&arguments).expect(0);
-    assert_eq!((calls(&context, "CreateDeploymentJob"), calls(&context, "UpdateDeploymentJobStatus")), (1, 1));
+    assert_eq!((context.calls("CreateDeploymentJob"), context.calls("UpdateDeploymentJobStatus")), (1, 1));
 }
 
 #[cfg(feature = "failpoints")]
@@ -104,7 +100,7 @@ fn a_killed_deployment_is_carried_on() {
         let ran = Ran::of(context.command(&arguments).env("DV_FAILPOINT", point).output().unwrap());
         assert_ne!(ran.code, 0, "{point}: {ran:?}");
         context.run(&arguments).expect(0);
-        assert_eq!(calls(&context, "CreateDeploymentJob"), 1, "{point}");
+        assert_eq!(context.calls("CreateDeploymentJob"), 1, "{point}");
         assert!(certificate_at(&context, "www.example.com").is_number(), "{point}");
     }
 }
@@ -121,7 +117,7 @@ fn what_failed_is_told_for_each_resource_and_tried_anew() {
     assert!(row("502").contains("error") && row("502").contains("HTTPS is off there"), "{ran:?}");
     assert!(ran.stdout.contains("the service does not say why"), "{ran:?}");
     context.run(&["deploy", "www.example.com", "--to", "www.example.com"]).expect(6);
-    assert_eq!(calls(&context, "CreateDeploymentJob"), 2);
+    assert_eq!(context.calls("CreateDeploymentJob"), 2);
 }
 
 #[test]
@@ -146,7 +142,7 @@ fn what_cannot_be_deployed_is_said_before_anything_is_done() {
         .says("yundun-cert:ListCloudResources")
         .says("\"yundun-cert:CreateDeploymentJob\"")
         .says("\"yundun-cert:UpdateDeploymentJobStatus\"");
-    assert_eq!(calls(&context, "CreateDeploymentJob"), 0);
+    assert_eq!(context.calls("CreateDeploymentJob"), 0);
 }
 
 #[test]
@@ -159,7 +155,7 @@ fn a_pair_from_elsewhere_is_uploaded_once_and_deployed() {
     assert!(id.parse::<u64>().is_ok(), "{first}");
     let again = context.run(&UPLOAD).expect(0).says("nothing was uploaded");
     assert_eq!(again.stdout, first);
-    assert_eq!(calls(&context, "UploadUserCertificate"), 1);
+    assert_eq!(context.calls("UploadUserCertificate"), 1);
     context.run(&["deploy", "--certificate-id", id, "--to", "own.example.com"]).expect(0);
     assert_eq!(certificate_at(&context, "own.example.com").to_string(), id);
     // Another certificate of that name in the account.
@@ -205,7 +201,7 @@ fn a_pair_that_does_not_fit_goes_nowhere() {
     context.run(&UPLOAD).expect(2).says("nothing was uploaded");
     context.run(&["upload", "--cert", "not-there.pem", "--key", "pair.secret"]).expect(2).says("`not-there.pem` cannot be read");
     context.run(&["upload", "--cert", "pair.pem"]).expect(2).says("--key");
-    assert_eq!(calls(&context, "UploadUserCertificate"), 0);
+    assert_eq!(context.calls("UploadUserCertificate"), 0);
 }
 
 #[test]

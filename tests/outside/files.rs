@@ -11,7 +11,7 @@ use dv_verify::{
     sandbox::{OrderChange, OrderTraits, Validation},
 };
 
-use super::context::Context;
+use super::context::{APPLICANT, Context};
 
 const FILE: &str = ".well-known/pki-validation/fileauth.txt";
 
@@ -204,6 +204,41 @@ fn bad_options_are_told_before_anything_is_read() {
         site.context.run(&arguments).expect(2).says(why);
     }
     assert!(site.context.sandbox.calls().is_empty());
+}
+
+#[test]
+fn an_application_is_for_validation_by_file_where_somebody_publishes_files() {
+    let site = Site::new();
+    let context = &site.context;
+    let instance = context.free_instance(OrderTraits::default());
+    let not_submitted = OrderTraits { submitted: false, ..OrderTraits::default() };
+    let of_2018 = context.order_with(Generation::Api2018, &["unused.example.com"], not_submitted);
+    let apply = |more: &[&str]| context.run(&[&["apply", "--webroot", site.webroot()], more].concat());
+    apply(&["*.example.com", "--instance", instance.as_str()]).expect(2).says("no file proves the wildcard");
+    assert_eq!(context.calls("UpdateInstance"), 0, "nothing was applied for");
+
+    let package = ["--product", "symantec-dv-1-starter"];
+    let old = ["--instance", of_2018.as_str(), "--api", "2018"];
+    let place = ["--applicant-province", "Beijing", "--applicant-city", "Beijing"];
+    apply(&["www.example.com", "--instance", instance.as_str()]).expect(0).says("FILE www.example.com");
+    apply(&[&["own.example.com"], package.as_slice(), &APPLICANT].concat()).expect(0).says("FILE own.example.com");
+    apply(&[&["old.example.com"], old.as_slice(), &APPLICANT, &place].concat()).expect(0).says("FILE old.example.com");
+    // Its renewal too; and by a record where nobody publishes files any more.
+    let renew = |more: &[&str]| context.run(&[&["renew", "--force", "www.example.com"], more].concat());
+    renew(&["--webroot", site.webroot()]).expect(0).says("FILE www.example.com");
+    let ran = renew(&["--provider", "cloudflare"]).expect(0);
+    assert!(!ran.stderr.contains("FILE"), "{}", ran.stderr);
+    for name in ["www.example.com", "own.example.com", "old.example.com"] {
+        assert!(context.out().join(name).join("live/cert.pem").is_file(), "{name}");
+    }
+    assert_eq!((site.left(), context.records().len()), (0, 0));
+
+    // One way for all names of an order: a wildcard takes the others along.
+    let instance = context.free_instance(OrderTraits::default());
+    let both = ["--provider", "cloudflare", "--instance", instance.as_str(), "example.net", "*.example.net"];
+    let ran = apply(&both).expect(0);
+    assert!(!ran.stderr.contains("FILE"), "{}", ran.stderr);
+    assert!(context.out().join("example.net/live/cert.pem").is_file());
 }
 
 /// The process dies at each step of publishing and withdrawing; the next run, or `clean`, finishes.

@@ -47,6 +47,43 @@ fn every_waiting_order_of_every_generation_in_one_run() {
     context.run(&["--provider", "cloudflare"]).expect(0);
 }
 
+/// The names in a delivered certificate, sorted.
+fn names_of(context: &Context, folder: &str) -> Vec<String> {
+    let pem = std::fs::read(context.out().join(folder).join("live/cert.pem")).unwrap();
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+    let leaf = pem.parse_x509().unwrap();
+    let names = leaf.subject_alternative_name().unwrap().expect("names").value.general_names.iter();
+    let mut names: Vec<String> = names
+        .map(|name| match name {
+            x509_parser::extensions::GeneralName::DNSName(name) => (*name).to_owned(),
+            other => panic!("{other}"),
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn each_generation_with_one_name_with_several_and_with_wildcards() {
+    let context = Context::new();
+    let mut expected = Vec::new();
+    for (generation, label) in [(Generation::Api2018, "a"), (Generation::Order, "b"), (Generation::Instance, "c")] {
+        for names in [&["one"][..], &["several", "more"], &["*.wild"], &["*.both", "both"]] {
+            let names: Vec<String> = names.iter().map(|name| format!("{name}.{label}.example.com")).collect();
+            context.order(generation, &names.iter().map(String::as_str).collect::<Vec<_>>());
+            expected.push(names);
+        }
+    }
+    context.run(&["--provider", "cloudflare"]).expect(0);
+    for mut names in expected {
+        let folder = names[0].replace('*', "_wildcard");
+        assert_delivered(&context, &folder);
+        names.sort();
+        assert_eq!(names_of(&context, &folder), names);
+    }
+    assert_eq!(context.records(), Vec::<String>::new());
+}
+
 #[test]
 fn apex_and_wildcard_in_one_order() {
     let context = Context::new();

@@ -1,9 +1,6 @@
-//! The program in two languages: which one it speaks, and that mistakes are told in both, with the same exit code.
+//! The program in two languages: which one it speaks, and how. `mistakes` holds that what goes wrong is told in both.
 
-use dv_verify::{
-    order::Generation,
-    sandbox::{Answer, Fault, OrderChange, Service},
-};
+use dv_verify::order::Generation;
 
 use super::context::{Context, Ran};
 
@@ -55,93 +52,6 @@ fn what_is_no_language_is_refused() {
         .says("变量 `DV_LANG`：`fr` 不是 `zh`，`en` 之一");
 }
 
-/// A mistake: how it comes about, the arguments, the exit code, and words of both messages.
-struct Mistake {
-    fault: Option<Fault>,
-    arguments: &'static [&'static str],
-    code: i32,
-    english: &'static [&'static str],
-    chinese: &'static [&'static str],
-}
-
-fn error(status: u16, code: &str, message: &str) -> Fault {
-    let answer = Answer::Error { status, code: code.into(), message: message.into() };
-    Fault::Calls { service: Service::Cas, action: None, times: None, answer }
-}
-
-#[test]
-fn bad_input_is_told_in_both_languages() {
-    let mistakes = [
-        Mistake {
-            fault: None,
-            arguments: &["--provider", "cloudflare", "--order", "cas-cn-nosuchorder"],
-            code: 2,
-            english: &["order `cas-cn-nosuchorder` is unknown", "check the id with `dv-verify orders`", "--region"],
-            chinese: &["没有订单 `cas-cn-nosuchorder`", "请用 `dv-verify orders` 核对 ID", "--region"],
-        },
-        Mistake {
-            fault: None,
-            arguments: &["--provider", "cloudflare", "--order", "12345", "--api", "instance"],
-            code: 2,
-            english: &["`12345` is an OrderId, which `--api instance` does not know", "use `--api order`"],
-            chinese: &["`12345` 是 OrderId，`--api instance` 不认识它", "请使用 `--api order`"],
-        },
-        Mistake {
-            fault: Some(error(403, "Forbidden.RAM", "User not authorized to operate on the specified resource.")),
-            arguments: &["orders", "--api", "instance"],
-            code: 3,
-            english: &["allow the RAM user or role the action `yundun-cert:", "\"Effect\""],
-            chinese: &["请允许该 RAM 用户或角色执行操作 `yundun-cert:", "\"Effect\""],
-        },
-        Mistake {
-            fault: Some(error(403, "InvalidSecurityToken.Expired", "Specified SecurityToken is expired.")),
-            arguments: &["orders", "--api", "instance"],
-            code: 3,
-            english: &["the temporary credentials are over"],
-            chinese: &["临时凭证已过期"],
-        },
-        Mistake {
-            fault: Some(Fault::ClockSkew { seconds: 3600 }),
-            arguments: &["orders", "--api", "instance"],
-            code: 2,
-            english: &["set this machine's clock: it is", "behind the server's"],
-            chinese: &["请校准本机时钟：它比服务器慢"],
-        },
-        Mistake {
-            fault: Some(error(404, "InvalidVersion", "Specified parameter Version is not valid.")),
-            arguments: &["orders", "--api", "instance"],
-            code: 1,
-            english: &["is not served there; use another `--api`"],
-            chinese: &["请改用其他 `--api`"],
-        },
-        Mistake {
-            fault: Some(Fault::Package { product: "symantec-dv-1-starter".into(), left: 0 }),
-            arguments: &["apply", "--provider", "cloudflare", "--product", "symantec-dv-1-starter", "www.example.com"],
-            code: 6,
-            english: &["the package of this product is used up"],
-            chinese: &["此产品的资源包已用完"],
-        },
-    ];
-    for Mistake { fault, arguments, code, english, chinese } in mistakes {
-        let context = Context::new();
-        context.order(Generation::Instance, &["other.example.com"]);
-        if let Some(fault) = fault {
-            context.sandbox.fault(fault).unwrap();
-        }
-        let applicant =
-            [("DV_APPLICANT_NAME", "Zhang San"), ("DV_APPLICANT_EMAIL", "zs@example.com"), ("DV_APPLICANT_PHONE", "13800000000")];
-        for (locale, words) in [("en_US.UTF-8", english), ("zh_CN.UTF-8", chinese)] {
-            let mut variables = applicant.to_vec();
-            variables.push(("LANG", locale));
-            let told = ran(&context, arguments, &variables).expect(code);
-            for word in words {
-                assert!(told.stderr.contains(word), "`{word}` is not in\n{}", told.stderr);
-            }
-        }
-        assert_eq!(context.writes(), 0, "nothing was written");
-    }
-}
-
 #[test]
 fn a_whole_journey_is_told_in_chinese_and_its_events_keep_their_words() {
     let context = Context::new();
@@ -161,17 +71,6 @@ fn a_whole_journey_is_told_in_chinese_and_its_events_keep_their_words() {
             .collect::<std::collections::BTreeSet<_>>()
     };
     assert_eq!(words("zh_CN.UTF-8"), words("C"));
-}
-
-#[test]
-fn a_refused_order_says_so_in_chinese() {
-    let context = Context::new();
-    let id = context.order(Generation::Instance, &["www.example.com"]);
-    ran(&context, &["--provider", "cloudflare", "--order", id.as_str(), "--no-wait"], &[]).expect(0);
-    context.change(&id, OrderChange::Reject);
-    ran(&context, &["--provider", "cloudflare", "--order", id.as_str()], &[("LANG", "zh_CN.UTF-8")])
-        .expect(6)
-        .says("CA 拒绝了订单");
 }
 
 /// How many columns of a terminal a text takes: two for each Chinese character and full-width sign.

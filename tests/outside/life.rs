@@ -5,12 +5,7 @@ use dv_verify::{
     sandbox::{Answer, Fault, OrderChange, OrderTraits, Service},
 };
 
-use super::context::{ACCESS_KEY_SECRET, Context, Ran};
-
-/// An instance that was bought and not used.
-fn free_instance(context: &Context, traits: OrderTraits) -> OrderId {
-    context.order_with(Generation::Instance, &["unused.example.com"], OrderTraits { submitted: false, ..traits })
-}
+use super::context::{ACCESS_KEY_SECRET, APPLICANT, Context, Ran};
 
 fn apply(context: &Context, more: &[&str]) -> Ran {
     let mut arguments = vec!["apply", "--provider", "cloudflare"];
@@ -18,19 +13,12 @@ fn apply(context: &Context, more: &[&str]) -> Ran {
     context.run(&arguments)
 }
 
-const APPLICANT: [&str; 6] =
-    ["--applicant-name", "Tom", "--applicant-email", "tom@example.com", "--applicant-phone", "13900000000"];
-
 /// Applies out of a package.
 fn apply_package(context: &Context, more: &[&str]) -> Ran {
     let mut arguments = vec!["--product", "symantec-dv-1-starter"];
     arguments.extend(APPLICANT);
     arguments.extend(more);
     apply(context, &arguments)
-}
-
-fn calls(context: &Context, action: &str) -> u64 {
-    context.sandbox.calls().get(action).copied().unwrap_or_default()
 }
 
 fn lose_reply(context: &Context, action: &str, answer: Answer) {
@@ -44,14 +32,14 @@ fn serial(context: &Context, folder: &str) -> std::path::PathBuf {
 #[test]
 fn an_instance_is_applied_with_once() {
     let context = Context::new();
-    let id = free_instance(&context, OrderTraits::default());
+    let id = context.free_instance(OrderTraits::default());
     apply(&context, &["www.example.com"]).expect(0).says(&format!("www.example.com: applied for, order {id}"));
     assert!(context.out().join("www.example.com/live/privkey.pem").is_file());
     assert_eq!(context.records(), Vec::<String>::new());
-    assert_eq!(calls(&context, "ApplyCertificate"), 1);
+    assert_eq!(context.calls("ApplyCertificate"), 1);
     // The same command again: the certificate is good for a while yet.
     apply(&context, &["www.example.com"]).expect(0).says("the certificate is good until").says("--force");
-    assert_eq!(calls(&context, "ApplyCertificate"), 1);
+    assert_eq!(context.calls("ApplyCertificate"), 1);
     // Another name: there is no other instance.
     apply(&context, &["api.example.com"]).expect(2).says("no instance is free to apply with").says("--product CODE");
 }
@@ -59,15 +47,15 @@ fn an_instance_is_applied_with_once() {
 #[test]
 fn an_instance_that_submits_itself_is_not_submitted_again() {
     let context = Context::new();
-    free_instance(&context, OrderTraits { auto_submit: true, ..OrderTraits::default() });
+    context.free_instance(OrderTraits { auto_submit: true, ..OrderTraits::default() });
     apply(&context, &["www.example.com"]).expect(0);
-    assert_eq!(calls(&context, "ApplyCertificate"), 0);
+    assert_eq!(context.calls("ApplyCertificate"), 0);
 }
 
 #[test]
 fn a_key_that_is_made_here_never_leaves() {
     let context = Context::new();
-    let id = free_instance(&context, OrderTraits::default());
+    let id = context.free_instance(OrderTraits::default());
     apply(&context, &["www.example.com", "--instance", id.as_str(), "--generate-key"]).expect(0);
     assert!(context.out().join("www.example.com/live/privkey.pem").is_file(), "the key is beside its certificate");
     let kept = std::fs::read_dir(context.home().join("state/keys")).unwrap().count();
@@ -77,7 +65,7 @@ fn a_key_that_is_made_here_never_leaves() {
 #[test]
 fn a_request_of_ones_own_keeps_its_key() {
     let context = Context::new();
-    free_instance(&context, OrderTraits::default());
+    context.free_instance(OrderTraits::default());
     let key = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::new(vec!["own.example.com".to_owned()]).unwrap();
     params.distinguished_name = rcgen::DistinguishedName::new();
@@ -95,15 +83,15 @@ fn a_request_of_ones_own_keeps_its_key() {
 fn a_lost_reply_does_not_make_a_second_order() {
     for (answer, submits) in [(Answer::LostReply, 1), (Answer::Drop, 2)] {
         let context = Context::new();
-        free_instance(&context, OrderTraits::default());
+        context.free_instance(OrderTraits::default());
         lose_reply(&context, "ApplyCertificate", answer.clone());
         apply(&context, &["www.example.com"]).expect(0);
-        assert_eq!(calls(&context, "ApplyCertificate"), submits, "{answer:?}");
+        assert_eq!(context.calls("ApplyCertificate"), submits, "{answer:?}");
     }
     let context = Context::new();
     lose_reply(&context, "CreateCertificateForPackageRequest", Answer::LostReply);
     apply_package(&context, &["www.example.com"]).expect(0);
-    assert_eq!(calls(&context, "CreateCertificateForPackageRequest"), 1);
+    assert_eq!(context.calls("CreateCertificateForPackageRequest"), 1);
     let state = context.sandbox.state();
     assert_eq!(state.orders.len(), 1, "{:?}", state.orders);
 }
@@ -121,11 +109,11 @@ fn kill_at(context: &Context, point: &str, arguments: &[&str]) {
 fn a_killed_application_is_carried_on_and_not_made_again() {
     for point in dv_verify::failpoint::APPLY_POINTS {
         let context = Context::new();
-        free_instance(&context, OrderTraits::default());
+        context.free_instance(OrderTraits::default());
         let arguments = ["apply", "--provider", "cloudflare", "www.example.com", "--generate-key"];
         kill_at(&context, point, &arguments);
         context.run(&arguments).expect(0);
-        assert_eq!(calls(&context, "ApplyCertificate"), 1, "{point}");
+        assert_eq!(context.calls("ApplyCertificate"), 1, "{point}");
         assert!(context.out().join("www.example.com/live/privkey.pem").is_file(), "{point}");
         // A key of an application that was never sent is of no use, and nobody knows it.
         std::fs::remove_dir_all(context.home().join("state/keys")).unwrap();
@@ -135,12 +123,12 @@ fn a_killed_application_is_carried_on_and_not_made_again() {
     arguments.extend(APPLICANT);
     kill_at(&context, "apply.after", &arguments);
     context.run(&arguments).expect(0);
-    assert_eq!(calls(&context, "CreateCertificateForPackageRequest"), 1);
+    assert_eq!(context.calls("CreateCertificateForPackageRequest"), 1);
     // Whether this one arrived cannot be known, so it is not sent again at once.
     arguments[3] = "api.example.com";
     kill_at(&context, "apply.before", &arguments);
     context.run(&arguments).expect(7).says("it is not known whether the application reached the CA");
-    assert_eq!(calls(&context, "CreateCertificateForPackageRequest"), 1);
+    assert_eq!(context.calls("CreateCertificateForPackageRequest"), 1);
 }
 
 #[test]
@@ -162,10 +150,11 @@ fn an_order_of_2018_is_applied_for() {
 #[test]
 fn what_is_refused_says_why_and_leaves_nothing() {
     let context = Context::new();
-    free_instance(
-        &context,
-        OrderTraits { task_failure: Some("CAA forbids it".into()), challenge_delay_ms: Some(0), ..OrderTraits::default() },
-    );
+    context.free_instance(OrderTraits {
+        task_failure: Some("CAA forbids it".into()),
+        challenge_delay_ms: Some(0),
+        ..OrderTraits::default()
+    });
     apply(&context, &["www.example.com"]).expect(6).says("CAA forbids it").says("it applies anew");
 
     context.sandbox.fault(Fault::Package { product: "symantec-dv-1-starter".into(), left: 0 }).unwrap();
@@ -192,7 +181,7 @@ fn what_is_refused_says_why_and_leaves_nothing() {
     lose_reply(&context, "ListInstances", Answer::Error { status: 403, code: "NoPermission".into(), message: "no".into() });
     apply(&context, &["www.example.com"]).expect(3).says("yundun-cert:ListInstances").says("\"Statement\"");
     assert_eq!(context.writes(), 0, "nothing was written");
-    assert_eq!(calls(&context, "CreateCertificateForPackageRequest"), 2);
+    assert_eq!(context.calls("CreateCertificateForPackageRequest"), 2);
 }
 
 #[test]
@@ -203,7 +192,7 @@ fn ending_an_order_wants_a_yes() {
     context.run(&["--provider", "cloudflare", "--order", id.as_str(), "--no-wait"]).expect(0);
     assert_eq!(context.records().len(), 1);
     context.run(&["cancel", id.as_str()]).expect(2).says("was not confirmed").says("--yes");
-    assert_eq!(calls(&context, "CancelPendingCertificate"), 0);
+    assert_eq!(context.calls("CancelPendingCertificate"), 0);
     context.run(&["cancel", id.as_str(), "--yes", "--provider", "cloudflare"]).expect(0);
     assert_eq!(context.sandbox.order(&id).unwrap().stage, "not-submitted");
     assert_eq!(context.records(), Vec::<String>::new(), "its record went along");
@@ -222,7 +211,7 @@ fn ending_an_order_wants_a_yes() {
 #[test]
 fn a_renewal_takes_the_place_of_the_certificate_before() {
     let context = Context::new();
-    free_instance(&context, OrderTraits::default());
+    context.free_instance(OrderTraits::default());
     apply(&context, &["www.example.com"]).expect(0);
     apply_package(&context, &["own.example.com"]).expect(0);
     let (first, first_of_package) = (serial(&context, "www.example.com"), serial(&context, "own.example.com"));
@@ -231,13 +220,68 @@ fn a_renewal_takes_the_place_of_the_certificate_before() {
     let (second, second_of_package) = (serial(&context, "www.example.com"), serial(&context, "own.example.com"));
     assert!(first != second && first_of_package != second_of_package);
     assert!(context.out().join("www.example.com").join(&first).is_dir(), "the older pair stays");
-    assert_eq!(calls(&context, "RenewCertificateOrderForPackageRequest"), 1);
-    assert_eq!(calls(&context, "CreateCertificateForPackageRequest"), 1);
+    assert_eq!(context.calls("RenewCertificateOrderForPackageRequest"), 1);
+    assert_eq!(context.calls("CreateCertificateForPackageRequest"), 1);
     context.run(&["renew", "--provider", "cloudflare", "--force", "--keep", "1", "www.example.com"]).expect(0);
     assert!(!context.out().join("www.example.com").join(&first).exists(), "`--keep 1` keeps one older pair");
     assert!(context.out().join("www.example.com").join(&second).is_dir());
     assert_eq!(serial(&context, "own.example.com"), second_of_package, "it was not named");
     assert_eq!(context.records(), Vec::<String>::new());
+}
+
+#[test]
+fn the_older_pair_comes_back_by_one_link() {
+    let context = Context::new();
+    let id = context.free_instance(OrderTraits::default());
+    apply(&context, &["www.example.com"]).expect(0);
+    let first = serial(&context, "www.example.com");
+    let renew = ["renew", "--provider", "cloudflare"];
+    context.run(&[&renew[..], &["--force"]].concat()).expect(0);
+    let second = serial(&context, "www.example.com");
+    assert_ne!(first, second);
+
+    // As docs/apply.md says it.
+    let command = "ln -sfn SERIAL live";
+    assert!(include_str!("../../docs/apply.md").contains(&format!("`{command}`")));
+    let folder = context.out().join("www.example.com");
+    let line = format!("cd {} && {}", folder.display(), command.replace("SERIAL", first.to_str().unwrap()));
+    context.shell(&line).expect(0);
+    assert_eq!(serial(&context, "www.example.com"), first);
+    let upload = ["upload", "--cert", "fullchain.pem", "--key", "privkey.pem"].map(|part| match part {
+        "fullchain.pem" | "privkey.pem" => folder.join("live").join(part).display().to_string(),
+        part => part.to_owned(),
+    });
+    // Key and certificate of what is there now fit: a pair that does not is refused.
+    context.run(&upload.each_ref().map(String::as_str)).expect(0);
+    // Runs that have nothing to do with it leave it.
+    context.run(&["--provider", "cloudflare"]).expect(0);
+    context.run(&renew).expect(0).says("no certificate is due");
+    assert_eq!(serial(&context, "www.example.com"), first);
+    // One that names the order delivers what the account has, and a renewal goes on from there.
+    context.run(&["--provider", "cloudflare", "--order", id.as_str()]).expect(0);
+    assert_eq!(serial(&context, "www.example.com"), second);
+    context.shell(&line).expect(0);
+    context.run(&[&renew[..], &["--force"]].concat()).expect(0);
+    let third = serial(&context, "www.example.com");
+    assert!(third != first && third != second);
+    assert!(folder.join(&first).is_dir() && folder.join(&second).is_dir(), "both older pairs are there");
+}
+
+#[test]
+fn every_page_of_every_list_is_read() {
+    let context = Context::new();
+    for number in 0..110 {
+        context.order(Generation::Instance, &[&format!("i{number}.example.com")]);
+    }
+    for number in 0..60 {
+        context.order(Generation::Order, &[&format!("o{number}.example.com")]);
+        context.order(Generation::Api2018, &[&format!("old{number}.example.com")]);
+    }
+    let rows = context.run(&["orders", "--output", "json"]).expect(0).events();
+    assert_eq!(rows.len(), 230);
+    let pages = ["ListInstances", "ListUserCertificateOrder", "DescribeOrderInstanceList"].map(|action| context.calls(action));
+    assert_eq!(pages, [2, 3, 2], "a page of 100, of 50 and of 50; bought orders are listed apart");
+    assert_eq!(context.calls("GetInstanceDetail"), 0, "challenges of so many are read on request");
 }
 
 #[test]
@@ -259,7 +303,7 @@ fn the_account_at_a_glance_never_asks_for_keys() {
     assert!(row(&of_package)["expires"].as_str().is_some_and(|expires| expires.ends_with('Z')), "{rows:?}");
     assert!(row(&of_package)["created"].is_string());
     for operation in ["DescribeCertificateState", "DescribeDVOrderResult", "GetUserCertificateDetail"] {
-        assert_eq!(calls(&context, operation), 0, "{operation}");
+        assert_eq!(context.calls(operation), 0, "{operation}");
     }
     context.run(&["orders", "--regions", "cn-hangzhou,ap-southeast-1"]).expect(2).says("does not go with `--endpoint`");
 }
@@ -289,7 +333,7 @@ fn credentials_of_a_program_serve_and_verbose_says_so() {
 fn a_list_is_applied_for_once_with_one_list_of_instances() {
     let context = Context::new();
     for _ in 0..3 {
-        free_instance(&context, OrderTraits::default());
+        context.free_instance(OrderTraits::default());
     }
     let list = context.home().join("list.txt");
     std::fs::write(&list, "a.example.com # one\nb.example.com, b2.example.com\n\nc.example.com\na.example.com\nd.example.com\n")
@@ -302,13 +346,13 @@ fn a_list_is_applied_for_once_with_one_list_of_instances() {
     for domain in ["a.example.com", "c.example.com", "d.example.com"] {
         assert!(context.out().join(domain).join("live/cert.pem").is_file(), "{domain}");
     }
-    assert_eq!(calls(&context, "ApplyCertificate"), 3);
-    assert_eq!(calls(&context, "ListInstances"), 1);
+    assert_eq!(context.calls("ApplyCertificate"), 3);
+    assert_eq!(context.calls("ListInstances"), 1);
     assert_eq!(context.records(), Vec::<String>::new());
     // Again: what is there is left alone, what is missing is applied for.
     let of_package = [given.as_slice(), &["--product", "symantec-dv-1-starter"], &APPLICANT].concat();
     apply(&context, &of_package).expect(0).says("a.example.com: the certificate is good until");
-    assert_eq!(calls(&context, "CreateCertificateForPackageRequest"), 1);
+    assert_eq!(context.calls("CreateCertificateForPackageRequest"), 1);
     assert!(context.out().join("b.example.com/live/cert.pem").is_file());
     std::fs::write(&list, "a.example.com\nnot a/name\n").unwrap();
     apply(&context, &given).expect(2).says("line 2");
@@ -318,23 +362,23 @@ fn a_list_is_applied_for_once_with_one_list_of_instances() {
 #[test]
 fn an_instance_that_was_taken_meanwhile_is_left_alone() {
     let context = Context::new();
-    free_instance(&context, OrderTraits::default());
+    context.free_instance(OrderTraits::default());
     let www = ["apply", "--provider", "cloudflare", "www.example.com"];
     kill_at(&context, "apply.before", &www);
     // Somebody else, or another run, applies with it.
     apply(&context, &["api.example.com"]).expect(0);
     context.run(&www).expect(2).says("was taken meanwhile, for api.example.com").says("it takes another instance");
-    assert_eq!(calls(&context, "ApplyCertificate"), 1);
-    free_instance(&context, OrderTraits::default());
+    assert_eq!(context.calls("ApplyCertificate"), 1);
+    context.free_instance(OrderTraits::default());
     context.run(&www).expect(0);
-    assert_eq!(calls(&context, "ApplyCertificate"), 2);
+    assert_eq!(context.calls("ApplyCertificate"), 2);
     assert!(context.out().join("www.example.com/live/cert.pem").is_file());
 }
 
 #[test]
 fn a_request_with_an_rsa_key_is_applied_with() {
     let context = Context::new();
-    free_instance(&context, OrderTraits::default());
+    context.free_instance(OrderTraits::default());
     // RSA-3072, made by `openssl req`; its key was thrown away.
     std::fs::write(context.home().join("rsa.csr"), include_str!("../data/rsa.csr")).unwrap();
     apply(&context, &["--csr", "rsa.csr"]).expect(0);

@@ -1,6 +1,11 @@
 //! Libraries of others, from PyPI, against what is ours: the official SDKs of Alibaba Cloud against the sandbox, the JSON schemas against every manifest.
 
-use std::{io::Write as _, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use dv_verify::sandbox::{Sandbox, SandboxOptions};
 
@@ -83,4 +88,31 @@ async fn the_official_sdks_understand_the_sandbox() {
         "UploadUserCertificate",
     ];
     assert!(calls.keys().map(String::as_str).eq(operations), "each operation was called: {calls:?}");
+    // So was each that the program calls; it does without these two.
+    let mut expected = BTreeSet::from(operations.map(str::to_owned));
+    expected.retain(|operation| !["DescribeDeploymentJobStatus", "DescribePackageState"].contains(&operation.as_str()));
+    assert_eq!(used_by_the_program(), expected);
+}
+
+/// The operations of CAS that the sources of the program name.
+fn used_by_the_program() -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/order/aliyun");
+    let mut files: Vec<PathBuf> = Vec::new();
+    for place in [folder.clone(), folder.join("applying")] {
+        files.extend(std::fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()));
+    }
+    let verbs =
+        ["Apply", "Cancel", "Create", "Delete", "Describe", "Get", "List", "Refund", "Renew", "Revoke", "Update", "Upload"];
+    let is_operation = |word: &&str| {
+        let rest = verbs.iter().find_map(|verb| word.strip_prefix(verb)).unwrap_or_default();
+        rest.starts_with(|first: char| first.is_ascii_uppercase()) && rest.chars().all(|letter| letter.is_ascii_alphabetic())
+    };
+    let mut used = BTreeSet::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        // What a program calls stands before its tests.
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        used.extend(text.split('"').skip(1).step_by(2).filter(is_operation).map(str::to_owned));
+    }
+    used
 }

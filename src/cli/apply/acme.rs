@@ -15,7 +15,7 @@ use crate::{
     http::Http,
     journey::{Routing as _, event::Silent},
     language::t,
-    name::{Name, same_names},
+    name::Name,
     order::{
         Bundle, OrderId,
         acme::{self, Acme, AcmeOptions, AcmeSettings, Ca, Identity, Manner, Request, Wanted},
@@ -60,13 +60,8 @@ fn want(options: &AcmeOptions, certificate: Certificate) -> Result<Wanted> {
         Some(_) => acme::KeyType::P256,
         None => options.key_type,
     };
-    let request = certificate.csr.as_deref().map(Request::read).transpose()?;
+    let request = certificate.csr.as_deref().map(|path| super::request(path, &certificate.names)).transpose()?;
     let names = match &request {
-        Some(request) if !certificate.names.is_empty() && !same_names(&request.names, &certificate.names) => {
-            let all = request.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            return Err(Error::usage(t!("the certificate request is for other names: %{all}", all))
-                .with_hint(t!("leave the names out: those of the request count")));
-        }
         Some(request) => request.names.clone(),
         None => super::without_repetitions(certificate.names),
     };

@@ -7,12 +7,16 @@ use std::{
 
 use clap::Args;
 
-use super::super::{
-    exit::Exit,
-    session::{Rooms, Session},
-    verify,
+use super::{
+    super::{
+        exit::Exit,
+        session::{Rooms, Session},
+        verify,
+    },
+    acme::by_file,
 };
 use crate::{
+    config::routing::Router,
     delivery::{self, Current},
     error::{Error, ErrorKind, Result},
     journey::{self, Applied, event::Silent},
@@ -20,15 +24,14 @@ use crate::{
     name::{Name, in_words, same_names},
     order::{
         Bundle, OrderId,
-        acme::Request,
         aliyun::{
             Cas, KeyFolder,
-            applying::{Application, Choice, word_for_review},
+            applying::{Application, Choice},
         },
         renewal::{self, Due},
+        review::word_for_review,
     },
     store::Store,
-    text_file,
 };
 
 /// What only CAS orders need.
@@ -106,7 +109,7 @@ pub(in crate::cli) struct Wish {
 
 /// Applies for each, then takes all orders through their journeys. What cannot be applied for is told, and the others go on. `current` is what is
 /// on disk.
-pub(in crate::cli) async fn take(session: &Session, wishes: Vec<Wish>, current: &[Current]) -> Result<Exit> {
+pub(in crate::cli) async fn take(session: &Session, mut wishes: Vec<Wish>, current: &[Current]) -> Result<Exit> {
     let work = async |rooms: &mut Rooms| {
         let hidden = rooms.router.registry().hidden_variables(session.environment());
         if session.chosen().is_dry_run() {
@@ -119,6 +122,7 @@ pub(in crate::cli) async fn take(session: &Session, wishes: Vec<Wish>, current: 
             return Err(Error::config(t!("no provider is set, so nothing was applied for"))
                 .with_hint(t!("say who writes the records with `--provider PROVIDER` (`dv-verify providers list`)")));
         }
+        prove_by_files(&rooms.router, &mut wishes)?;
         let keys = KeyFolder::new(session.chosen().key_folder()?);
         let mut orders = Vec::new();
         let mut failures = Vec::new();
@@ -152,6 +156,17 @@ pub(in crate::cli) async fn take(session: &Session, wishes: Vec<Wish>, current: 
         Ok(if failures.is_empty() { exit } else { Exit::SOME_FAILED })
     };
     session.with_rooms(|_| Ok(std::sync::Arc::new(Silent)), work).await
+}
+
+/// Has the names proven by files where somebody publishes files for all of them: an order has one way for all its names. Else by records.
+///
+/// # Errors
+/// `ErrorKind::Config` where there is only somebody for files, and a name needs a record.
+fn prove_by_files(router: &Router, wishes: &mut [Wish]) -> Result<()> {
+    for Wish { application, .. } in wishes {
+        application.by_file = by_file(router, &application.names)?.len() == application.names.len();
+    }
+    Ok(())
 }
 
 /// What would be applied with, found out without applying.
@@ -191,9 +206,18 @@ pub(in crate::cli) async fn apply(
         }
         Ok(application)
     };
-    let has = |bundle: &Bundle| current.iter().any(|there| leaf(&there.certificate) == leaf(&bundle.certificate));
+    let has = |bundle: &Bundle| current.iter().any(|there| is_on_disk(there, bundle));
     let applied = journey::apply(store, cas, wish.application, &wish.choice, has, prepare).await;
     applied.map_err(|error| error.context(names))
+}
+
+/// Whether this certificate is among those for the same names, the current one or an older one: a person may have gone back to that.
+fn is_on_disk(there: &Current, bundle: &Bundle) -> bool {
+    let wanted = leaf(&bundle.certificate);
+    let pairs = there.live.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    let older =
+        pairs.into_iter().flatten().flatten().filter_map(|pair| std::fs::read_to_string(pair.path().join("cert.pem")).ok());
+    leaf(&there.certificate) == wanted || older.into_iter().any(|certificate| leaf(&certificate) == wanted)
 }
 
 /// The first certificate of a PEM text, without what differs between two writings of it.
@@ -206,17 +230,8 @@ fn leaf(pem: &str) -> Option<String> {
 fn what(names: &[Name], csr: Option<&Path>) -> Result<(Vec<Name>, Option<String>)> {
     let unique = super::without_repetitions(names.iter().filter(|name| !name.as_str().is_empty()).cloned());
     let Some(path) = csr else { return Ok((unique, None)) };
-    let request = Request::read(path)?;
-    let differs = !unique.is_empty() && !same_names(&unique, &request.names);
-    if differs {
-        return Err(Error::usage(t!(
-            "the certificate request `%{path}` is for other names: %{names}",
-            path = path.display(),
-            names = in_words(&request.names)
-        ))
-        .with_hint(t!("leave the names out: those of the request count")));
-    }
-    Ok((request.names, Some(text_file::read(path)?)))
+    let request = super::request(path, &unique)?;
+    Ok((request.names, Some(request.pem)))
 }
 
 /// Whether the certificate for these names that is there is good for a while yet; says so.

@@ -1,6 +1,9 @@
 //! `apply`: new orders, and the ordinary journey to their certificates. Which CA decides which file here.
 
-use std::{collections::HashSet, path::PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 
@@ -8,7 +11,8 @@ use super::{exit::Exit, session::Session};
 use crate::{
     error::{Error, Result},
     language::t,
-    name::Name,
+    name::{Name, in_words, same_names},
+    order::acme::Request,
 };
 
 pub(super) mod acme;
@@ -45,6 +49,20 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
     }
     let is_acme = session.chosen().acme.ca.is_some() || names_nothing;
     if is_acme { acme::run(session, arguments).await } else { cas::run(session, arguments).await }
+}
+
+/// The user's own certificate request. Its names count: those that are given beside it may not be others.
+fn request(path: &Path, names: &[Name]) -> Result<Request> {
+    let request = Request::read(path)?;
+    if names.is_empty() || same_names(names, &request.names) {
+        return Ok(request);
+    }
+    Err(Error::usage(t!(
+        "the certificate request `%{path}` is for other names: %{names}",
+        path = path.display(),
+        names = in_words(&request.names)
+    ))
+    .with_hint(t!("leave the names out: those of the request count")))
 }
 
 fn without_repetitions(names: impl IntoIterator<Item = Name>) -> Vec<Name> {

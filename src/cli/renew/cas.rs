@@ -85,7 +85,7 @@ pub(super) async fn run(session: &Session, arguments: &super::Arguments, current
     take(session, wishes, current).await
 }
 
-/// What to apply for, with the same kind of key as before: one that was made here is followed by another one made here.
+/// What to apply for, proven as before, with the same kind of key as before: one that was made here is followed by another one made here.
 pub(in crate::cli) async fn wish(
     cas: &Cas,
     application: Application,
@@ -97,11 +97,12 @@ pub(in crate::cli) async fn wish(
     let before = current.iter().find(|there| there.order == renewal.order);
     let has_key = before.is_some_and(|there| there.live.join("privkey.pem").exists());
     if let Choice::Instance(id) = &renewal.choice {
-        let settings = cas.key_settings(id).await?;
-        match (settings.csr, has_key) {
+        let last = cas.last_application(id).await?;
+        application.by_file = last.by_file;
+        match (last.csr, has_key) {
             (Some(_), true) => generate_key = true,
             (Some(csr), false) if !generate_key => application.csr = Some(csr),
-            _ if !generate_key => application.key_algorithm = settings.key_algorithm,
+            _ if !generate_key => application.key_algorithm = last.key_algorithm,
             _ => {}
         }
     }

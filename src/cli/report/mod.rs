@@ -42,10 +42,7 @@ impl Observer for Both {
 
 /// The last words of a run.
 pub(super) fn finish(printer: &Printer, summary: &Summary, calls: &[(String, u64)]) {
-    tracing::info!(
-        "calls to CAS: {}",
-        calls.iter().map(|(action, count)| format!("{action} {count}")).collect::<Vec<_>>().join(", ")
-    );
+    tracing::info!("calls to CAS: {}", by_action(calls));
     let issued = summary.orders.iter().filter(|(_, outcome)| matches!(outcome, Ok(Outcome::Issued(_)))).count();
     if issued > 0 {
         let all: u64 = calls.iter().map(|(_, count)| count).sum();
@@ -73,6 +70,11 @@ pub(super) fn finish(printer: &Printer, summary: &Summary, calls: &[(String, u64
     if summary.orders.len() > 1 && !parts.is_empty() {
         printer.note(&t!("%{orders} orders: %{parts}", orders = summary.orders.len(), parts = parts.join(", ")));
     }
+}
+
+/// Calls to CAS by their action, in one line.
+pub(super) fn by_action(calls: &[(String, u64)]) -> String {
+    calls.iter().map(|(action, count)| format!("{action} {count}")).collect::<Vec<_>>().join(", ")
 }
 
 /// A number of calls for each order, with one digit behind the point.

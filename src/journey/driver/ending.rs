@@ -12,7 +12,7 @@ use crate::{
     journey::{
         event::{Event, Outcome},
         machine::{self, Ending},
-        withdraw,
+        requested, withdraw,
     },
     language::t,
     mutex::locked,
@@ -29,6 +29,10 @@ impl Driver<'_> {
     pub(super) async fn deliver(&mut self, bundle: Bundle) -> Result<machine::Event> {
         self.watch = None;
         let options = self.run.options;
+        let store = &self.run.surroundings.store;
+        if let Err(error) = requested::check(store, &self.origin, self.id, &bundle).await {
+            return Ok(machine::Event::DeliveryFailed(error));
+        }
         let domains = self.order.as_ref().map(|order| order.domains.clone()).unwrap_or_default();
         self.run.surroundings.observer.event(&Event::Issued { order: self.id, domains: &domains });
         let target = delivery::Target {
@@ -62,6 +66,7 @@ impl Driver<'_> {
         .await?;
         failpoint::reach("deliver.after-memory");
         self.run.surroundings.source.delivered(self.id).await?;
+        requested::delivered(&self.run.surroundings.store, &self.origin, self.id).await?;
         self.run.surroundings.observer.event(&Event::Delivered { order: self.id, delivered: &delivered });
         self.delivered = Some(delivered.clone());
         Ok(machine::Event::Delivered(delivered))

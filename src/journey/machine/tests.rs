@@ -186,6 +186,24 @@ fn a_source_that_fails_for_a_moment_is_asked_again_when_it_says() {
 }
 
 #[test]
+fn throttling_for_minutes_is_waited_out_as_long_as_there_is_time() {
+    let mut state = fresh();
+    let _ = state.next(checking("a"), Duration::ZERO);
+    let _ = state.next(Event::Published, Duration::ZERO);
+    let _ = state.next(Event::Visible, Duration::ZERO);
+    let throttled = || Event::ReadFailed(Error::new(ErrorKind::OrderSource, "throttled").with_retry(Retry::After(120 * SECOND)));
+    let mut now = Duration::ZERO;
+    for _ in 0..30 {
+        now = until(&state.next(throttled(), now));
+    }
+    assert_eq!(now, 3600 * SECOND, "it is asked when it says, and not before");
+    assert!(matches!(state.clone().next(issued(None), now), Action::Deliver(_)), "nothing is lost");
+    // Where it asks for more than is left the run says so at once, and the records stay.
+    let more = Event::ReadFailed(Error::new(ErrorKind::OrderSource, "throttled").with_retry(Retry::After(3600 * SECOND)));
+    assert!(matches!(state.next(more, now), Action::End(Ending::Badly(error)) if error.to_string() == "throttled"));
+}
+
+#[test]
 fn what_cannot_be_published_leaves_nothing() {
     let mut state = fresh();
     let _ = state.next(checking("a"), Duration::ZERO);

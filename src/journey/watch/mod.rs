@@ -26,6 +26,7 @@ use crate::{
     store::{Backlog, Lock},
 };
 
+mod attempts;
 mod decide;
 mod guarded;
 mod once;

@@ -23,6 +23,8 @@ pub struct Request {
     pub path: PathBuf,
     /// Its names: the subject alternative names, else the common name.
     pub names: Vec<Name>,
+    /// The request, PEM, as it stands in the file.
+    pub pem: String,
     pub(super) der: Vec<u8>,
 }
 
@@ -62,7 +64,7 @@ impl Request {
         if names.is_empty() {
             return Err(wrong(t!("names no domain").into()));
         }
-        Ok(Self { path: path.to_owned(), names, der: der.to_vec() })
+        Ok(Self { path: path.to_owned(), names, pem: String::from_utf8_lossy(&text).into_owned(), der: der.to_vec() })
     }
 }
 

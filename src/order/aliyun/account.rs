@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     Cas, api_2018, instance,
-    instance::KeySettings,
+    instance::LastApplication,
     listed::Listed,
     order_2020,
     reading::{concerns_every_call, most_telling},
@@ -92,11 +92,11 @@ impl Cas {
         instance::challenges(&self.client, id).await
     }
 
-    /// How the key of an instance was made last.
+    /// How an instance was applied with last.
     ///
     /// # Errors
     /// As [`crate::order::OrderSource::read`].
-    pub async fn key_settings(&self, id: &OrderId) -> Result<KeySettings> {
-        instance::key_settings(&self.client, id).await
+    pub async fn last_application(&self, id: &OrderId) -> Result<LastApplication> {
+        instance::last_application(&self.client, id).await
     }
 }

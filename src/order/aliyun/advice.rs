@@ -73,6 +73,43 @@ pub(super) fn of(code: &str, action: &str) -> Option<Advice> {
     }
 }
 
+/// What to use in the place of an operation, or of a version, that the service does not know (any more).
+pub(super) fn instead(action: &str) -> &'static str {
+    match action {
+        "DescribeDVOrderResult" | "DescribeOrderInstanceList" => {
+            t!(
+                "the API of 2018 is not served there: leave `--api` out, or use `--api instance`, and `--api order` with an OrderId; `dv-verify orders` lists what these know"
+            )
+        }
+        "CreateDVOrderAudit" => {
+            t!(
+                "the API of 2018 is not served there: apply with an instance of 2020-04-07, without `--api 2018`: `dv-verify apply NAME…`"
+            )
+        }
+        "CreateCertificateForPackageRequest"
+        | "CreateCertificateRequest"
+        | "CreateCertificateWithCsrRequest"
+        | "RenewCertificateOrderForPackageRequest" => {
+            t!(
+                "certificates out of packages are not served there: apply with an instance, without `--product`: `dv-verify apply NAME…`"
+            )
+        }
+        "DescribeCertificateState"
+        | "ListUserCertificateOrder"
+        | "CancelOrderRequest"
+        | "DeleteCertificateRequest"
+        | "CancelCertificateForPackageRequest" => {
+            t!("orders by OrderId are not served there: use the certificate console for them, and `--api instance` for instances")
+        }
+        _ if DEPLOYMENTS.contains(&action) => {
+            t!("use the certificate console for this; the files below `--out` can be installed by `--hook`")
+        }
+        _ => t!(
+            "instances are not served there: check `--region` and `--endpoint`; orders from before them are read with `--api order` or `--api 2018`"
+        ),
+    }
+}
+
 /// What the program reads with.
 const READS: [&str; 7] = [
     "DescribeCertificateState",
@@ -139,6 +176,20 @@ mod tests {
         assert!(matches!(hint("InvalidStatus.DeleteProtection", "DeleteInstance"), Some((_, hint)) if hint.contains("--refund")));
         assert!(matches!(hint("Throttling.User", "x"), Some((ErrorKind::OrderSource, _))));
         assert_eq!(hint("SomethingNew", "x"), None);
+    }
+
+    #[test]
+    fn what_is_gone_has_something_in_its_place() {
+        for (action, said) in [
+            ("DescribeDVOrderResult", "`--api instance`"),
+            ("CreateDVOrderAudit", "without `--api 2018`"),
+            ("CreateCertificateForPackageRequest", "without `--product`"),
+            ("DescribeCertificateState", "`--api instance`"),
+            ("CreateDeploymentJob", "certificate console"),
+            ("GetInstanceDetail", "`--api order`"),
+        ] {
+            assert!(instead(action).contains(said), "{action}");
+        }
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn order(id: &OrderId, reply: &Fields) -> Result<Order> {
     let state = match word.as_str() {
         "checking" => checking(&status, reply),
         "issued" => reply.bundle("Certificate", "PrivateKey").map_or(OrderState::Reviewing, OrderState::Issued),
-        "checkedfail" | "checkfail" => OrderState::Failed { reason: t!("the CA refused the order (`%{status}`)", status) },
+        "checkedfail" | "checkfail" => OrderState::Failed { reason: t!("its state is `%{status}`", status) },
         "payed" => OrderState::NotSubmitted,
         _ => OrderState::Unknown(status),
     };

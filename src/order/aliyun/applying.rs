@@ -5,10 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Deserialize, Serialize};
-
-pub use self::fitting::word_for_review;
 use self::fitting::{applicant, choose, fits_product, list};
+pub use self::what::{Applicant, Application, Choice, NotSubmitted, Way};
 use super::{Cas, api_2018, call::Call, failure, instance, order_2020, words};
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -18,101 +16,7 @@ use crate::{
 };
 
 mod fitting;
-
-/// What to apply for.
-#[derive(Clone, Debug)]
-pub struct Application {
-    /// The names of the certificate; never empty.
-    pub names: Vec<Name>,
-    /// The certificate request, PEM; `None`: the service makes the key.
-    pub csr: Option<String>,
-    /// `RSA_2048`, `RSA_3072`, `RSA_4096`, `ECC_256`; `None`: the service's default. Instances only.
-    pub key_algorithm: Option<String>,
-    /// Who applies, as packages and 2018 want to know.
-    pub applicant: Applicant,
-    /// The contacts of an instance that has none yet; empty: the account's first.
-    pub contacts: Vec<u64>,
-}
-
-/// Who applies.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Applicant {
-    /// The name.
-    pub name: Option<String>,
-    /// The mail address.
-    pub email: Option<String>,
-    /// The telephone number.
-    pub phone: Option<String>,
-    /// The province; 2018 only.
-    pub province: Option<String>,
-    /// The city; 2018 only.
-    pub city: Option<String>,
-}
-
-/// What the user says about where to apply.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// An instance that is free.
-    Any,
-    /// This instance, of 2020-04-07 or of 2018.
-    Instance(OrderId),
-    /// The package of this product.
-    Product(String),
-    /// A new order in the place of this one of a package.
-    Renewal(OrderId),
-}
-
-/// Where to apply, decided; kept before anything is sent, so that a later run can look whether it arrived.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "way")]
-pub enum Way {
-    /// The same names are being applied for already.
-    Already {
-        /// The order.
-        id: OrderId,
-    },
-    /// An instance of 2020-04-07.
-    Instance {
-        /// The instance.
-        id: OrderId,
-        /// The certificate that it shows before the application.
-        before: Option<String>,
-    },
-    /// An order out of a package.
-    Package {
-        /// The product.
-        product: String,
-        /// The orders for the first name before the application.
-        before: BTreeSet<OrderId>,
-    },
-    /// A new order in the place of an issued one of a package.
-    Renewal {
-        /// The issued order.
-        id: OrderId,
-        /// The orders for the first name before the application.
-        before: BTreeSet<OrderId>,
-    },
-    /// An instance of 2018.
-    Audit {
-        /// The instance.
-        id: OrderId,
-    },
-}
-
-/// Why an application has no order.
-#[derive(Debug)]
-pub enum NotSubmitted {
-    /// The service did nothing.
-    Refused(Error),
-    /// It is not known whether the service made an order.
-    Unknown(Error),
-}
-
-impl NotSubmitted {
-    fn of(error: Error) -> Self {
-        if failure::is_outcome_unknown(&error) { Self::Unknown(error) } else { Self::Refused(error) }
-    }
-}
+mod what;
 
 /// The free product, which has operations of its own.
 const FREE: &str = "digicert-free-1-free";
@@ -275,7 +179,7 @@ impl Cas {
                 .about(id)
                 .with("InstanceId", id)
                 .with("Domain", list(&application.names))
-                .with("ValidationMethod", "DNS")
+                .with("ValidationMethod", if application.by_file { "HTTP" } else { "DNS" })
                 .with_optional("KeyAlgorithm", application.key_algorithm.as_deref())
                 .with("GenerateCsrMethod", if application.csr.is_some() { "upload" } else { "online" })
                 .with_optional("Csr", application.csr.as_deref());
@@ -367,7 +271,7 @@ impl Cas {
             .with("Username", name)
             .with("Email", email)
             .with("Phone", phone)
-            .with("ValidateType", "DNS");
+            .with("ValidateType", application.check_type());
         self.order_of(call).await
     }
 
@@ -392,7 +296,7 @@ impl Cas {
             .about(id)
             .with("InstanceId", id)
             .with("Domain", list(&application.names))
-            .with("DomainVerifyType", "DNS")
+            .with("DomainVerifyType", application.check_type())
             .with("Username", name)
             .with("Email", email)
             .with("Mobile", phone)

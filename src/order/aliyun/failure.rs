@@ -211,13 +211,11 @@ fn hint(
             let policy = advice::least_policy(&action);
             Some(t!("allow the RAM user or role the action `%{action}`; the least policy for this: %{policy}", action, policy))
         }
-        Class::NotServed => {
-            Some(t!("this API (%{version}) is not served there; use another `--api`: `instance`, `order` or `2018`", version = call.version))
-        }
+        Class::NotServed => Some(advice::instead(call.action).to_owned()),
         Class::UnknownOrder => {
             let (other, region) = if site.is_china { (t!("international"), "ap-southeast-1") } else { (t!("China"), "cn-hangzhou") };
             let without = if site.is_explicit { t!(" and no `--endpoint`") } else { "" };
-            Some(t!("check the id with `dv-verify orders`; orders of the %{other} site need `--region %{region}`%{without}", other, region, without))
+            Some(t!("check the id with `dv-verify orders`; orders of the %{other} site need `--region %{region}`%{without}, orders of another account its credentials (`-v` says whose these are)", other, region, without))
         }
         Class::Other => None,
     }

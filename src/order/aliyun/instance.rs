@@ -87,20 +87,27 @@ pub(super) async fn read_state(client: &Client, id: &OrderId) -> Result<Order> {
     })
 }
 
-/// How the key of an instance is made.
+/// How an instance was applied with last.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeySettings {
+pub struct LastApplication {
     /// The certificate request, where the user gave one.
     pub csr: Option<String>,
     /// The algorithm of the key that the service makes.
     pub key_algorithm: Option<String>,
+    /// Whether the names were proven by files.
+    pub by_file: bool,
 }
 
-/// How the key of an instance was made last.
-pub(super) async fn key_settings(client: &Client, id: &OrderId) -> Result<KeySettings> {
+/// How an instance was applied with last.
+pub(super) async fn last_application(client: &Client, id: &OrderId) -> Result<LastApplication> {
     let detail = client.call(&Call::new(READ, VERSION).about(id).with("InstanceId", id)).await?;
-    let is_uploaded = detail.text("GenerateCsrMethod").is_some_and(|method| words::normalized(&method) == "upload");
-    Ok(KeySettings { csr: detail.text("Csr").filter(|_| is_uploaded), key_algorithm: detail.text("KeyAlgorithm") })
+    let is =
+        |field: &str, words: &[&str]| detail.text(field).is_some_and(|word| words.contains(&words::normalized(&word).as_str()));
+    Ok(LastApplication {
+        csr: detail.text("Csr").filter(|_| is("GenerateCsrMethod", &["upload"])),
+        key_algorithm: detail.text("KeyAlgorithm"),
+        by_file: is("ValidationMethod", &["http", "file"]),
+    })
 }
 
 /// The challenges of an instance, without its certificate.

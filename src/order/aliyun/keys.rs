@@ -10,9 +10,9 @@ use std::{
 
 use data_encoding::HEXLOWER;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PublicKeyData as _};
-use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, pem::PemObject as _};
 use sha2::{Digest as _, Sha256};
-use x509_parser::prelude::FromDer as _;
+use x509_parser::{certificate::X509Certificate, certification_request::X509CertificationRequest, prelude::FromDer as _};
 
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -65,7 +65,7 @@ impl KeyFolder {
     }
 
     fn path(&self, public_key: &[u8]) -> PathBuf {
-        self.0.join(format!("{}.pem", HEXLOWER.encode(&Sha256::digest(public_key))))
+        self.0.join(format!("{}.pem", fingerprint(public_key)))
     }
 
     fn keep(&self, public_key: &[u8], key: &Secret) -> Result<()> {
@@ -90,11 +90,33 @@ fn write(folder: &Path, path: &Path, key: &Secret) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
 }
 
+/// The fingerprint of the public key in a certificate request (PEM): SHA-256 of its SubjectPublicKeyInfo in lower-case hexadecimal; `None` for what is no
+/// request.
+pub fn key_of_request(request: &str) -> Option<String> {
+    let der = CertificateSigningRequestDer::from_pem_slice(request.as_bytes()).ok()?;
+    let (_, request) = X509CertificationRequest::from_der(&der).ok()?;
+    Some(fingerprint(request.certification_request_info.subject_pki.raw))
+}
+
+/// Whether one of the certificates (PEM, a leaf with its chain in any order) is for the key with this fingerprint.
+pub fn is_for_key(certificates: &str, key: &str) -> bool {
+    CertificateDer::pem_slice_iter(certificates.as_bytes())
+        .flatten()
+        .any(|der| public_key_of(&der).is_some_and(|public_key| fingerprint(&public_key) == key))
+}
+
 /// The public key of a certificate, as SubjectPublicKeyInfo in DER.
 fn public_key(certificate: &str) -> Option<Vec<u8>> {
-    let der = CertificateDer::from_pem_slice(certificate.as_bytes()).ok()?;
-    let (_, certificate) = x509_parser::certificate::X509Certificate::from_der(&der).ok()?;
+    public_key_of(&CertificateDer::from_pem_slice(certificate.as_bytes()).ok()?)
+}
+
+fn public_key_of(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
     Some(certificate.public_key().raw.to_vec())
+}
+
+fn fingerprint(public_key: &[u8]) -> String {
+    HEXLOWER.encode(&Sha256::digest(public_key))
 }
 
 #[cfg(test)]
@@ -112,9 +134,14 @@ mod tests {
         let names = ["example.com", "*.example.com"].map(|name| Name::parse(name).unwrap());
         let issuer = rcgen::Issuer::new(CertificateParams::default(), KeyPair::generate().unwrap());
         let issue = || {
-            let request = CertificateSigningRequestParams::from_pem(&keys.new_request(&names).unwrap()).unwrap();
+            let pem = keys.new_request(&names).unwrap();
+            let request = CertificateSigningRequestParams::from_pem(&pem).unwrap();
             assert_eq!(request.params.subject_alt_names.len(), 2);
-            request.signed_by(&issuer).unwrap().pem()
+            let certificate = request.signed_by(&issuer).unwrap().pem();
+            assert!(is_for_key(&certificate, &key_of_request(&pem).unwrap()));
+            let another = key_of_request(&keys.new_request(&names).unwrap()).unwrap();
+            assert!(!is_for_key(&certificate, &another));
+            certificate
         };
         let (one, other) = (issue(), issue());
         let key = keys.of_certificate(&one).unwrap();
@@ -126,6 +153,7 @@ mod tests {
         keys.forget(&one);
         assert!(keys.of_certificate(&one).is_none() && keys.of_certificate(&other).is_some());
         assert!(keys.of_certificate("no certificate").is_none());
+        assert_eq!(key_of_request("no request"), None);
     }
 
     #[test]

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 pub use self::{
     account::Account,
     certificates::Stored,
-    instance::KeySettings,
-    keys::KeyFolder,
+    instance::LastApplication,
+    keys::{KeyFolder, is_for_key, key_of_request},
     listed::Listed,
     options::{CasOptions, Signature},
 };

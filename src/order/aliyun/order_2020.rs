@@ -112,7 +112,7 @@ fn order(id: &OrderId, domains: &[Name], reply: &Fields) -> Result<Order> {
     let state = match normalized.as_str() {
         "domainverify" => checking(&word, reply),
         "process" => OrderState::Reviewing,
-        "verifyfail" => OrderState::Failed { reason: t!("the CA refused the order (`%{word}`)", word) },
+        "verifyfail" => OrderState::Failed { reason: t!("its state is `%{status}`", status = word) },
         "certificate" => reply.bundle("Certificate", "PrivateKey").map_or(OrderState::Reviewing, OrderState::Issued),
         "payed" => OrderState::NotSubmitted,
         // `unknow` (sic) is a documented word; it too says nothing.

@@ -60,11 +60,20 @@ impl Cas {
             }
         }
         let error = most_telling(failures).unwrap_or_else(|| Error::usage(t!("order `%{id}` was not asked for", id)));
-        if candidates.len() == 1 {
-            return Err(error);
+        if let [only] = candidates.as_slice() {
+            return Err(self.only_asked_as(*only, error));
         }
         let asked = candidates.iter().map(|generation| generation.as_str()).collect::<Vec<_>>().join(" and ");
         Err(error.context(t!("asked as %{asked}", asked)))
+    }
+
+    /// Where an InstanceId is unknown to the one API that the user allows, another one may know it.
+    fn only_asked_as(&self, generation: Generation, error: Error) -> Error {
+        if self.generations.is_empty() || error.kind() != ErrorKind::UnknownOrder || generation == Generation::Order {
+            return error;
+        }
+        let hint = error.hint().unwrap_or_default().to_owned();
+        error.with_hint(t!("only `--api %{generation}` was asked: leave `--api` out, and all are; %{hint}", generation, hint))
     }
 
     /// The generations to ask for this id, in order; what worked before comes first.

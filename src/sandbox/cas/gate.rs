@@ -42,12 +42,13 @@ impl Gate {
         Self { used: HashSet::new(), oldest: VecDeque::new(), calls_per_second, buckets: HashMap::new() }
     }
 
-    /// Lets a call through, or says why not. `clock` is the server's own time of day.
+    /// Lets a call through, or says why not. `renewed` is the token in the place of that of the options, `clock` the server's own time of day.
     pub(super) fn admit(
         &mut self,
         call: &Call,
         signed: &Signed,
         options: &SandboxOptions,
+        renewed: Option<&str>,
         clock: Timestamp,
         now: Instant,
     ) -> Result<(), Failure> {
@@ -57,7 +58,7 @@ impl Gate {
             Some(secret) => secret,
             None => return Err(Failure::new(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")),
         };
-        check_token(signed.security_token.as_deref(), options.security_token.as_deref())?;
+        check_token(signed.security_token.as_deref(), options.security_token.as_deref(), renewed)?;
         check_signature(call.scheme, signed, secret)?;
         self.use_nonce(&signed.nonce, now)?;
         let Some(limit) = self.calls_per_second else { return Ok(()) };
@@ -110,8 +111,11 @@ fn check_time(timestamp: &str, clock: Timestamp) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check_token(sent: Option<&str>, expected: Option<&str>) -> Result<(), Failure> {
-    match (sent, expected) {
+fn check_token(sent: Option<&str>, first: Option<&str>, renewed: Option<&str>) -> Result<(), Failure> {
+    match (sent, renewed.or(first)) {
+        (Some(sent), Some(expected)) if sent != expected && Some(sent) == first => {
+            Err(Failure::new(403, "InvalidSecurityToken.Expired", "Specified SecurityToken is expired."))
+        }
         (None, Some(_)) => Err(Failure::new(400, "MissingSecurityToken", "SecurityToken is mandatory for this action.")),
         (Some(_), None) => Err(Failure::new(
             400,

@@ -73,7 +73,8 @@ fn answer(world: &World, received: &Received, call: &Call) -> Result<Fields, Fai
     }
     let now = Instant::now();
     let signed = call.signed(received)?;
-    locked(&world.gate).admit(call, &signed, &world.options, clock(world), now)?;
+    let renewed = locked(&world.token).clone();
+    locked(&world.gate).admit(call, &signed, &world.options, renewed.as_deref(), clock(world), now)?;
     let mut orders = locked(&world.orders);
     orders.advance(now, &world.ca);
     orders.seen_by = Viewer::Account(Some(signed.access_key_id).filter(|id| *id != world.options.access_key_id));

@@ -33,6 +33,8 @@ pub struct OrderTraits {
     pub account: Option<String>,
     /// Why the task of every submission of the instance fails (`TaskMessage`); `None`: it does not.
     pub task_failure: Option<String>,
+    /// Whether the CA leaves the user's CSR aside and makes a key of its own.
+    pub ignores_csr: bool,
 }
 
 impl Default for OrderTraits {
@@ -51,6 +53,7 @@ impl Default for OrderTraits {
             auto_submit: false,
             account: None,
             task_failure: None,
+            ignores_csr: false,
         }
     }
 }

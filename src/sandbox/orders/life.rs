@@ -70,7 +70,7 @@ impl OrderBook {
         let order = &mut self.orders[index];
         order.failed_task = order.traits.task_failure.clone().map(|message| FailedTask { at: challenge_at, message });
         order.domains.clone_from(&application.domains);
-        order.traits.own_key = application.csr.is_some();
+        order.traits.own_key = application.csr.is_some() && !order.traits.ignores_csr;
         order.traits.validation = application.validation;
         // The certificate before this one goes on being shown.
         order.traits.renewal |= order.certificate.is_some();
@@ -162,7 +162,8 @@ impl OrderBook {
 
     pub(super) fn certify(&mut self, index: usize, ca: &CertificateAuthority) {
         let order = &self.orders[index];
-        let csr = order.draft.as_ref().and_then(|application| application.csr.as_deref());
+        let own = order.draft.as_ref().filter(|_| !order.traits.ignores_csr);
+        let csr = own.and_then(|application| application.csr.as_deref());
         let Some(certificate) = ca.issue(&order.domains, csr) else { return };
         let id = super::FIRST_NUMBER + self.certificates.len() as u64;
         self.certificates.insert(id, (index, Arc::clone(&certificate)));

@@ -86,12 +86,6 @@ pub(super) fn list(names: &[Name]) -> String {
     names.iter().map(Name::as_str).collect::<Vec<_>>().join(",")
 }
 
-/// A word in a name for which CAs let people look at an application, which may take days.
-pub fn word_for_review(name: &Name) -> Option<&'static str> {
-    const WORDS: [&str; 8] = ["bank", "pay", "live", "login", "secure", "wallet", "credit", "gov"];
-    WORDS.into_iter().find(|word| name.as_str().contains(word))
-}
-
 #[cfg(test)]
 mod tests {
     use super::{super::Applicant, *};
@@ -102,7 +96,14 @@ mod tests {
     }
 
     fn application(list: &[&str]) -> Application {
-        Application { names: names(list), csr: None, key_algorithm: None, applicant: Applicant::default(), contacts: Vec::new() }
+        Application {
+            names: names(list),
+            csr: None,
+            key_algorithm: None,
+            applicant: Applicant::default(),
+            contacts: Vec::new(),
+            by_file: false,
+        }
     }
 
     fn row(id: &str, state: &str, domains: &[&str], capacity: Option<(u64, u64)>) -> Listed {
@@ -172,11 +173,5 @@ mod tests {
         assert!(error.message().ends_with("--applicant-name, --applicant-phone is missing"), "{error}");
         let error = applicant(&application, true).unwrap_err();
         assert!(error.message().contains("--applicant-province, --applicant-city"), "{error}");
-    }
-
-    #[test]
-    fn names_that_people_look_at() {
-        let word = |name: &str| word_for_review(&Name::parse(name).unwrap());
-        assert_eq!((word("my-bank.example"), word("www.example.com")), (Some("bank"), None));
     }
 }

@@ -195,6 +195,10 @@ pub(super) async fn publish(
     };
     failpoint::reach("publish.after-intent");
     let written = match found {
+        // What an earlier run wrote may wait for a commit that this run did not live to make.
+        Found::Present(handle) if is_ours && provider.capabilities().commits => {
+            provider.publish(zone, record).await.map(|_| (handle, false))
+        }
         Found::Present(handle) => Ok((handle, false)),
         // Publishing what is there already is success, so writing again after a crash is harmless.
         Found::Absent | Found::CannotTell => {

@@ -76,6 +76,8 @@ pub struct Capabilities {
     pub rewrites_zone: bool,
     /// Whether writes within one zone must not overlap.
     pub one_write_per_zone: bool,
+    /// Whether a change takes effect only by a call after it, which a run that dies in between does not make.
+    pub commits: bool,
     /// The least TTL that the provider takes, in seconds.
     pub least_ttl: u32,
     /// How long a change usually takes to reach all name servers; `None` where nothing is known.
@@ -97,6 +99,7 @@ impl Default for Capabilities {
             rewrites_set: false,
             rewrites_zone: false,
             one_write_per_zone: false,
+            commits: false,
             least_ttl: 60,
             usual_delay: None,
             by_hand: false,

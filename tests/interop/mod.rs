@@ -1,4 +1,4 @@
-//! Against servers that nobody here wrote: BIND, Knot and PowerDNS from Debian, on loopback.
+//! Against servers that nobody here wrote: BIND, Knot and PowerDNS from Debian, moto from `PyPI`, on loopback.
 //!
 //! Where one is not installed, its tests say so and pass; with `DV_TEST_REQUIRE_SERVERS=1`, as `tests/run` sets it, they fail.
 
@@ -20,6 +20,7 @@ mod hooks;
 mod lexicon;
 mod powerdns;
 mod rfc2136;
+mod route53;
 mod secondary;
 pub(crate) mod servers;
 

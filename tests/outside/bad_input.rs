@@ -127,6 +127,19 @@ fn replies_that_are_no_replies() {
 }
 
 #[test]
+fn replies_of_the_dns_provider_that_are_no_replies() {
+    let redirect = Answer::Redirect { to: "https://evil.example/".into() };
+    let huge = Answer::Huge { bytes: 50_000_000 };
+    for (answer, expected) in [(Answer::NotJson, "not JSON"), (redirect, "redirect"), (huge, "MiB"), (Answer::Endless, "MiB")] {
+        let context = Context::new();
+        context.sandbox.fault(Fault::Calls { service: Service::Provider, action: None, times: None, answer }).unwrap();
+        let add = ["record", "add", "_dv.example.com", "abc", "--provider", "cloudflare"];
+        context.run(&add).expect(4).says("GET /client/v4/zones").says(expected);
+        assert_eq!(context.writes(), 0, "nothing was written");
+    }
+}
+
+#[test]
 fn a_reply_that_does_not_come_does_not_outlast_the_orders_time() {
     let (context, id) = one_order();
     let answer = Answer::Slow { millis: 600_000 };

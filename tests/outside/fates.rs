@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use dv_verify::order::Generation;
+use dv_verify::{
+    order::Generation,
+    sandbox::{Answer, Fault, Service},
+};
 
-use super::context::{Context, Ran};
+use super::context::{Context, Ran, until};
 
 const NOT_YET: Duration = Duration::from_secs(3600);
 
@@ -136,4 +139,23 @@ fn a_named_order_that_another_run_holds_is_exit_8() {
     // The killed run's lock is gone with it, and its record is taken over.
     context.run(&["--provider", "cloudflare", "--order", id.as_str(), "--no-wait"]).expect(0);
     assert_eq!(context.records().len(), 1);
+}
+
+/// A change that its provider takes only by a commit, where the run was killed before that: the next run finds the record, and commits.
+#[test]
+fn what_a_killed_run_did_not_commit_is_committed_by_the_next() {
+    let context = Context::new();
+    let path = context.own_manifest("\n[commit]\nhttp = \"PATCH /zones/{{ zone.id }}\"\n");
+    let add = ["record", "add", "_x.example.com", "some value", "--provider", &path];
+    let commits = || context.sandbox.state().provider_calls.get("PATCH").copied().unwrap_or_default();
+    let action = Some("PATCH".to_owned());
+    context.sandbox.fault(Fault::Calls { service: Service::Provider, action, times: None, answer: Answer::Held }).unwrap();
+    let mut killed = context.command_with_own(&add).spawn().unwrap();
+    until(|| commits() == 1);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    context.sandbox.clear_faults();
+    assert_eq!((context.records().len(), context.writes()), (1, 1));
+    Ran::of(context.command_with_own(&add).output().unwrap()).expect(0);
+    assert_eq!((context.records().len(), context.writes(), commits()), (1, 1, 2));
 }

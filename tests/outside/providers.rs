@@ -65,7 +65,7 @@ fn what_a_provider_needs_and_how_far_it_is_proven_is_shown() {
     }
     let shown = run(&home, &["providers", "show", "duckdns"]).expect(0).stdout;
     assert!(shown.contains("Limits: ") && shown.contains("one value per name"), "{shown}");
-    let shown = run(&home, &["providers", "show", "netcup"]).expect(0).stdout;
+    let shown = run(&home, &["providers", "show", "rainyun"]).expect(0).stdout;
     assert!(shown.contains("Experimental: "), "{shown}");
     let json = run(&home, &["providers", "show", "cf", "--output", "json"]).expect(0);
     assert_eq!(json.events()[0]["aliases"], serde_json::json!(["cf"]));

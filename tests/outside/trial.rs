@@ -23,31 +23,11 @@ fn it_writes_sees_and_removes_two_values() {
 #[test]
 fn an_experimental_provider_is_called_so() {
     let context = Context::new();
-    let built_in = include_str!("../../providers/cloudflare.toml");
-    let mut manifest: String = built_in.lines().filter(|line| !line.starts_with("env =")).flat_map(|line| [line, "\n"]).collect();
-    for (old, new) in [
-        ("id = \"cloudflare\"", "id = \"mine\""),
-        ("aliases = [\"cf\"]\n", ""),
-        ("proof = \"vendor-specification\"", "proof = \"derived\""),
-    ] {
-        assert!(manifest.contains(old), "{old}");
-        manifest = manifest.replacen(old, new, 1);
-    }
-    let path = context.home().join("mine.toml");
-    std::fs::write(&path, manifest).unwrap();
-    let path = path.to_str().unwrap();
-    let run = |arguments: &[&str]| {
-        let mut command = context.command(arguments);
-        let of_built_in = |name: &str| {
-            let mut set = command.get_envs();
-            set.find(|(known, _)| *known == name).unwrap().1.unwrap().to_owned()
-        };
-        let (url, token) = (of_built_in("DV_CLOUDFLARE_BASE_URL"), of_built_in("DV_CLOUDFLARE_API_TOKEN"));
-        Ran::of(command.env("DV_MINE_BASE_URL", url).env("DV_MINE_API_TOKEN", token).output().unwrap()).expect(0)
-    };
+    let path = context.own_manifest("");
+    let run = |arguments: &[&str]| Ran::of(context.command_with_own(arguments).output().unwrap()).expect(0);
     let said = "is experimental: nobody has shown that it works";
-    run(&["test", "--provider", path, "--zone", "example.com"]).says(said);
-    run(&["record", "add", "_dnsauth.example.com", "abc", "--provider", path]).says(said);
+    run(&["test", "--provider", &path, "--zone", "example.com"]).says(said);
+    run(&["record", "add", "_dnsauth.example.com", "abc", "--provider", &path]).says(said);
     assert!(!context.run(TEST).expect(0).stderr.contains("experimental"));
 }
 

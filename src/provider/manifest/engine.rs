@@ -158,6 +158,8 @@ impl Engine {
                 if let Some(record) = records.into_iter().next() {
                     if attempt > 1 {
                         self.settle(&Answer::default(), &scope, false).await?;
+                    } else {
+                        self.commit_again(&scope).await;
                     }
                     return Ok(Handle(record));
                 }
@@ -219,7 +221,11 @@ impl Engine {
             ))
             .with_hint(t!("remove it by hand")));
         };
-        for record in self.records(find, scope).await?.records {
+        let records = self.records(find, scope).await?.records;
+        if records.is_empty() {
+            self.commit_again(scope).await;
+        }
+        for record in records {
             self.delete(delete, &scope.with("record", record)).await?;
         }
         Ok(())
@@ -242,8 +248,9 @@ impl Engine {
     /// One removal; what is not there is removed.
     async fn delete(&self, delete: &Call, scope: &Scope) -> Result<Verdict> {
         let verdict = self.client.ask(delete, scope, Purpose::Repeatable).await?;
-        if let Verdict::Done(reply) = &verdict {
-            self.settle(reply, scope, true).await?;
+        match &verdict {
+            Verdict::Done(reply) => self.settle(reply, scope, true).await?,
+            Verdict::Absent(_) | Verdict::Exists => self.commit_again(scope).await,
         }
         Ok(verdict)
     }
@@ -262,7 +269,7 @@ impl DnsProvider for Engine {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.plan().outline.capabilities()
+        Capabilities { commits: self.plan().commit.is_some(), ..self.plan().outline.capabilities() }
     }
 
     async fn locate(&self, name: &Name) -> Result<Zone> {

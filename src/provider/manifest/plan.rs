@@ -57,6 +57,7 @@ impl Outline {
             rewrites_set: self.rewrites_set,
             rewrites_zone: self.scope == Scope::Zone,
             one_write_per_zone: self.one_write_per_zone || self.scope == Scope::Zone,
+            commits: false,
             least_ttl: self.least_ttl,
             usual_delay: self.usual_delay,
             by_hand: false,

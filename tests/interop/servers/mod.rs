@@ -14,6 +14,7 @@ use dv_verify::environment::Environment;
 
 pub(crate) mod bind;
 pub(crate) mod knot;
+pub(crate) mod moto;
 pub(crate) mod pebble;
 pub(crate) mod powerdns;
 mod process;

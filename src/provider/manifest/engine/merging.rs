@@ -59,7 +59,10 @@ impl Engine {
             } else {
                 merge::remove(&set.items, &merge.same, &variables).map_err(wrong)?
             };
-            let Change::To(new) = change else { return Ok(()) };
+            let Change::To(new) = change else {
+                self.commit_again(scope).await;
+                return Ok(());
+            };
             let state = match (set.state, &merge.make) {
                 (None, Some((call, state))) => match self.make(call, state, scope).await {
                     Ok(Some(made)) => Some(made),

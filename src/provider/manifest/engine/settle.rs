@@ -41,6 +41,16 @@ impl Engine {
         }
     }
 
+    /// Where a change is made already: whoever made it may have died before the commit. There may be nothing to commit, and some services
+    /// call that an error, so that none of this call is ours.
+    pub(super) async fn commit_again(&self, scope: &Scope) {
+        // A commit that needs the reply of the change cannot be made without it.
+        let Some(commit) = self.plan().commit.as_ref().filter(|commit| !commit.mentions("result")) else { return };
+        if let Err(error) = self.client.ask(commit, scope, Purpose::Repeatable).await {
+            tracing::debug!(provider = self.plan().outline.id, %error, "a commit without a change failed");
+        }
+    }
+
     /// Asks until the change that `result` tells of is done.
     async fn wait(&self, wait: &Wait, result: &Answer, scope: &Scope, is_removal: bool) -> Result<()> {
         let id = &self.plan().outline.id;

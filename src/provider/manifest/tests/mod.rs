@@ -7,6 +7,7 @@ mod hostile;
 mod lists;
 mod loading;
 mod page;
+mod refusals;
 mod schema;
 mod session;
 

@@ -234,6 +234,33 @@ async fn a_wait_takes_what_it_needs_out_of_an_xml_reply_before_and_after_the_com
 }
 
 #[tokio::test]
+async fn a_change_that_nobody_lived_to_commit_is_committed_by_the_next_call() {
+    let find = "[find]\nhttp = \"GET /records\"\nids = \"kids(\\\"id\\\") | text\"\n[delete]";
+    let (zone, record) = (zone("example.com", &[]), txt("_dv.example.com", "v"));
+    for commit_status in [200, 400] {
+        let log = Log::default();
+        let logged = Arc::clone(&log);
+        let engine = open(
+            &user(&JOBS.replace("[delete]", find)),
+            [],
+            server(move |request| {
+                asked(&logged, &request);
+                match request.method.as_str() {
+                    "GET" => reply(200, "<r><id>7</id></r>"),
+                    "DELETE" => reply(404, "<r/>"),
+                    _ => reply(commit_status, "<r><why>nothing to commit</why></r>"),
+                }
+            }),
+        );
+        assert!(engine.capabilities().commits);
+        engine.publish(&zone, &record).await.unwrap();
+        assert_eq!(*log.lock().unwrap(), ["GET /records", "POST /commit"], "{commit_status}");
+        engine.withdraw(&zone, &record, Some(&Handle(json!({"id": 7})))).await.unwrap();
+        assert_eq!(log.lock().unwrap()[2..], ["DELETE /records/7", "POST /commit"], "{commit_status}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_waited_for_must_come_after_a_write_and_may_be_gone_after_a_removal() {
     let text = JOBS.replace("[commit]\nhttp = \"POST /commit\"\n", "").replace("before_commit = true\n", "");
     let engine = open(

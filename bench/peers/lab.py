@@ -150,7 +150,7 @@ class Laboratory:
         )
         (place / "named.conf").write_text(
             f'options {{ directory "{place}"; pid-file none; lock-file none; session-keyfile none; listen-on {{ {address}; }}; listen-on-v6 {{ none; }}; '
-            "recursion no; dnssec-validation no; notify no; empty-zones-enable no; max-records-per-type 0; };\ncontrols { };\n"
+            "recursion no; dnssec-validation no; notify no; empty-zones-enable no; max-records-per-type 0; tcp-clients 2000; tcp-listen-queue 1024; };\ncontrols { };\n"
             f'key "bench" {{ algorithm hmac-sha256; secret "{SECRET}"; }};\n'
             f'zone "{ZONE}" {{ type primary; file "{ZONE}"; allow-update {{ key bench; }}; }};\n'
         )

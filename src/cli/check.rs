@@ -24,6 +24,9 @@ pub(super) async fn run(session: &Session, asked: &Asked) -> Result<Exit> {
         return super::check_file::run(session, place, content, asked.wait).await;
     }
     let record = asked.record.record()?;
+    if record.value.len() > 1 && record.value.starts_with('"') && record.value.ends_with('"') {
+        session.printer().note(t!("the quotes count as part of the value: leave them out where the CA gave none"));
+    }
     let propagation = session.propagation()?;
     tokio::select! {
         biased;

@@ -308,10 +308,11 @@ pub(super) fn groups(path: &[&str]) -> Option<&'static [Group]> {
         ["deploy"] => &[Delivery, Applicant, Source, Store, Common],
         ["upload"] => &[Delivery, Source, Common],
         ["check"] => &[Propagation, Common],
-        ["explain"] => &[Provider, Propagation, Source, Common],
+        ["explain"] => &[Provider, Propagation, Source, Acme, Store, Common],
+        ["import"] => &[Acme, Store, Common],
         ["test"] | ["record", "add" | "remove"] => &[Provider, Guard, Propagation, Store, Common],
         ["clean" | "cancel"] => &[Provider, Propagation, Source, Store, Common],
-        ["providers", "list" | "show" | "new" | "replay" | "schema"] | ["demo" | "sandbox" | "import"] => &[Common],
+        ["providers", "list" | "show" | "new" | "replay" | "schema"] | ["demo" | "sandbox"] => &[Common],
         ["completions" | "man" | "record" | "providers" | "config"] => &[],
         _ => return None,
     })

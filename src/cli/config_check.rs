@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{exit::Exit, failure, printer::Printer, session::Session, table};
+use super::{apply, exit::Exit, failure, printer::Printer, session::Session, table};
 use crate::{
     config::{paths::Places, settings::SETTINGS},
     error::{Error, ErrorKind, Result},
@@ -18,9 +18,22 @@ pub(super) fn run(session: &Session) -> Result<Exit> {
     printer.result("");
     let mut problems = Vec::new();
     let http = Http::new()?;
+    let wants_acme = session.chosen().acme.ca.is_some() || !session.file().certificates.is_empty();
     match session.alibaba(&http).describe() {
         Ok(found) => printer.result(&t!("Alibaba Cloud: %{found}", found)),
+        Err(error) if wants_acme && error.kind() == ErrorKind::Credentials => {
+            printer.result(t!("Alibaba Cloud: no credentials, which only orders at CAS need"));
+        }
         Err(error) => problems.push(error.context(t!("Alibaba Cloud"))),
+    }
+    match apply::acme::of_config(session) {
+        Ok(all) => {
+            for wanted in &all {
+                let names = wanted.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                printer.result(&t!("certificate: %{names} at %{ca}", names, ca = wanted.ca.label));
+            }
+        }
+        Err(error) => problems.push(error),
     }
     let router = session.router(&http)?;
     for route in &session.file().routes {

@@ -22,8 +22,10 @@ pub(super) fn text(error: &Error, palette: Palette, about: Option<&str>) -> Stri
     let about = about.map(|about| t!("%{about}: ", about)).unwrap_or_default();
     let head = error.to_string();
     let mut text = format!("{red}{}{red:#} {}", t!("error:"), printable(&format!("{about}{head}")));
+    // Where the head says the innermost cause, what is in between are the words of libraries.
+    let is_said = innermost(error).is_some_and(|cause| head.contains(&cause));
     let mut said = head;
-    let mut below = error.source();
+    let mut below = error.source().filter(|_| !is_said);
     while let Some(cause) = below {
         let cause_text = cause.to_string();
         // Many errors repeat the one below them.
@@ -39,10 +41,27 @@ pub(super) fn text(error: &Error, palette: Palette, about: Option<&str>) -> Stri
     text
 }
 
+/// The text of the last error below this one.
+fn innermost(error: &Error) -> Option<String> {
+    let mut last = error.source()?;
+    while let Some(below) = last.source() {
+        last = below;
+    }
+    Some(last.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
+
+    #[test]
+    fn a_cause_that_is_said_is_not_said_again() {
+        let refused = std::io::Error::other("Connection refused");
+        let below = Error::new(ErrorKind::Unexpected, "client error (Connect)").with_source(refused);
+        let error = Error::new(ErrorKind::OrderSource, "no answer from `ca.example`: Connection refused").with_source(below);
+        assert_eq!(text(&error, Palette::default(), None), "error: no answer from `ca.example`: Connection refused");
+    }
 
     #[test]
     fn a_chain_and_a_hint() {

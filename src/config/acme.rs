@@ -19,9 +19,7 @@ pub(super) fn acme(layers: &Layers) -> Result<AcmeOptions> {
         contact: layers.all("contact", contact)?,
         eab_key_id: text("eab-key-id")?,
         eab_key_file: path("eab-key-file")?,
-        key_type: layers
-            .one("key-type", |text| Ok(if text == "p384" { KeyType::P384 } else { KeyType::P256 }))?
-            .unwrap_or_default(),
+        key_type: layers.one("key-type", |text| Ok(KeyType::of_word(text).unwrap_or_default()))?.unwrap_or_default(),
         profile: text("profile")?,
     })
 }

@@ -1,6 +1,7 @@
 //! The table of all options: one line of facts for each, from which flags, help, variables, config keys and documentation follow.
 
 use super::variables;
+use crate::order::acme::KeyType;
 
 /// What an option takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -307,8 +308,8 @@ pub const SETTINGS: &[Setting] = &[
         "The key itself (base64url, as the CA shows it) is in the variable DV_EAB_KEY, or in the file that `--eab-key-file` names.",
     ),
     value(Group::Acme, "eab-key-file", "FILE", "External account binding: the file with the key"),
-    value(Group::Acme, "key-type", "TYPE", "The key of a new certificate").default("p256").choices(&["p256", "p384"]).details(
-        "Made here, and kept by the state folder until it is delivered. For RSA or a key of your own: `--csr`.",
+    value(Group::Acme, "key-type", "TYPE", "The key of a new certificate").default("p256").choices(&KeyType::WORDS).details(
+        "Made here (RSA by this machine's `openssl`), and kept by the state folder until it is delivered. For a key of your own: `--csr`.",
     ),
     value(Group::Applicant, "applicant-name", "NAME", "Who applies: packages and the 2018 API want to know"),
     value(Group::Applicant, "applicant-email", "EMAIL", "The mail address of the applicant"),

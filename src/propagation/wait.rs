@@ -151,6 +151,9 @@ async fn discover(shared: &Arc<Shared>, record: &Record, deadline: Instant) -> R
         Err(_) => Err(last.unwrap_or_else(|| {
             Error::new(ErrorKind::NotVisible, t!("the zone of %{name} was not found in time", name = record.name))
                 .with_retry(Retry::Later)
+                .with_hint(t!(
+                    "name another resolver with `--resolver ADDRESS`, or state the authorities with `--authority ZONE=ADDRESS`"
+                ))
         })),
     }
 }

@@ -283,9 +283,21 @@ fn a_stated_authority_that_does_not_answer_is_named() {
         ran.stdout
     );
     context
-        .run(&["check", "_dv.example.com", "v", "--authority", &stated, "--wait", "--propagation-timeout", "2s"])
+        .run(&["check", "_dv.example.com", "\"v\"", "--authority", &stated, "--wait", "--propagation-timeout", "1s"])
         .expect(5)
-        .says("is not visible after 2 s");
+        .says("is not visible after 1 s")
+        .says("the quotes count as part of the value");
+}
+
+#[test]
+fn a_resolver_that_does_not_answer_does_not_outlast_the_time() {
+    let context = Context::new();
+    let (udp, _tcp) = sink();
+    let resolver = udp.local_addr().unwrap().to_string();
+    let begun = std::time::Instant::now();
+    let ran = context.run(&["check", "_dv.example.org", "v", "--resolver", &resolver, "--wait", "--propagation-timeout", "1s"]);
+    ran.expect(5).says("the zone of _dv.example.org was not found in time").says("name another resolver");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
 #[test]

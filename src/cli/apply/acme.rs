@@ -55,11 +55,7 @@ fn want(options: &AcmeOptions, certificate: Certificate) -> Result<Wanted> {
         Error::config(t!("no CA is named for the certificate of `%{names}`", names = first(&certificate.names)))
             .with_hint(t!("say which: `--ca letsencrypt`, or `ca = \"letsencrypt\"` in the config"))
     })?;
-    let key_type = match certificate.key_type.as_deref() {
-        Some("p384") => acme::KeyType::P384,
-        Some(_) => acme::KeyType::P256,
-        None => options.key_type,
-    };
+    let key_type = certificate.key_type.unwrap_or(options.key_type);
     let request = certificate.csr.as_deref().map(|path| super::request(path, &certificate.names)).transpose()?;
     let names = match &request {
         Some(request) => request.names.clone(),

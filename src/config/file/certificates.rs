@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Result},
     language::{message, say, t},
     name::Name,
+    order::acme::KeyType,
 };
 
 /// One `[[certificate]]`; what is left out is as the options say.
@@ -18,8 +19,8 @@ pub struct Certificate {
     pub names: Vec<Name>,
     /// The ACME CA.
     pub ca: Option<String>,
-    /// The kind of its key, a word of `--key-type`.
-    pub key_type: Option<String>,
+    /// The kind of its key.
+    pub key_type: Option<KeyType>,
     /// The CA's profile.
     pub profile: Option<String>,
     /// A certificate request of the user's own.
@@ -54,10 +55,11 @@ impl Source<'_> {
             };
             match key_name {
                 "ca" => certificate.ca = Some(text(value)?),
-                "key_type" if matches!(value.get_ref().as_str(), Some("p256" | "p384")) => {
-                    certificate.key_type = Some(text(value)?);
+                "key_type" => {
+                    let kind = value.get_ref().as_str().and_then(KeyType::of_word);
+                    let words = || t!("`key_type` is one of %{words}", words = KeyType::WORDS.join(", "));
+                    certificate.key_type = Some(kind.ok_or_else(|| self.error(&value.span(), &words()))?);
                 }
-                "key_type" => return Err(self.error(&value.span(), t!("`key_type` is `p256` or `p384`"))),
                 "profile" => certificate.profile = Some(text(value)?),
                 "csr" => certificate.csr = Some(text(value)?.into()),
                 other => {

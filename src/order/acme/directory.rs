@@ -20,6 +20,16 @@ const KNOWN: &[(&str, &str)] = &[
     ("sslcom", "https://acme.ssl.com/sslcom-dv-ecc"),
 ];
 
+/// The domains that the CAs look for in CAA records (RFC 8659), as their help pages say. ZeroSSL's certificates are Sectigo's.
+const CAA_IDENTITIES: &[(&str, &[&str])] = &[
+    ("letsencrypt", &["letsencrypt.org"]),
+    ("letsencrypt-staging", &["letsencrypt.org"]),
+    ("zerossl", &["sectigo.com", "trust-provider.com", "usertrust.com", "comodoca.com"]),
+    ("google", &["pki.goog"]),
+    ("google-staging", &["pki.goog"]),
+    ("sslcom", &["ssl.com"]),
+];
+
 /// An ACME CA.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ca {
@@ -70,6 +80,11 @@ impl Ca {
         Ok(Self { label: known.unwrap_or(label), directory })
     }
 
+    /// The domains that it looks for in CAA records; none where it has no name here.
+    pub fn caa_identities(&self) -> &'static [&'static str] {
+        CAA_IDENTITIES.iter().find(|(name, _)| *name == self.label).map_or(&[], |(_, identities)| identities)
+    }
+
     /// The CA as [`Ca::parse`] reads it: its name, else its URL.
     pub fn name(&self) -> String {
         if KNOWN.iter().any(|(name, _)| *name == self.label) { self.label.clone() } else { self.directory.to_string() }
@@ -86,9 +101,11 @@ mod tests {
             let by_name = Ca::parse(name).unwrap();
             assert_eq!((by_name.label.as_str(), by_name.directory.as_str()), (*name, *url));
             assert_eq!(Ca::parse(url).unwrap(), by_name);
+            assert!(!by_name.caa_identities().is_empty(), "{name}");
         }
         assert_eq!(Ca::parse("https://127.0.0.1:14000/dir").unwrap().label, "127.0.0.1-14000");
         assert_eq!(Ca::parse("https://ca.Example.com/x").unwrap().label, "ca.example.com");
+        assert!(Ca::parse("https://ca.example.com/x").unwrap().caa_identities().is_empty());
     }
 
     #[test]

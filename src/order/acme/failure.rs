@@ -11,7 +11,10 @@ use crate::{
 };
 
 /// How long to stay away from a CA that says "too often" without saying when to come back.
-const RATE_LIMITED: Duration = Duration::from_secs(60);
+const UNSAID_PAUSE: Duration = Duration::from_secs(60);
+
+/// The code of a refusal because of too many requests.
+pub(super) const RATE_LIMITED: &str = "rateLimited";
 
 /// The code of our own error for a reply that is not what the standard says.
 pub(super) const UNREADABLE: &str = "unreadable";
@@ -39,15 +42,13 @@ pub(super) fn of_problem(ca: &str, problem: &Problem, status: u16, retry_after: 
     let error = |kind, message: String| Error::new(kind, message).with_code(code(problem)).with_http_status(status);
     let plain = |kind| error(kind, format!("{ca}: {said}"));
     match code(problem) {
-        "rateLimited" => {
-            let pause = retry_after.unwrap_or(RATE_LIMITED);
+        RATE_LIMITED => {
+            let pause = retry_after.unwrap_or(UNSAID_PAUSE);
             let message = match retry_after {
                 Some(_) => t!("%{ca} takes no more for now: %{said}; it says to come back at %{pause}", ca, said, pause = clock_time(now, pause)),
                 None => t!("%{ca} takes no more for now: %{said}", ca, said),
             };
-            error(ErrorKind::StillWaiting, message)
-                .with_retry(Retry::After(pause))
-                .with_hint(t!("run the same command again then: it goes on where this run ended"))
+            rate_limited(message, pause).with_http_status(status)
         }
         "accountDoesNotExist" => plain(ErrorKind::Credentials)
             .with_hint(t!("the CA no longer knows the account in the state folder (`acme/`); move its folder away, and a new one is registered")),
@@ -76,6 +77,14 @@ pub(super) fn of_problem(ca: &str, problem: &Problem, status: u16, retry_after: 
         }
         _ => plain(ErrorKind::OrderSource),
     }
+}
+
+/// The CA wants to be left alone for this time.
+pub(super) fn rate_limited(message: String, pause: Duration) -> Error {
+    Error::new(ErrorKind::StillWaiting, message)
+        .with_code(RATE_LIMITED)
+        .with_retry(Retry::After(pause))
+        .with_hint(t!("run the same command again then: it goes on where this run ended"))
 }
 
 /// An error of the ACME library. Ours, which went through it, come out as they were.

@@ -1,7 +1,6 @@
 //! The ACME library's HTTP, over this program's client: the same limits, no second TLS stack.
 
 use std::{
-    collections::HashMap,
     pin::Pin,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -15,7 +14,11 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use super::{directory::Ca, failure};
+use super::{
+    directory::Ca,
+    failure,
+    seen::{Meta, Seen},
+};
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     http::{Http, Reply},
@@ -23,15 +26,23 @@ use crate::{
     mutex::locked,
 };
 
-/// What a directory says about itself (RFC 8555 section 7.1.1).
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Meta {
-    /// The terms of service.
-    pub(super) terms_of_service: Option<String>,
-    /// The profiles, with a description of each.
-    #[serde(default)]
-    pub(super) profiles: HashMap<String, String>,
+/// An order that was made up; its URL is answered until this is dropped.
+pub(super) struct MadeUp {
+    http: AcmeHttp,
+    url: String,
+}
+
+impl MadeUp {
+    /// Where it is.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for MadeUp {
+    fn drop(&mut self) {
+        self.http.seen().forget(&self.url);
+    }
 }
 
 /// A client for one CA.
@@ -45,31 +56,11 @@ struct Inner {
     turns: Semaphore,
 }
 
-/// What replies told beside their content.
-#[derive(Default)]
-struct Seen {
-    meta: Meta,
-    /// Until when the server asks to leave a URL alone.
-    pauses: HashMap<String, Instant>,
-    /// Nonces that nobody has used yet; the last one is the freshest.
-    nonces: Vec<String>,
-    /// Where new nonces come from.
-    new_nonce: Option<String>,
-    /// Made-up orders of one authorization each, by their URLs.
-    alone: HashMap<String, String>,
-}
-
 /// So many requests to one CA are under way at the same time, over all orders of a run.
 const AT_ONCE: usize = 16;
 
 /// The header with a nonce.
 const REPLAY_NONCE: &str = "replay-nonce";
-
-/// How many nonces wait at most: servers forget the oldest.
-const NONCES: usize = 50;
-
-/// Where made-up orders are. No host has a name below `invalid` (RFC 6761 section 6.4).
-const ALONE: &str = "https://order.invalid/";
 
 impl AcmeHttp {
     pub(super) fn new(http: Http, ca: Ca) -> Self {
@@ -83,44 +74,33 @@ impl AcmeHttp {
 
     /// How long the server asked to leave this URL alone, from now on.
     pub(super) fn pause(&self, url: &str) -> Option<Duration> {
-        let until = *self.seen().pauses.get(url)?;
-        Some(until.saturating_duration_since(Instant::now())).filter(|pause| !pause.is_zero())
+        self.seen().pause(url, Instant::now())
     }
 
-    /// The URL of an order that is made up here, with this authorization alone. The library fetches the authorizations of one order one after
-    /// another; those of several orders can be fetched at the same time.
-    pub(super) fn alone(&self, authorization: &str) -> String {
-        let mut seen = self.seen();
-        let url = format!("{ALONE}{}", seen.alone.len());
-        seen.alone.insert(url.clone(), authorization.to_owned());
-        url
+    /// An order that is made up here, with this authorization alone. The library fetches the authorizations of one order one after another;
+    /// those of several orders can be fetched at the same time.
+    pub(super) fn alone(&self, authorization: &str) -> MadeUp {
+        let url = self.seen().make_up(authorization);
+        MadeUp { http: self.clone(), url }
     }
 
     /// What is answered here, without the server: made-up orders, and nonces as long as there are unused ones.
     fn answer_here(&self, parts: &http::request::Parts, url: &str, body: &[u8]) -> Option<(HeaderMap, Bytes)> {
         let mut seen = self.seen();
-        if let Some(authorization) = seen.alone.get(url).cloned() {
-            // Nobody else has seen the nonce.
-            let unused = nonce_in(body);
-            seen.nonces.extend(unused);
-            let order = serde_json::json!({"status": "pending", "authorizations": [authorization], "finalize": ""});
-            return Some((HeaderMap::new(), order.to_string().into()));
+        if let Some(order) = seen.made_up(url, body) {
+            return Some((HeaderMap::new(), order.into()));
         }
-        if parts.method != http::Method::HEAD || seen.new_nonce.as_deref() != Some(url) {
+        if parts.method != http::Method::HEAD {
             return None;
         }
-        let nonce = seen.nonces.pop()?.parse().ok()?;
+        let nonce = seen.nonce(url)?.parse().ok()?;
         Some((HeaderMap::from_iter([(HeaderName::from_static(REPLAY_NONCE), nonce)]), Bytes::new()))
     }
 
-    /// Takes the nonce of a reply: whoever needs one next gets it, whichever order that is for.
+    /// Takes the nonce of a reply.
     fn take_nonce(&self, headers: &mut HeaderMap) {
         let Some(nonce) = headers.remove(REPLAY_NONCE) else { return };
-        let mut seen = self.seen();
-        seen.nonces.extend(nonce.to_str().map(str::to_owned));
-        if seen.nonces.len() > NONCES {
-            seen.nonces.remove(0);
-        }
+        self.seen().keep_nonce(nonce.to_str().ok().map(str::to_owned));
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
@@ -145,14 +125,14 @@ impl AcmeHttp {
         let ours = ours.build().map_err(|error| broken(&error.without_url()))?;
         let what = format!("{}: {} {}", ca.label, parts.method, parts.uri.path());
         let turn = turns.acquire().await;
-        let mut reply = http.execute(ours, ErrorKind::OrderSource, &what).await.map_err(with_clock)?;
+        let mut reply = http.execute(ours, ErrorKind::OrderSource, &what).await.map_err(without_answer)?;
         drop(turn);
         if parts.method != http::Method::HEAD {
             self.take_nonce(&mut reply.headers);
         }
         if reply.status.is_success() {
             self.remember(&url, &reply)?;
-        } else if let Some(error) = refusal(ca, &what, &reply) {
+        } else if let Some(error) = refusal(ca, &what, &url, &reply) {
             return Err(error);
         }
         let mut response = http::Response::builder().status(reply.status);
@@ -169,30 +149,12 @@ impl AcmeHttp {
 
     fn remember(&self, url: &str, reply: &Reply) -> Result<()> {
         let mut seen = self.seen();
-        match reply.retry_after() {
-            Some(pause) => _ = seen.pauses.insert(url.to_owned(), Instant::now() + pause),
-            None => _ = seen.pauses.remove(url),
-        }
+        seen.keep_pause(url, reply.retry_after(), Instant::now());
         if url == self.0.ca.directory.as_str() {
             (seen.meta, seen.new_nonce) = meta_of(&self.0.ca, reply).map(|(meta, nonce)| (meta, Some(nonce)))?;
         }
         Ok(())
     }
-}
-
-/// The nonce that a signed request holds.
-fn nonce_in(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Signed {
-        protected: String,
-    }
-    #[derive(Deserialize)]
-    struct Protected {
-        nonce: String,
-    }
-    let signed: Signed = serde_json::from_slice(body).ok()?;
-    let protected = data_encoding::BASE64URL_NOPAD.decode(signed.protected.as_bytes()).ok()?;
-    Some(serde_json::from_slice::<Protected>(&protected).ok()?.nonce)
 }
 
 /// Makes sure that a reply is an ACME directory, and returns what it says about itself, and where nonces come from.
@@ -221,7 +183,7 @@ fn meta_of(ca: &Ca, reply: &Reply) -> Result<(Meta, String)> {
 }
 
 /// What a reply that is no success says; `None` where the library deals with it (a nonce that was used up).
-fn refusal(ca: &Ca, what: &str, reply: &Reply) -> Option<Error> {
+fn refusal(ca: &Ca, what: &str, url: &str, reply: &Reply) -> Option<Error> {
     let status = reply.status.as_u16();
     let pause = reply.retry_after();
     if let Ok(problem) = serde_json::from_slice::<Problem>(&reply.body)
@@ -234,20 +196,28 @@ fn refusal(ca: &Ca, what: &str, reply: &Reply) -> Option<Error> {
     Some(match (status, pause) {
         (429 | 500.., Some(pause)) => error.with_retry(Retry::After(pause)),
         (429 | 500.., None) => error.with_retry(Retry::Later),
-        _ => error.with_hint(t!("is `%{directory}` the URL of an ACME directory?", directory = ca.directory)),
+        _ => {
+            let kind = if url == ca.directory.as_str() { ErrorKind::Config } else { ErrorKind::OrderSource };
+            error.with_kind(kind).with_hint(t!("is `%{directory}` the URL of an ACME directory?", directory = ca.directory))
+        }
     })
 }
 
-/// A server certificate that is "expired" or "not valid yet" is more often a clock that is wrong.
-fn with_clock(error: Error) -> Error {
+/// What to do where there is no answer. A server certificate that is "expired" or "not valid yet" is more often a clock that is wrong.
+fn without_answer(error: Error) -> Error {
     let text = error.to_string().to_ascii_lowercase();
-    if text.contains("certificate")
-        && (text.contains("expired") || text.contains("not valid yet") || text.contains("notvalidyet"))
-    {
+    let is_of_another_time =
+        ["expired", "not valid yet", "notvalidyet"].iter().any(|word| text.contains(word)) && text.contains("certificate");
+    if is_of_another_time {
         let now = crate::failpoint::now();
         return error.with_retry(Retry::Never).with_hint(t!(
             "this machine's clock says %{now}: if that is wrong, set it; else the CA's certificate is at fault",
             now
+        ));
+    }
+    if text.contains("causedasendentity") {
+        return error.with_retry(Retry::Never).with_hint(t!(
+            "the server shows the certificate of a CA, such as a self-signed one: give it one that a CA has signed, and name the CA's with `--ca-file`"
         ));
     }
     if text.contains("certificate") {
@@ -255,7 +225,10 @@ fn with_clock(error: Error) -> Error {
             .with_retry(Retry::Never)
             .with_hint(t!("for a CA of your own, name the certificate that its server's chains to with `--ca-file`"));
     }
-    error
+    if error.http_status().is_some() {
+        return error;
+    }
+    error.with_hint(t!("check the network and the URL of the CA; a proxy is taken from `HTTPS_PROXY`"))
 }
 
 impl HttpClient for AcmeHttp {

@@ -6,11 +6,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use instant_acme::{Account, AuthorizationStatus, ChallengeStatus, ChallengeType, NewOrder, OrderStatus};
 
 use super::{
-    Manner, Wanted,
+    challenge,
     failure::{self, UNREADABLE, of_library, patiently},
-    http::AcmeHttp,
-    request,
+    http::{AcmeHttp, MadeUp},
+    key, request,
+    source::Manner,
     state::{Folder, Pending},
+    wanted::Wanted,
 };
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
@@ -46,6 +48,8 @@ pub(super) struct Live {
 /// One authorization.
 struct Alone {
     order: instant_acme::Order,
+    /// Keeps that order's URL answered.
+    _made_up: MadeUp,
     /// Whether the CA was told to look.
     is_told: bool,
 }
@@ -75,6 +79,9 @@ impl Live {
 
     /// Makes an order.
     pub(super) async fn make(account: &Account, http: &AcmeHttp, folder: &Folder, wanted: &Wanted) -> Result<Self> {
+        if wanted.request.is_none() {
+            key::check(wanted.key_type).await?;
+        }
         let order = create(account, http, wanted).await?;
         failpoint::reach("acme.after-order");
         let (url, profile, certificate) = (order.url().to_owned(), wanted.profile.clone(), Some(wanted.kept()));
@@ -115,9 +122,12 @@ impl Live {
                         return Ok(refused);
                     }
                 }
-                OrderStatus::Processing if began.elapsed() >= PROCESSING => return Ok(OrderState::Reviewing),
                 OrderStatus::Processing => {
-                    tokio::time::sleep(self.pause().unwrap_or(pause)).await;
+                    let asked = self.pause().unwrap_or(pause);
+                    if began.elapsed() + asked > PROCESSING {
+                        return Ok(OrderState::Reviewing);
+                    }
+                    tokio::time::sleep(asked).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     self.refresh().await?;
                 }
@@ -162,8 +172,8 @@ impl Live {
     async fn ask_for_authorizations(&mut self) -> Result<()> {
         if self.authorizations.is_empty() {
             let (ca, account, http) = (&self.ca, &self.account, &self.http);
-            let urls: Vec<String> = self.order.state().authorizations.iter().map(|there| http.alone(&there.url)).collect();
-            let fetches = urls.into_iter().map(|url| Alone::fetch(account, ca, url));
+            let made_up: Vec<MadeUp> = self.order.state().authorizations.iter().map(|there| http.alone(&there.url)).collect();
+            let fetches = made_up.into_iter().map(|made_up| Alone::fetch(account, ca, made_up));
             self.authorizations = stream::iter(fetches).buffered(AT_ONCE).try_collect().await?;
         }
         Ok(())
@@ -203,7 +213,7 @@ impl Live {
             let key = if let Some(key) = folder.key(&wanted.id)? {
                 key
             } else {
-                let key = request::make_key(wanted.key_type)?;
+                let key = key::make(wanted.key_type).await?;
                 folder.keep_key(&wanted.id, &key)?;
                 key
             };
@@ -261,7 +271,7 @@ impl Live {
             let name = authorization.identifier().to_string();
             let word = match authorization.status {
                 AuthorizationStatus::Pending | AuthorizationStatus::Valid => continue,
-                AuthorizationStatus::Invalid => "failed",
+                AuthorizationStatus::Invalid => t!("has failed"),
                 AuthorizationStatus::Revoked => t!("was revoked"),
                 AuthorizationStatus::Expired => t!("has expired"),
                 AuthorizationStatus::Deactivated => t!("was deactivated"),
@@ -283,13 +293,13 @@ impl Live {
 }
 
 impl Alone {
-    async fn fetch(account: &Account, ca: &str, url: String) -> Result<Self> {
-        let mut order = account.order(url).await.map_err(|error| of_library(ca, error))?;
+    async fn fetch(account: &Account, ca: &str, made_up: MadeUp) -> Result<Self> {
+        let mut order = account.order(made_up.url().to_owned()).await.map_err(|error| of_library(ca, error))?;
         patiently!(match order.authorizations().next().await {
             Some(Err(error)) => Err(of_library(ca, error)),
             _ => Ok(()),
         })?;
-        Ok(Self { order, is_told: false })
+        Ok(Self { order, _made_up: made_up, is_told: false })
     }
 
     /// What the CA wants to see; `None` where it has seen it, or wants nothing any more.
@@ -308,9 +318,9 @@ impl Alone {
         };
         let key_authorization = challenge.key_authorization();
         Ok(Some(if by_file {
-            super::file(domain, &challenge.token, key_authorization.as_str().to_owned())
+            challenge::file(domain, &challenge.token, key_authorization.as_str().to_owned())
         } else {
-            super::record(domain, key_authorization.dns_value())
+            challenge::record(domain, key_authorization.dns_value())
         }))
     }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, Der, pem::PemObject};
 use x509_parser::{extensions::ParsedExtension, parse_x509_certificate};
 
-use super::{Acme, directory::Ca, failure::of_library};
+use super::{directory::Ca, failure::of_library, source::Acme};
 use crate::{error::Result, order::renewal::Window};
 
 /// How a CA calls one of its certificates (RFC 9773 section 4.1); `None` for one that has no authority key identifier, or is no certificate.

@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls_pki_types::{CertificateSigningRequestDer, pem::PemObject};
 use x509_parser::{
     certification_request::X509CertificationRequest, extensions::GeneralName, extensions::ParsedExtension, prelude::FromDer,
 };
 
-use super::KeyType;
 use crate::{
     error::{Error, ErrorKind, Result},
     language::t,
@@ -68,15 +67,6 @@ impl Request {
     }
 }
 
-/// Makes a private key.
-pub(super) fn make_key(kind: KeyType) -> Result<Secret> {
-    let algorithm = match kind {
-        KeyType::P256 => &PKCS_ECDSA_P256_SHA256,
-        KeyType::P384 => &PKCS_ECDSA_P384_SHA384,
-    };
-    KeyPair::generate_for(algorithm).map(|key| Secret::new(key.serialize_pem())).map_err(|error| failed(&error))
-}
-
 /// The request for these names with this key, DER.
 pub(super) fn sign(names: &[Name], key: &Secret) -> Result<Vec<u8>> {
     let key = KeyPair::from_pem(key.expose()).map_err(|error| failed(&error))?;
@@ -86,13 +76,16 @@ pub(super) fn sign(names: &[Name], key: &Secret) -> Result<Vec<u8>> {
     params.serialize_request(&key).map(|request| request.der().to_vec()).map_err(|error| failed(&error))
 }
 
-fn failed(error: &rcgen::Error) -> Error {
+pub(super) fn failed(error: &rcgen::Error) -> Error {
     Error::new(ErrorKind::Unexpected, t!("no certificate request can be made: %{error}", error))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{key, wanted::KeyType},
+        *,
+    };
 
     fn name(text: &str) -> Name {
         Name::parse(text).unwrap()
@@ -107,11 +100,11 @@ mod tests {
         (folder, path)
     }
 
-    #[test]
-    fn what_is_made_is_read_with_all_its_names() {
+    #[tokio::test]
+    async fn what_is_made_is_read_with_all_its_names() {
         let names = [name("example.com"), name("*.example.com"), name("xn--bcher-kva.example")];
-        for kind in [KeyType::P256, KeyType::P384] {
-            let key = make_key(kind).unwrap();
+        for kind in [KeyType::P256, KeyType::P384, KeyType::Rsa2048] {
+            let key = key::make(kind).await.unwrap();
             let (_folder, path) = file(&sign(&names, &key).unwrap());
             assert_eq!(Request::read(&path).unwrap().names, names);
         }

@@ -12,7 +12,7 @@ use instant_acme::AccountCredentials;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use super::{KeyType, directory::Ca};
+use super::{directory::Ca, wanted::KeyType};
 use crate::{
     error::{Error, ErrorKind, Result},
     language::t,
@@ -171,6 +171,31 @@ impl Folder {
     fn order(&self, id: &OrderId) -> PathBuf {
         self.0.join("orders").join(id.as_str())
     }
+}
+
+/// What the state folder knows of one CA.
+#[derive(Debug)]
+pub struct Remembered {
+    /// The CA.
+    pub ca: Ca,
+    /// Orders that are under way.
+    pub under_way: Vec<Kept>,
+    /// Certificates that were issued.
+    pub issued: Vec<Kept>,
+}
+
+/// Every CA that the state folder knows. The CA file that it was registered with comes along by itself.
+///
+/// # Errors
+/// A file that cannot be read, or is damaged.
+pub fn remembered(folder: &Path) -> Result<Vec<Remembered>> {
+    let mut all = Vec::new();
+    for folder in Folder::all(folder) {
+        if let Some(account) = folder.account()? {
+            all.push(Remembered { ca: Ca::parse(&account.ca)?, under_way: folder.under_way()?, issued: folder.kept()? });
+        }
+    }
+    Ok(all)
 }
 
 fn failed(path: &Path, error: io::Error) -> Error {

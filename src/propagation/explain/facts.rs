@@ -155,12 +155,11 @@ impl Facts {
             steps.push(t!("The zone %{parent} delegates %{apex} to %{servers}.", parent, apex, servers = and(&texts(servers))));
         }
         if let Some(apex) = &zone.zone {
-            steps.push(t!(
-                "%{place} belongs to the zone %{apex}, served from %{servers} addresses.",
-                place = self.place(),
-                apex,
-                servers = zone.servers.len()
-            ));
+            let place = self.place();
+            steps.push(match zone.servers.len() {
+                1 => t!("%{place} belongs to the zone %{apex}, served from one address.", place, apex),
+                servers => t!("%{place} belongs to the zone %{apex}, served from %{servers} addresses.", place, apex, servers),
+            });
         }
         for server in &zone.servers {
             let said = match (&server.standing, &server.values) {
@@ -182,7 +181,10 @@ impl Facts {
         match &self.caa {
             Ok(None) => steps.push(t!("CAA: none, any CA may issue.").to_owned()),
             Ok(Some(set)) => {
-                steps.push(t!("CAA: %{records} records at %{owner}.", records = set.records.len(), owner = set.owner));
+                steps.push(match set.records.len() {
+                    1 => t!("CAA: one record at %{owner}.", owner = set.owner),
+                    records => t!("CAA: %{records} records at %{owner}.", records, owner = set.owner),
+                });
             }
             Err(why) => steps.push(t!("CAA: %{why}.", why)),
         }

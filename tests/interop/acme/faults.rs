@@ -4,7 +4,8 @@ use super::{Scene, bare, run};
 use crate::interop::servers::{
     OPEN_ZONE, free_port,
     knot::knot,
-    pebble::{BLOCKED, Manner, Pebble},
+    nsupdate,
+    pebble::{BLOCKED, Manner, Pebble, Valid},
 };
 
 #[test]
@@ -36,9 +37,7 @@ fn a_directory_that_is_none() {
     let nonce = scene.pebble.directory.replace("/dir", "/nonce-plz");
     let nothing = scene.pebble.directory.replace("/dir", "/nothing");
     for (url, said) in [(nonce.as_str(), "is not an ACME directory"), (nothing.as_str(), "the URL of an ACME directory?")] {
-        let ran = run(scene.command(&["apply", "none.example.test"]).env("DV_CA", url));
-        assert!([1, 2].contains(&ran.code), "{ran:?}");
-        ran.says(said);
+        run(scene.command(&["apply", "none.example.test"]).env("DV_CA", url)).expect(2).says(said);
     }
     run(scene.command(&["apply", "none.example.test"]).env("DV_CA", "letsencript")).expect(2).says("did you mean `letsencrypt`");
     run(scene.command(&["apply", "none.example.test"]).env("DV_CA", "buypass")).expect(2).says("ended its ACME service");
@@ -54,8 +53,10 @@ fn a_ca_file_that_does_not_fit() {
 
 #[test]
 fn a_clock_that_is_wrong() {
-    let Some(scene) = Scene::with(&Manner { expired: true, ..Manner::default() }) else { return };
-    scene.run(&["apply", "clock.example.test"]).expect(1).says("this machine's clock says 20").says("set it");
+    for valid in [Valid::Before, Valid::Later] {
+        let Some(scene) = Scene::with(&Manner { valid, ..Manner::default() }) else { return };
+        scene.run(&["apply", "clock.example.test"]).expect(1).says("this machine's clock says 20").says("set it");
+    }
 }
 
 /// The CA asks other name servers than we do: it sees nothing, we see the value, and both is said.
@@ -65,12 +66,38 @@ fn what_the_ca_saw_and_what_our_name_servers_say() {
     let Some(pebble) = Pebble::start(other.address, &Manner::default()) else { return };
     let mut command = scene.command(&["apply", "unseen.example.test", "*.unseen.example.test"]);
     let ran = run(command.env("DV_CA", &pebble.directory).env("DV_CA_FILE", pebble.ca_file())).expect(6);
-    let ran = ran.says("the authorization of `").says("unseen.example.test` failed: ").says("every name server shows it");
+    let ran = ran.says("the authorization of `").says("unseen.example.test` has failed: ").says("every name server shows it");
     assert!(ran.stderr.contains("_acme-challenge.unseen.example.test"), "{}", ran.stderr);
     scene.assert_clean("unseen.example.test");
+    // In Chinese too.
+    let mut command = scene.command(&["apply", "unseen2.example.test", "--lang", "zh"]);
+    let ran = run(command.env("DV_CA", &pebble.directory).env("DV_CA_FILE", pebble.ca_file())).expect(6);
+    ran.says("`unseen2.example.test` 的授权失败");
     assert!(!scene.state().iter().any(|path| path.contains("orders/")));
     // The same names at a CA that sees them.
     scene.run(&["apply", "unseen.example.test", "*.unseen.example.test"]).expect(0);
+}
+
+/// What CAA records say is compared with the CA that is to issue.
+#[test]
+fn explain_knows_what_the_ca_goes_by_in_caa_records() {
+    let Some(scene) = Scene::new() else { return };
+    nsupdate(scene.dns, OPEN_ZONE, "add only.example.test. 60 CAA 0 issue \"letsencrypt.org\"");
+    let explain = |ca: &[&str]| {
+        let mut command = scene.command(&[&["explain", "_acme-challenge.only.example.test"], ca].concat());
+        run(command.env_remove("DV_CA"))
+    };
+    for ca in [&["--ca", "letsencrypt"][..], &[]] {
+        let ran = explain(ca);
+        assert!(!ran.stdout.contains("goes by") && ran.stdout.contains("CAA"), "{ca:?}: {}", ran.stdout);
+    }
+    let ran = explain(&["--ca", "zerossl"]).expect(5);
+    assert!(
+        ran.stdout.contains("let only letsencrypt.org issue") && ran.stdout.contains("goes by sectigo.com"),
+        "{}",
+        ran.stdout
+    );
+    explain(&["--ca", "zerosll"]).expect(2).says("did you mean `zerossl`?");
 }
 
 #[test]
@@ -80,7 +107,7 @@ fn names_that_are_none_and_files_that_are_not_there() {
     scene.run(&["apply", "not a name"]).expect(2).says("not a domain name");
     scene.run(&["apply", "--list", "/nowhere"]).expect(2).says("/nowhere");
     scene.run(&["apply", "--csr", "/nowhere"]).expect(2).says("/nowhere");
-    scene.run(&["apply", "a.example.test", "--key-type", "rsa2048"]).expect(2).says("p256");
+    scene.run(&["apply", "a.example.test", "--key-type", "dsa"]).expect(2).says("p256");
     scene.run(&["apply", "a.example.test", "--contact", "nobody"]).expect(2).says("not a mail address");
     // A zone that the server does not serve.
     scene.run(&["apply", "www.elsewhere.invalid"]).expect(4);

@@ -168,7 +168,7 @@ fn what_the_ca_saw_and_what_the_web_server_shows() {
     let mut command = site.command(&["apply", "unseen-file.example.test", "--webroot", path]);
     let ran = run(command.env("DV_WEB_SERVER", format!("http://{other}"))).expect(6);
     let ran = ran
-        .says("the authorization of `unseen-file.example.test` failed: ")
+        .says("the authorization of `unseen-file.example.test` has failed: ")
         .says("of the file at http://unseen-file.example.test/");
     assert!(ran.stderr.contains("every web server shows it"), "{}", ran.stderr);
     assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);

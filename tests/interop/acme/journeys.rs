@@ -1,10 +1,10 @@
 //! What goes well.
 
-use std::os::unix::fs::PermissionsExt;
+use std::{os::unix::fs::PermissionsExt, sync::atomic::Ordering};
 
-use super::{Scene, bare, openssl, run};
+use super::{Scene, bare, counted, openssl, run};
 use crate::interop::servers::{
-    OPEN_ZONE, dig,
+    OPEN_ZONE, dig, nsupdate,
     pebble::{EXTERNAL, Manner, Pebble},
     powerdns::{API_KEY, powerdns},
 };
@@ -61,14 +61,36 @@ fn apex_and_wildcard_are_two_values_at_one_name() {
     scene.assert_clean("both.example.test");
 }
 
+/// `_acme-challenge` is a CNAME: the record is written, seen and removed where it leads, and the CNAME stays. (BIND answers here without
+/// recursion, so that Pebble would not see what is in another zone.)
+#[test]
+fn a_challenge_name_that_leads_elsewhere() {
+    let Some(scene) = Scene::new() else { return };
+    let (name, target) = ("_acme-challenge.alias.example.test", "at.challenges.example.test");
+    nsupdate(scene.dns, OPEN_ZONE, &format!("add {name}. 60 CNAME {target}."));
+    let names = ["alias.example.test", "*.alias.example.test"];
+    let ran = scene.run(&["apply", names[0], names[1], "--output", "json"]).expect(0);
+    let events = ran.events();
+    let published: Vec<&str> =
+        events.iter().filter(|event| event["event"] == "published").map(|event| event["name"].as_str().unwrap()).collect();
+    assert_eq!(published, [target, target]);
+    assert_eq!(dig(scene.dns, target, "TXT"), Vec::<String>::new());
+    assert_eq!(dig(scene.dns, name, "CNAME"), [format!("{target}.")]);
+    // At the name itself nothing can stand beside it.
+    let ran = scene.run(&["apply", "--force", names[0], names[1], "--no-follow"]).expect(4);
+    assert!(ran.stderr.contains("CNAME"), "{}", ran.stderr);
+    assert_eq!(dig(scene.dns, name, "CNAME"), [format!("{target}.")]);
+}
+
 #[test]
 fn ten_names_with_a_key_on_p384() {
     let Some(scene) = Scene::new() else { return };
-    let names: Vec<String> = (0..10).map(|number| format!("n{number}.ten.example.test")).collect();
-    let mut arguments = vec!["apply", "--key-type", "p384"];
-    arguments.extend(names.iter().map(String::as_str));
+    let mut names: Vec<String> = (0..9).map(|number| format!("n{number}.ten.example.test")).collect();
+    names.push("xn--bcher-kva.ten.example.test".to_owned());
+    let mut arguments = vec!["apply", "--key-type", "p384", "bücher.ten.example.test"];
+    arguments.extend(names[..9].iter().map(String::as_str));
     scene.run(&arguments).expect(0);
-    let certificate = scene.live("n0.ten.example.test").join("cert.pem");
+    let certificate = scene.live("xn--bcher-kva.ten.example.test").join("cert.pem");
     let said = names_in(&certificate);
     for name in &names {
         assert!(said.contains(name.as_str()), "{said}");
@@ -76,6 +98,41 @@ fn ten_names_with_a_key_on_p384() {
     }
     let text = openssl(&["x509", "-in", certificate.to_str().unwrap(), "-noout", "-text"]);
     assert!(text.contains("secp384r1"), "{text}");
+}
+
+/// `openssl` makes it; without that nothing is ordered.
+#[test]
+fn a_key_with_rsa() {
+    let Some(scene) = Scene::new() else { return };
+    let arguments = ["apply", "--key-type", "rsa2048", "rsa.example.test"];
+    let mut command = scene.command(&arguments);
+    run(command.env("PATH", "/nowhere")).expect(2).says("no RSA key can be made: `openssl` cannot be started").says("--csr");
+    assert!(!scene.pebble.log().contains("Added order"), "nothing was ordered");
+    scene.run(&arguments).expect(0);
+    let live = scene.live("rsa.example.test");
+    let (leaf, key) = (live.join("cert.pem"), live.join("privkey.pem"));
+    let text = openssl(&["x509", "-in", leaf.to_str().unwrap(), "-noout", "-text"]);
+    assert!(text.contains("rsaEncryption") && text.contains("2048 bit"), "{text}");
+    let public = openssl(&["pkey", "-in", key.to_str().unwrap(), "-pubout"]);
+    assert_eq!(openssl(&["x509", "-in", leaf.to_str().unwrap(), "-noout", "-pubkey"]), public);
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    // The renewal has a key of the same kind, and a new one.
+    scene.run(&["renew", "--force"]).expect(0);
+    let renewed = openssl(&["pkey", "-in", key.to_str().unwrap(), "-pubout"]);
+    assert_ne!(renewed, public);
+    assert!(openssl(&["pkey", "-in", key.to_str().unwrap(), "-noout", "-text"]).contains("2048 bit"));
+}
+
+/// The same names, however they are written, are the same certificate.
+#[test]
+fn the_order_of_the_names_does_not_matter() {
+    let Some(scene) = Scene::new() else { return };
+    scene.run(&["apply", "turn.example.test", "*.turn.example.test"]).expect(0);
+    let first = std::fs::read_link(scene.live("turn.example.test")).unwrap();
+    let ran = scene.run(&["apply", "*.turn.example.test", "turn.example.test", "--detailed-exit-code"]).expect(0);
+    assert!(ran.stderr.contains("will be renewed from"), "{}", ran.stderr);
+    assert_eq!(std::fs::read_link(scene.live("turn.example.test")).unwrap(), first);
+    assert_eq!(scene.pebble.log().matches("Added order").count(), 1);
 }
 
 #[test]
@@ -161,8 +218,10 @@ fn many_certificates_of_a_list_in_one_run() {
     let list = scene.home().join("list");
     let lines: Vec<String> = (0..20).map(|number| format!("m{number}.many.example.test *.m{number}.many.example.test")).collect();
     std::fs::write(&list, lines.join("\n")).unwrap();
-    let ran = scene.run(&["apply", "--list", list.to_str().unwrap()]).expect(0);
+    let (directory, connections) = counted(&scene);
+    let ran = run(scene.command(&["apply", "--list", list.to_str().unwrap()]).env("DV_CA", &directory)).expect(0);
     assert!(ran.stderr.contains("20 orders: 20 issued"), "{}", ran.stderr);
+    assert_eq!(connections.load(Ordering::Relaxed), 1, "all share one connection");
     for number in 0..20 {
         assert!(scene.live(&format!("m{number}.many.example.test")).join("cert.pem").is_file());
         scene.assert_clean(&format!("m{number}.many.example.test"));

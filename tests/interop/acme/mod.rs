@@ -1,9 +1,13 @@
 //! `apply` and `renew` at an ACME CA that nobody here wrote: Pebble, which looks at records that were written to BIND and PowerDNS.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use tempfile::TempDir;
@@ -19,6 +23,7 @@ use crate::outside::Ran;
 mod faults;
 mod files;
 mod journeys;
+mod moving;
 mod proxy;
 #[cfg(feature = "failpoints")]
 mod resumption;
@@ -88,6 +93,29 @@ impl Scene {
         visit(&acme, &mut all);
         all.iter().map(|path| path.strip_prefix(&acme).unwrap().display().to_string()).collect()
     }
+}
+
+/// The directory of the scene's CA through an address that counts connections.
+pub(super) fn counted(scene: &Scene) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ca = url::Url::parse(&scene.pebble.directory).unwrap().socket_addrs(|| None).unwrap()[0];
+    let directory = format!("https://{}/dir", listener.local_addr().unwrap());
+    let count = Arc::new(AtomicUsize::new(0));
+    let counting = count.clone();
+    // Ends with the process of the tests.
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            counting.fetch_add(1, Ordering::Relaxed);
+            let server = TcpStream::connect(ca).unwrap();
+            for (mut from, mut to) in [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)] {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Both);
+                });
+            }
+        }
+    });
+    (directory, count)
 }
 
 /// The program with nothing but a home folder.

@@ -16,6 +16,10 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::json;
 
 use super::{Scene, run};
+use crate::interop::servers::pebble::Manner;
+
+/// In the place of a status: there is no answer.
+const NEVER: u16 = 0;
 
 /// An answer in the place of Pebble's.
 #[derive(Clone)]
@@ -150,6 +154,9 @@ async fn answer(State(proxy): State<Proxy>, request: Request) -> Response {
     let path = parts.uri.path().to_owned();
     proxy.calls.lock().unwrap().push(format!("{} {path}", parts.method));
     if let Some(fault) = proxy.fault(&path) {
+        if fault.status == NEVER {
+            std::future::pending::<()>().await;
+        }
         let mut response = Response::builder().status(fault.status).header("content-type", "application/problem+json");
         for (name, value) in &fault.headers {
             response = response.header(*name, value);
@@ -227,6 +234,42 @@ fn a_short_rate_limit_is_waited_for() {
     let (_proxy, directory) = Proxy::start(&scene, faults, json!({}));
     apply(&scene, &directory, &["apply", "slow.example.test"]).expect(0);
     scene.assert_clean("slow.example.test");
+}
+
+/// Eight of ten new orders are refused at first.
+#[test]
+fn a_rate_limit_over_many_orders_is_waited_out_by_all() {
+    let Some(scene) = Scene::with(&Manner { variables: vec![("PEBBLE_WFE_NONCEREJECT", "0")], ..Manner::default() }) else {
+        return;
+    };
+    let (proxy, directory) =
+        Proxy::start(&scene, vec![problem("order-plz", 8, 429, "rateLimited", "too many new orders", Some("1"))], json!({}));
+    let list = scene.home().join("list");
+    let lines: Vec<String> = (0..10).map(|number| format!("limit{number}.example.test")).collect();
+    std::fs::write(&list, lines.join("\n")).unwrap();
+    let ran = apply(&scene, &directory, &["apply", "--list", list.to_str().unwrap()]).expect(0);
+    assert!(ran.stderr.contains("10 orders: 10 issued"), "{}", ran.stderr);
+    assert_eq!(proxy.calls("order-plz"), 18);
+}
+
+/// A CA that takes the connection and says nothing does not outlast the order's time.
+#[test]
+fn a_ca_that_never_answers() {
+    let Some(scene) = Scene::new() else { return };
+    let (proxy, directory) = Proxy::start(&scene, vec![], json!({}));
+    apply(&scene, &directory, &["apply", "before2.example.test"]).expect(0);
+    for path in ["order-plz", "authZ", "chalZ", "finalize-order"] {
+        let name = format!("{}.never.example.test", path.to_ascii_lowercase());
+        *proxy.faults.lock().unwrap() = vec![problem(path, 99, NEVER, "", "", None)];
+        let began = std::time::Instant::now();
+        let ran = apply(&scene, &directory, &["apply", &name, "--timeout", "2s"]);
+        assert!(began.elapsed() < std::time::Duration::from_secs(15), "{path}: {:?}", began.elapsed());
+        assert!([1, 7].contains(&ran.code), "{path}: {ran:?}");
+        *proxy.faults.lock().unwrap() = vec![];
+        // The order lives: the next run goes on with what is there, its record too.
+        apply(&scene, &directory, &["apply", &name]).expect(0);
+        scene.assert_clean(&name);
+    }
 }
 
 #[test]

@@ -96,6 +96,12 @@ fn no_wait_leaves_and_the_next_run_fetches_the_certificate() {
     let Some(scene) = Scene::new() else { return };
     scene.run(&["apply", "later.example.test", "--no-wait"]).expect(0);
     assert!(!scene.live("later.example.test").exists());
+    let state = scene.state();
+    let id = state.iter().find_map(|path| path.strip_suffix("/order.json")?.rsplit('/').next()).unwrap();
+    let ran = scene.run(&["explain", id]);
+    assert!(ran.code == 0 && ran.stdout.contains(&format!("order {id} ")), "{ran:?}");
+    let unknown = id.replace("later.example.test", "earlier.example.test");
+    scene.run(&["explain", &unknown]).expect(2).says("is not under way");
     scene.run(&["apply", "later.example.test"]).expect(0);
     assert!(scene.live("later.example.test").join("cert.pem").is_file());
     scene.assert_clean("later.example.test");

@@ -1,8 +1,9 @@
 //! Pebble, the ACME test server of Let's Encrypt. Its resolver is whatever server of the tests is named.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -27,14 +28,23 @@ pub(crate) struct Pebble {
 pub(crate) struct Manner {
     /// Whether accounts must be bound to an external one.
     pub(crate) external: bool,
-    /// Whether its own server certificate has expired.
-    pub(crate) expired: bool,
+    /// When its own server certificate is valid.
+    pub(crate) valid: Valid,
     /// At which port it asks web servers for files.
     pub(crate) http_port: Option<u16>,
     /// How many seconds its certificates last.
     pub(crate) lifetime: Option<u32>,
     /// Variables such as `PEBBLE_WFE_NONCEREJECT`.
     pub(crate) variables: Vec<(&'static str, &'static str)>,
+}
+
+/// When a certificate is valid.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Valid {
+    #[default]
+    Now,
+    Before,
+    Later,
 }
 
 impl Pebble {
@@ -47,7 +57,7 @@ impl Pebble {
         let pebble = program("pebble").expect("pebble is installed");
         let (process, port) = Process::start("pebble", |folder| {
             let (port, management) = (free_port(), free_port());
-            make_certificate(folder, manner.expired);
+            make_certificate(folder, manner.valid);
             let configuration = serde_json::json!({"pebble": {
                 "listenAddress": SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
                 "managementListenAddress": SocketAddr::from((Ipv4Addr::LOCALHOST, management)),
@@ -70,6 +80,12 @@ impl Pebble {
             (command, vec![("ACME directory available", 1)], port)
         })
         .unwrap_or_else(|why| panic!("{why}"));
+        // It says so before it listens.
+        let begun = Instant::now();
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "pebble does not listen");
+            std::thread::sleep(Duration::from_millis(10));
+        }
         Some(Self { directory: format!("https://127.0.0.1:{port}/dir"), process })
     }
 
@@ -85,7 +101,7 @@ impl Pebble {
 }
 
 /// A CA, and a certificate for 127.0.0.1 by it.
-fn make_certificate(folder: &Path, expired: bool) {
+fn make_certificate(folder: &Path, valid: Valid) {
     let ca_key = KeyPair::generate().expect("a key");
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -94,8 +110,10 @@ fn make_certificate(folder: &Path, expired: bool) {
     let issuer = Issuer::new(ca, ca_key);
     let key = KeyPair::generate().expect("a key");
     let mut server = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).expect("names");
-    if expired {
-        server.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    match valid {
+        Valid::Now => {}
+        Valid::Before => server.not_after = rcgen::date_time_ymd(2020, 1, 1),
+        Valid::Later => server.not_before = rcgen::date_time_ymd(2090, 1, 1),
     }
     let server = server.signed_by(&key, &issuer).expect("a certificate");
     std::fs::write(folder.join("ca.pem"), ca_certificate.pem()).expect("written");

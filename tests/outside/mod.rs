@@ -33,6 +33,6 @@ pub(crate) mod watcher;
 
 #[allow(clippy::print_stdout, reason = "what was left out is said")]
 #[path = "../../src/test_postgres.rs"]
-mod postgres;
+pub(crate) mod postgres;
 
 pub(crate) use context::Ran;

@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 pub use self::{account::Identity, directory::Ca, renewal_info::certificate_identifier, request::Request, state::Kept};
 use self::{account::Opened, live::Live, state::Folder};
-use super::{Bundle, Challenge, ChallengeKind, Generation, Listing, Order, OrderId, OrderSource, OrderState};
+use super::{Bundle, Challenge, ChallengeKind, Generation, Listing, Order, OrderId, OrderSource, OrderState, source_of_account};
 use crate::{
     error::{Error, ErrorKind, Result},
     http::Http,
@@ -154,10 +154,12 @@ pub struct AcmeSettings {
     pub http: Http,
 }
 
-/// What the store calls the source of ACME orders. Accounts and orders belong to one machine, so in a store that machines share each machine
-/// is a source of its own; `machine` is its name then.
-pub fn origin(machine: Option<&str>) -> String {
-    machine.map_or_else(|| ORIGIN.to_owned(), |machine| format!("{ORIGIN}@{machine}"))
+/// What the store calls the source of ACME orders. Accounts at the CAs and orders belong to one machine, so in a store that machines share each
+/// machine is a source of its own; `machine` is its name then. `account` is the user's name for the account of the run (`--account`), empty where
+/// it has none: what is under way for each lies in a folder of its own, and none knows what the other's orders are for.
+pub fn origin(account: &str, machine: Option<&str>) -> String {
+    let source = machine.map_or_else(|| ORIGIN.to_owned(), |machine| format!("{ORIGIN}@{machine}"));
+    source_of_account(account, source)
 }
 
 impl Acme {
@@ -390,6 +392,14 @@ pub fn remembered(folder: &Path) -> Result<Vec<Remembered>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn accounts_and_machines_are_sources_of_their_own() {
+        assert_eq!(origin("", None), "acme");
+        assert_eq!(origin("", Some("a.example")), "acme@a.example");
+        assert_eq!(origin("prod", None), "prod@acme");
+        assert_eq!(origin("prod", Some("a.example")), "prod@acme@a.example");
+    }
 
     #[test]
     fn the_same_application_is_the_same_order() {

@@ -25,6 +25,7 @@ mod pages;
 mod providers;
 mod proxy;
 mod secrets;
+mod systemd;
 mod translations;
 mod trial;
 mod units;

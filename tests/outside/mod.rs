@@ -13,6 +13,8 @@ mod fates;
 mod files;
 mod fleet;
 mod fleet_watch;
+#[cfg(feature = "failpoints")]
+mod full_server;
 mod journeys;
 mod language;
 mod life;
@@ -35,5 +37,10 @@ pub(crate) mod watcher;
 #[allow(clippy::print_stdout, reason = "what was left out is said")]
 #[path = "../../src/test_postgres.rs"]
 pub(crate) mod postgres;
+
+#[cfg(feature = "failpoints")]
+#[allow(dead_code, clippy::print_stdout, reason = "tests inside the library use the rest; what was left out is said")]
+#[path = "../../src/test_disk.rs"]
+mod test_disk;
 
 pub(crate) use context::Ran;

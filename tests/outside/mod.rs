@@ -15,6 +15,7 @@ mod fleet;
 mod fleet_watch;
 #[cfg(feature = "failpoints")]
 mod full_server;
+mod interrupts;
 mod journeys;
 mod language;
 mod life;

@@ -32,11 +32,19 @@ pub const POINTS: &[&str] = &[
     "end.after-finished",
 ];
 
+/// The points that only a store that machines share leads to: a whole set was written, and is not read again yet.
+pub const SHARED_POINTS: &[&str] = &["publish.before-second-look"];
+
 /// The points that only an order at an ACME CA reaches.
 pub const ACME_POINTS: &[&str] = &["acme.after-order", "acme.after-memory", "acme.before-finalize", "acme.after-finalize"];
 
 /// The points that only an application at CAS reaches: its intent is kept and nothing sent; it was sent and its order is not kept.
 pub const APPLY_POINTS: &[&str] = &["apply.before", "apply.after"];
+
+/// The points that only a file in a web root reaches: its folders are made; it is written under another name; it has its name as well; it is gone
+/// and its folders are not.
+pub const FILE_POINTS: &[&str] =
+    &["webroot.after-folders", "webroot.after-temporary", "webroot.after-place", "webroot.after-removal"];
 
 /// Lets happen what is to happen at this point.
 #[cfg(feature = "failpoints")]

@@ -85,12 +85,21 @@ pub(super) async fn take(
     }
     remind(rooms, &options).await?;
     if !options.dry_run && !rooms.router.has_any() {
-        return without_provider(session, rooms, &options).await;
+        return Ok(tokio::select! {
+            biased;
+            () = stop.stop.cancelled() => signals.exit().unwrap_or(Exit::failure(ErrorKind::Interrupted)),
+            exit = without_provider(session, rooms, &options) => exit?,
+        });
     }
     let by_hand = rooms.router.by_hand()?;
     let mut shown = HashSet::new();
     if !options.dry_run && !by_hand.is_empty() {
-        shown = show_for_hands(session, rooms, &options, &by_hand).await?;
+        shown = tokio::select! {
+            biased;
+            // The journey ends at once then.
+            () = stop.stop.cancelled() => HashSet::new(),
+            shown = show_for_hands(session, rooms, &options, &by_hand) => shown?,
+        };
     }
     let seen = seen::show(session, rooms, &options.out).await?;
     let report = report::observer(session.printer(), by_hand, shown);

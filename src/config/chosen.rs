@@ -24,6 +24,7 @@ use crate::{
             CasOptions,
             applying::{Applicant, Application},
         },
+        source_of_account,
     },
     propagation::{self, ResolverAddress, Vantage},
     provider::file::FilePublishers,
@@ -266,12 +267,13 @@ impl Chosen {
         self.beside_store("keys")
     }
 
-    /// The folder for accounts and orders at ACME CAs, with their keys: beside the store, and on this machine alone.
+    /// The folder for accounts and orders at ACME CAs, with their keys: beside the store, and on this machine alone. One for each `--account`, as
+    /// the store keeps their orders apart.
     ///
     /// # Errors
     /// As [`Chosen::store`].
     pub fn acme_folder(&self) -> Result<PathBuf> {
-        self.beside_store("acme")
+        self.beside_store(&source_of_account(&self.cas.account, "acme".to_owned()))
     }
 
     fn beside_store(&self, name: &str) -> Result<PathBuf> {

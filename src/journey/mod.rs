@@ -214,6 +214,17 @@ pub struct Stop {
     pub keeps_records: Arc<AtomicBool>,
 }
 
+/// How long a call that changes something may go on after the user asked to stop: then its outcome is known, and it can be withdrawn.
+const FINISH: Duration = Duration::from_secs(5);
+
+impl Stop {
+    /// Ends when the user has asked to stop, and what was under way then has had the time to end.
+    pub(crate) async fn is_overdue(&self) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(FINISH).await;
+    }
+}
+
 /// What became of all orders of a run.
 #[derive(Debug, Default)]
 pub struct Summary {

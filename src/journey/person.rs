@@ -47,9 +47,14 @@ pub async fn remove_record(surroundings: &Surroundings, record: &Record) -> Resu
     if known.is_empty() {
         let routed = surroundings.routing.route(&record.name)?;
         let zone = routed.locate(&record.name).await?;
+        let planned = Planned { record: record.clone(), routed, zone };
+        // A provider that replaces whole sets would undo what another run writes at the same moment.
+        let lock = publish::turn(surroundings, &planned).await?;
+        let Planned { routed, zone, .. } = &planned;
+        lock.confirm().await?;
         routed
             .provider
-            .withdraw(&zone, record, None)
+            .withdraw(zone, record, None)
             .await
             .map_err(|error| error.context(t!("provider `%{instance}`", instance = routed.instance)))?;
         surroundings.observer.event(&Event::Withdrawn { order: no_order, record, provider: &routed.instance, kept: None });

@@ -158,6 +158,13 @@ pub(super) fn lock_key(instance: &str, capabilities: &Capabilities, zone: &Zone,
     LockKey::Name { provider: instance.to_owned(), name: if whole_zone { zone.name.clone() } else { name.clone() } }
 }
 
+/// Waits until no other run writes at the name.
+pub(super) async fn turn(surroundings: &Surroundings, planned: &Planned) -> Result<Lock> {
+    let Planned { record, routed, zone } = planned;
+    let key = lock_key(&routed.instance, &routed.provider.capabilities(), zone, &record.name);
+    surroundings.store.lock(&key, LOCK_PATIENCE).await
+}
+
 /// Journals the intent, writes the value unless it is there, journals the handle. Returns whether this call wrote.
 pub(super) async fn publish(
     surroundings: &Surroundings,
@@ -165,13 +172,23 @@ pub(super) async fn publish(
     holders: &[Holder],
     order: Option<(&OrderId, &Lock)>,
 ) -> Result<bool> {
+    let lock = turn(surroundings, planned).await?;
+    publish_holding(surroundings, planned, holders, order, lock).await
+}
+
+/// As [`publish`], under the lock that [`turn`] gave.
+pub(super) async fn publish_holding(
+    surroundings: &Surroundings,
+    planned: &Planned,
+    holders: &[Holder],
+    order: Option<(&OrderId, &Lock)>,
+    lock: Lock,
+) -> Result<bool> {
     let Planned { record, routed, zone } = planned;
     let provider = &routed.provider;
     let at_provider = |error: Error| {
         error.context(t!("provider `%{instance}`, %{record}", instance = routed.instance, record = record.title()))
     };
-    let key = lock_key(&routed.instance, &provider.capabilities(), zone, &record.name);
-    let lock = surroundings.store.lock(&key, LOCK_PATIENCE).await?;
     let found = provider.find(zone, record).await.map_err(at_provider)?;
     // What an earlier run noted is ours, even where its journal was lost since.
     let is_ours = surroundings.store.is_noted(&routed.instance, record);
@@ -199,6 +216,8 @@ pub(super) async fn publish(
         Found::Present(handle) if is_ours && provider.capabilities().commits => {
             provider.publish(zone, record).await.map(|_| (handle, false))
         }
+        // What the journal has knows which folders were made for a file; what is there does not.
+        Found::Present(handle) if record.record_type == RecordType::File => Ok((entry.handle.clone().unwrap_or(handle), false)),
         Found::Present(handle) => Ok((handle, false)),
         // Publishing what is there already is success, so writing again after a crash is harmless.
         Found::Absent | Found::CannotTell => {
@@ -256,6 +275,9 @@ async fn write(surroundings: &Surroundings, planned: &Planned, locks: [Option<&L
         }
         let handle = routed.provider.publish(zone, record).await?;
         attempts += 1;
+        if reads_again {
+            failpoint::reach("publish.before-second-look");
+        }
         if !reads_again || attempts == WHOLE_SET_ATTEMPTS || routed.provider.find(zone, record).await? != Found::Absent {
             return Ok(handle);
         }

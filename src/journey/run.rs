@@ -33,7 +33,10 @@ pub async fn run(surroundings: &Surroundings, options: &Options, stop: &Stop) ->
     }
     let prepared = async {
         if !options.dry_run {
-            withdraw_leftovers(surroundings).await;
+            tokio::select! {
+                () = withdraw_leftovers(surroundings) => {}
+                () = stop.is_overdue() => {}
+            }
         }
         tokio::select! {
             biased;

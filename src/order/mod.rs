@@ -57,6 +57,12 @@ impl fmt::Display for OrderId {
     }
 }
 
+/// What the store calls a source of orders, where several accounts share a store: `NAME@SOURCE`. The account that has no name (it is empty) has
+/// the source's own.
+pub fn source_of_account(account: &str, source: String) -> String {
+    if account.is_empty() { source } else { format!("{account}@{source}") }
+}
+
 /// Which API an order is read with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -85,6 +85,8 @@ pub enum Service {
     Provider,
     /// DNS UPDATE at the primary. Of the answers it knows `drop`, `lost-reply` and, as SERVFAIL, every other.
     Update,
+    /// The web server of every host, which the CA asks for files too.
+    Web,
 }
 
 /// How a call is answered.

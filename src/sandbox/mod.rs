@@ -81,7 +81,8 @@ pub struct SandboxOptions {
     pub tsig_key: Name,
     /// The secret of that key, base64.
     pub tsig_secret: String,
-    /// The folder that its web server serves, under the name of every host. `None`: it finds nothing.
+    /// The folder that its web server serves, under the name of every host; a folder in it that has the name of a host is what that host
+    /// serves. `None`: it finds nothing.
     pub web_root: Option<PathBuf>,
     /// How long the CA takes from an order to its challenge.
     pub challenge_delay: Duration,

@@ -90,7 +90,7 @@ impl Doors {
             (self.cas, Some(Service::Cas), cas::handle),
             (self.provider, Some(Service::Provider), provider_api),
             (self.control, None, control::handle),
-            (self.web, None, website::handle),
+            (self.web, Some(Service::Web), website::handle),
         ];
         for (listener, service, handler) in services {
             requests.spawn(web::serve(listener, Arc::clone(world), service, handler, stop.clone()));

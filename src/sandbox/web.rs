@@ -109,7 +109,7 @@ async fn respond(served: Served, request: Request) -> Response {
     let Some(service) = served.service else { return (served.handler)(&served.world, &received) };
     let action = match service {
         Service::Cas => super::cas::action(&received),
-        Service::Provider | Service::Update => received.method().to_string(),
+        Service::Provider | Service::Update | Service::Web => received.method().to_string(),
     };
     let answer = locked(&served.world.faults).take(service, &action);
     served.world.count_call(service, &action);
@@ -131,6 +131,7 @@ async fn respond(served: Served, request: Request) -> Response {
             lost()
         }
         (answer, Service::Cas) => super::cas::fault(&served.world, &received, &answer),
+        (answer, Service::Web) => super::website::fault(&answer),
         (answer, Service::Provider | Service::Update) if super::powerdns::speaks(&received) => super::powerdns::fault(&answer),
         (answer, Service::Provider | Service::Update) => super::cloudflare::fault(&answer),
     }

@@ -1,6 +1,9 @@
 //! The web server of every host of the sandbox, and how its CA fetches from it: with a request of its own, not with this program's client.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use axum::{http::StatusCode, response::Response};
 use tokio::{
@@ -11,6 +14,7 @@ use url::Url;
 
 use super::{
     World,
+    faults::Answer,
     web::{self, Received},
 };
 use crate::name::Name;
@@ -21,13 +25,28 @@ pub(super) const FILE: &str = "/.well-known/pki-validation/fileauth.txt";
 /// The largest answer that the CA reads, in bytes.
 const LARGEST: u64 = 64 * 1024;
 
-/// Serves the file at the path of the request.
+/// Serves the file at the path of the request: from the folder that is named as the host is, else from the one for all.
 pub(super) fn handle(world: &World, received: &Received) -> Response {
-    let found = world.options.web_root.as_deref().and_then(|root| read(root, &received.path()));
-    match found {
+    let root = world.options.web_root.as_deref().map(|root| folder_of(root, received.header("host")));
+    match root.and_then(|root| read(&root, &received.path())) {
         Some(text) => web::text(StatusCode::OK, "text/plain", text),
         None => web::text(StatusCode::NOT_FOUND, "text/html", "<html><body>Not Found</body></html>\n".to_owned()),
     }
+}
+
+/// The reply of a web server that has a trouble of its own.
+pub(super) fn fault(answer: &Answer) -> Response {
+    let status = match answer {
+        Answer::Throttle { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Answer::Error { status, .. } => StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    web::text(status, "text/html", "<html><body>Error</body></html>\n".to_owned())
+}
+
+fn folder_of(root: &Path, host: &str) -> PathBuf {
+    let named = Name::parse(host.split(':').next().unwrap_or_default()).map(|host| root.join(host.as_str()));
+    named.ok().filter(|folder| folder.is_dir()).unwrap_or_else(|| root.to_owned())
 }
 
 fn read(root: &Path, segments: &[String]) -> Option<String> {

@@ -129,6 +129,7 @@ impl World {
         match service {
             Service::Cas => self.calls.count(action.to_owned()),
             Service::Provider | Service::Update => self.provider_calls.count(action.to_owned()),
+            Service::Web => {}
         }
     }
 

@@ -9,12 +9,13 @@ use dv_verify::{
 
 use super::{
     context::{Context, Ran, assert_no_secret, until},
+    fleet::{LEASE, run_out},
     postgres::{self, Database},
     watcher::Watcher,
 };
 
-const OTHER_KEY: &str = "LTAI5tTheOtherAccount";
-const OTHER_SECRET: &str = "planted-other-account-secret-51c0";
+pub(super) const OTHER_KEY: &str = "LTAI5tTheOtherAccount";
+pub(super) const OTHER_SECRET: &str = "planted-other-account-secret-51c0";
 const NOT_YET: Duration = Duration::from_secs(3600);
 
 fn two_accounts(issue_delay: Duration) -> Context {
@@ -40,7 +41,7 @@ fn as_other(command: &mut Command) -> &mut Command {
 /// A watch of one account with four places.
 fn watch(context: &Context, database: &Database, is_other: bool) -> Watcher {
     let arguments =
-        ["watch", "--provider", "cloudflare", "--interval", "1s", "--poll-interval", "1s", "--lease", "1s", "--parallel", "4"];
+        ["watch", "--provider", "cloudflare", "--interval", "1s", "--poll-interval", "1s", "--lease", LEASE, "--parallel", "4"];
     let mut command = context.command(&arguments);
     command.env("DV_STORE", database.url());
     if is_other {
@@ -94,6 +95,7 @@ fn what_a_dead_run_left_is_withdrawn_by_its_own_account() {
     let mut watcher = watch(&context, &database, true);
     context.until_records(1);
     watcher.kill();
+    run_out(&database, watcher.id());
     database.say("DELETE FROM dv_verify.holders; DELETE FROM dv_verify.work; DELETE FROM dv_verify.writers");
 
     let run = |is_other: bool, arguments: &[&str]| {

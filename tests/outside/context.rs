@@ -281,13 +281,13 @@ impl Context {
     }
 }
 
-/// Waits until it is so, at most 30 s.
+/// Waits until it is so. The limit is for what never happens: a machine that has much else to do is slow, and that is no failure.
 #[track_caller]
 pub(crate) fn until(is_so: impl Fn() -> bool) {
     runtime().block_on(async {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
         while !is_so() {
-            assert!(tokio::time::Instant::now() < deadline, "it did not happen within 30 s");
+            assert!(tokio::time::Instant::now() < deadline, "it did not happen within 120 s");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });

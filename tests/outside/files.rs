@@ -241,32 +241,6 @@ fn an_application_is_for_validation_by_file_where_somebody_publishes_files() {
     assert!(context.out().join("example.net/live/cert.pem").is_file());
 }
 
-/// The process dies at each step of publishing and withdrawing; the next run, or `clean`, finishes.
-#[cfg(feature = "failpoints")]
-#[test]
-fn whatever_step_it_dies_at_the_next_run_removes_the_file() {
-    for point in [
-        "publish.before-intent",
-        "publish.after-intent",
-        "publish.after-write",
-        "publish.after-handle",
-        "visible.before",
-        "deliver.before",
-        "withdraw.before-release",
-        "withdraw.after-release",
-        "withdraw.after-removal",
-    ] {
-        let site = Site::new();
-        let id = site.order(Generation::Order, &["www.example.com"]);
-        let arguments = ["--webroot", site.webroot(), "--order", id.as_str()];
-        let killed = site.context.command(&arguments).env("DV_FAILPOINT", point).output().unwrap();
-        assert_eq!(killed.status.code(), None, "it died at {point}");
-        site.context.run(&arguments).expect(0);
-        assert!(!site.file().exists(), "{point}");
-        site.context.run(&["clean"]).expect(0).says("journal is empty");
-    }
-}
-
 /// `clean` needs no `--webroot`: the journal says where the file is.
 #[cfg(feature = "failpoints")]
 #[test]

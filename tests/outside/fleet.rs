@@ -1,8 +1,14 @@
 //! Several processes on one PostgreSQL, as several machines would be.
 
-use std::process::{Child, Command, Stdio};
+use std::{
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
-use dv_verify::{order::Generation, order::OrderId};
+use dv_verify::{
+    order::{Generation, OrderId},
+    sandbox::OrderChange,
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
@@ -10,10 +16,17 @@ use super::{
     postgres::{self, Database},
 };
 
-/// The program for one order, as another machine on `database` would run it: leases of a second, a hook that counts its runs.
+const NOT_YET: Duration = Duration::from_secs(3600);
+
+/// How long leases run here. Long enough that none runs out where the database, or a machine, has to wait for its turn on this computer: those of a
+/// machine that gives no sign of life are ended by [`run_out`].
+pub(super) const LEASE: &str = "20s";
+
+/// The program for one order, as another machine on `database` would run it, with a hook that counts its runs.
 fn machine(context: &Context, database: &Database, order: &OrderId) -> Command {
-    let mut command = context.command(&["--provider", "cloudflare", "--order", order.as_str(), "--lease", "1s"]);
+    let mut command = context.command(&["--order", order.as_str(), "--lease", LEASE]);
     command
+        .env("DV_PROVIDER", "cloudflare")
         .env("DV_STORE", database.url())
         .env("DV_HOOK_SHELL", format!("echo ran >> {}", context.home().join("hooked").display()));
     command
@@ -27,16 +40,14 @@ fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-/// Waits until the leases of a machine that gives no sign of life have run out.
-fn until_run_out(database: &Database) {
-    let living = "SELECT count(*) FROM dv_verify.leases WHERE expires > EXTRACT(EPOCH FROM clock_timestamp()) * 1000";
-    for _ in 0..1500 {
-        if database.say(living) == "0" {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    panic!("the leases do not run out");
+/// What the database has to say once a machine that gives no sign of life has had its time: it is killed, frozen or cut off when this is called.
+pub(super) fn run_out(database: &Database, process: u32) {
+    let now = "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT";
+    let whose = format!("LIKE '%process {process} %'");
+    database.say(&format!(
+        "UPDATE dv_verify.leases SET expires = LEAST(expires, {now}) WHERE holder {whose};
+         UPDATE dv_verify.work SET claimed_until = LEAST(claimed_until, {now}) WHERE claimed_by {whose}"
+    ));
 }
 
 fn hooked(context: &Context) -> usize {
@@ -129,7 +140,7 @@ fn a_database_that_takes_no_writes_or_belongs_to_a_newer_version_is_left_alone()
 #[test]
 fn a_machine_that_is_killed_is_taken_over() {
     let Some(database) = postgres::database() else { return };
-    let context = Context::with(|options| options.issue_delay = std::time::Duration::from_secs(2));
+    let context = Context::with(|options| options.issue_delay = NOT_YET);
     let order = context.order(Generation::Api2018, &["www.example.com"]);
     let mut killed = start(machine(&context, &database, &order));
     context.until_records(1);
@@ -137,7 +148,8 @@ fn a_machine_that_is_killed_is_taken_over() {
     Ran::of(machine(&context, &database, &order).output().unwrap()).expect(8);
     killed.kill().unwrap();
     killed.wait().unwrap();
-    until_run_out(&database);
+    run_out(&database, killed.id());
+    context.change(&order, OrderChange::Issue);
     Ran::of(machine(&context, &database, &order).output().unwrap()).expect(0);
     database.say("DELETE FROM dv_verify.leases WHERE expires <= EXTRACT(EPOCH FROM clock_timestamp()) * 1000");
     assert_done_once(&context, &database);
@@ -146,15 +158,63 @@ fn a_machine_that_is_killed_is_taken_over() {
 #[test]
 fn a_machine_that_is_frozen_beyond_its_lease_leaves_the_order_to_the_other_when_it_wakes() {
     let Some(database) = postgres::database() else { return };
-    let context = Context::with(|options| options.issue_delay = std::time::Duration::from_secs(2));
+    let context = Context::with(|options| options.issue_delay = NOT_YET);
     let order = context.order(Generation::Api2018, &["www.example.com"]);
     let frozen = start(machine(&context, &database, &order));
     context.until_records(1);
     signal(&frozen, Signal::STOP);
-    until_run_out(&database);
+    run_out(&database, frozen.id());
+    context.change(&order, OrderChange::Issue);
     Ran::of(machine(&context, &database, &order).output().unwrap()).expect(0);
     signal(&frozen, Signal::CONT);
     let woken = Ran::of(frozen.wait_with_output().unwrap()).expect(8);
     assert!(woken.stderr.contains("is lost") || woken.stderr.contains("another machine"), "{}", woken.stderr);
     assert_done_once(&context, &database);
+}
+
+/// A provider that replaces whole sets: a machine that woke too late puts the set back as it was before, right after this one has written.
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_whole_set_that_is_put_back_is_noticed_and_written_again() {
+    let Some(database) = postgres::database() else { return };
+    let owner = "_dnsauth.www.example.com";
+    let context = Context::with(|options| {
+        options.challenge_delay = Duration::ZERO;
+        options.issue_delay = Duration::ZERO;
+    });
+    context.put_record(owner, "foreign");
+    let order = context.order(Generation::Instance, &["www.example.com"]);
+    // The CA looks once everything is over.
+    context.change(&order, OrderChange::Hold);
+    let value = context.challenge_value(&order);
+    let pause = tempfile::tempdir().unwrap();
+    let mut command = machine(&context, &database, &order);
+    command.env("DV_PROVIDER", "powerdns").env("DV_FAILPOINT", "publish.before-second-look");
+    command.env("DV_FAILPOINT_DOES", format!("pause:{}", pause.path().display()));
+    let run = start(command);
+    super::context::until(|| pause.path().join("reached").exists());
+    assert_eq!(context.values(owner).len(), 2, "it is written");
+    put_back(&context, owner);
+    assert_eq!(context.values(owner), ["foreign"]);
+    std::fs::write(pause.path().join("go"), "").unwrap();
+    super::context::until(|| context.values(owner).contains(&value));
+    context.change(&order, OrderChange::Recover);
+    Ran::of(run.wait_with_output().unwrap()).expect(0);
+    assert_eq!(context.values(owner), ["foreign"]);
+}
+
+/// What the late machine sends: the set as it read it before.
+#[cfg(feature = "failpoints")]
+fn put_back(context: &Context, owner: &str) {
+    let url = context.sandbox.addresses().powerdns.join("api/v1/servers/localhost/zones/example.com.").unwrap();
+    let records = serde_json::json!([{"content": "\"foreign\"", "disabled": false}]);
+    let set =
+        serde_json::json!({"name": format!("{owner}."), "type": "TXT", "ttl": 60, "changetype": "REPLACE", "records": records});
+    let body = serde_json::json!({"rrsets": [set]}).to_string();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    super::context::runtime().block_on(async {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let reply = client.patch(url).header("X-API-Key", super::context::API_TOKEN).body(body).send().await.unwrap();
+        assert!(reply.status().is_success(), "{}", reply.status());
+    });
 }

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 
 use super::{
     context::{Context, until},
+    fleet::{LEASE, run_out},
     postgres::{self, Database},
     proxy::{Line, Proxy},
     watcher::Watcher,
@@ -47,10 +48,10 @@ impl Fleet {
         Some(fleet)
     }
 
-    /// Starts one more machine, with leases of a second and a folder of its own for certificates.
+    /// Starts one more machine, with a folder of its own for certificates.
     fn machine(&self) -> Watcher {
         let number = self.watchers.len();
-        let arguments = ["watch", "--provider", "cloudflare", "--interval", "1s", "--poll-interval", "1s", "--lease", "1s"];
+        let arguments = ["watch", "--provider", "cloudflare", "--interval", "1s", "--poll-interval", "1s", "--lease", LEASE];
         let mut command = self.context.command(&arguments);
         let port = if number == 0 { self.proxy.port } else { self.database.cluster.port };
         let url = self.context.home().join(format!("url-{number}.secret"));
@@ -76,11 +77,15 @@ impl Fleet {
         self.database.say(&format!("SELECT count(*) FROM dv_verify.{what}")).parse().unwrap()
     }
 
-    /// Waits until the others have taken everything over from the first machine.
+    /// The first machine gives no sign of life: waits until the others have taken everything over from it.
     fn until_taken_over(&self) {
         let (id, all) = (self.watchers[0].id(), self.orders.len());
         let living = "claimed_until > EXTRACT(EPOCH FROM clock_timestamp()) * 1000";
-        until(|| self.count(&format!("work WHERE {living} AND claimed_by NOT LIKE '%process {id} %'")) == all);
+        until(|| {
+            // Again and again: what it said last may reach the database only now.
+            run_out(&self.database, id);
+            self.count(&format!("work WHERE {living} AND claimed_by NOT LIKE '%process {id} %'")) == all
+        });
     }
 
     fn issue_all(&self) {
@@ -196,6 +201,7 @@ fn late_write(then: impl FnOnce(&mut Watcher)) {
     fleet.order("www.example.com");
     until(|| fleet.context.writes() == 1);
     late.signal(Signal::STOP);
+    run_out(&fleet.database, late.id());
     fleet.watchers.push(fleet.machine());
     fleet.until_done();
     // The write of the second is gone again, and that of the first arrives now.

@@ -13,6 +13,9 @@ mod fates;
 mod files;
 mod fleet;
 mod fleet_watch;
+#[cfg(feature = "failpoints")]
+mod full_server;
+mod interrupts;
 mod journeys;
 mod language;
 mod life;
@@ -25,6 +28,7 @@ mod pages;
 mod providers;
 mod proxy;
 mod secrets;
+mod systemd;
 mod translations;
 mod trial;
 mod units;
@@ -33,6 +37,11 @@ pub(crate) mod watcher;
 
 #[allow(clippy::print_stdout, reason = "what was left out is said")]
 #[path = "../../src/test_postgres.rs"]
-mod postgres;
+pub(crate) mod postgres;
+
+#[cfg(feature = "failpoints")]
+#[allow(dead_code, clippy::print_stdout, reason = "tests inside the library use the rest; what was left out is said")]
+#[path = "../../src/test_disk.rs"]
+mod test_disk;
 
 pub(crate) use context::Ran;

@@ -2,9 +2,12 @@
 
 use std::{process::Stdio, time::Duration};
 
-use dv_verify::order::Generation;
+use dv_verify::{
+    order::Generation,
+    sandbox::{Answer, Fault, Service},
+};
 
-use super::context::{Context, Ran};
+use super::context::{Context, Ran, until};
 
 const PROVIDERS: [&str; 3] = ["cloudflare", "powerdns", "rfc2136"];
 const OWNER: &str = "_dnsauth.www.example.com";
@@ -66,4 +69,27 @@ fn runs_with_different_orders_at_one_name_keep_both_values() {
         }
         assert_eq!(context.values(OWNER), ["foreign"], "{provider}");
     }
+}
+
+/// A person removes a value that is not in the journal, while a run is about to replace the set that it has read.
+#[test]
+fn a_value_that_is_removed_while_a_run_writes_does_not_come_back() {
+    let context = Context::with(|options| options.challenge_delay = Duration::ZERO);
+    let order = context.order(Generation::Instance, &["www.example.com"]);
+    context.put_record(OWNER, "foreign");
+    context.put_record(OWNER, "old");
+    let count = |method: &str| context.sandbox.state().provider_calls.get(method).copied().unwrap_or_default();
+    let fault = Fault::Calls { service: Service::Provider, action: Some("PATCH".into()), times: Some(1), answer: Answer::Held };
+    context.sandbox.fault(fault).unwrap();
+    let start = |arguments: &[&str]| context.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let writing = start(&["--provider", "powerdns", "--order", order.as_str()]);
+    until(|| count("PATCH") == 1);
+    let before = count("GET");
+    let removing = start(&["record", "remove", OWNER, "old", "--provider", "powerdns"]);
+    // It has found the zone, and waits.
+    until(|| count("GET") > before);
+    context.sandbox.clear_faults();
+    Ran::of(removing.wait_with_output().unwrap()).expect(0);
+    Ran::of(writing.wait_with_output().unwrap()).expect(0);
+    assert_eq!(context.values(OWNER), ["foreign"]);
 }

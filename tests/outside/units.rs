@@ -38,7 +38,7 @@ fn installed(folder: &Path) -> Vec<PathBuf> {
 fn systemd_finds_nothing_wrong_with_the_units() {
     let folder = tempfile::tempdir().unwrap();
     let copies = installed(folder.path());
-    assert_eq!(copies.len(), 5);
+    assert_eq!(copies.len(), 7);
     let analyze = |arguments: &[&str], units: &[&PathBuf]| Command::new("systemd-analyze").args(arguments).args(units).output();
     let Ok(verified) = analyze(&["verify"], &copies.iter().collect::<Vec<_>>()) else {
         assert!(std::env::var_os("DV_TEST_REQUIRE_SERVERS").is_none(), "systemd-analyze is not there");
@@ -47,7 +47,7 @@ fn systemd_finds_nothing_wrong_with_the_units() {
     };
     let said = String::from_utf8_lossy(&verified.stderr);
     assert!(verified.status.success() && said.is_empty(), "{said}");
-    for unit in ["dv-verify.service", "dv-verify-watch.service"] {
+    for unit in ["dv-verify.service", "dv-verify-watch.service", "dv-verify@.service"] {
         let unit = folder.path().join(unit);
         let rated = analyze(&["security", "--offline=true", "--threshold", EXPOSURE], &[&unit]).unwrap();
         assert!(rated.status.success(), "{}", String::from_utf8_lossy(&rated.stdout));
@@ -56,12 +56,17 @@ fn systemd_finds_nothing_wrong_with_the_units() {
 
 #[test]
 fn the_service_works_with_what_its_unit_passes() {
+    works("dv-verify-watch.service", "dv-verify");
+    works("dv-verify@.service", "dv-verify@prod");
+}
+
+/// Runs the program with the variables and credentials of a unit, of which `folder` is the state folder; of a template as the instance `prod`.
+fn works(unit: &str, folder: &str) {
     let context = Context::new();
-    let unit = fs::read_to_string(units().join("dv-verify-watch.service")).unwrap();
+    let unit = fs::read_to_string(units().join(unit)).unwrap().replace("%i", "prod");
     let home = context.home().display().to_string();
     let here = |text: &str| text.replace("/etc/dv-verify", &home).replace("/var/lib", &format!("{home}/var"));
-    fs::write(context.home().join("config.toml"), "interval = \"1s\"\ndefault_provider = \"cloudflare\"\n").unwrap();
-    let state = context.home().join("var/dv-verify");
+    let state = context.home().join("var").join(folder);
     fs::create_dir_all(&state).unwrap();
     let mut command = context.command(&["watch"]);
     command.env_remove("DV_STORE").env_remove("DV_OUT");
@@ -75,7 +80,12 @@ fn the_service_works_with_what_its_unit_passes() {
     for line in unit.lines() {
         if let Some(set) = line.strip_prefix("Environment=") {
             let (name, value) = set.trim_matches('"').split_once('=').unwrap();
-            command.env(name, here(value));
+            let value = here(value);
+            if name == "DV_CONFIG" {
+                fs::create_dir_all(Path::new(&value).parent().unwrap()).unwrap();
+                fs::write(&value, "interval = \"1s\"\ndefault_provider = \"cloudflare\"\n").unwrap();
+            }
+            command.env(name, value);
         } else if let Some(loaded) = line.strip_prefix("LoadCredential=") {
             let (name, _) = loaded.split_once(':').unwrap();
             let value = values.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("{name} is new here")).1;
@@ -86,7 +96,10 @@ fn the_service_works_with_what_its_unit_passes() {
     command.env("CREDENTIALS_DIRECTORY", &credentials);
     if is_root() {
         // Root keeps its state elsewhere, whatever XDG says.
-        command.env("DV_STORE", state.join("store.db")).env("DV_OUT", state.join("certificates"));
+        command.env("DV_STORE", state.join("store.db"));
+        if !unit.contains("DV_OUT=") {
+            command.env("DV_OUT", state.join("certificates"));
+        }
     }
     let watcher = Watcher::spawn(&context, command).until_says("watching: ");
     context.order(Generation::Api2018, &["www.example.com"]);

@@ -103,7 +103,7 @@ fn settings_with(session: &Session, external: Option<(String, Secret)>) -> Resul
     let chosen = session.chosen();
     let machine = matches!(chosen.store()?, Target::Postgres(_)).then(machine);
     Ok(AcmeSettings {
-        origin: acme::origin(machine.as_deref()),
+        origin: acme::origin(&chosen.cas.account, machine.as_deref()),
         folder: chosen.acme_folder()?,
         identity: Identity { contact: chosen.acme.contact.clone(), external, ca_file: chosen.acme.ca_file.clone() },
         http: Http::new()?,

@@ -1,6 +1,6 @@
 //! Publishing what an order asks for, and waiting until it can be seen.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use futures_util::future::{BoxFuture, join_all, try_join_all};
 use tokio::time::Instant;
@@ -10,7 +10,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     failpoint,
     journey::{
-        machine,
+        FINISH, machine,
         publish::{self, Planned},
         sight, withdraw,
     },
@@ -20,9 +20,6 @@ use crate::{
     record::{Record, RecordType},
     store::{Entry, Holder},
 };
-
-/// How long a write that is under way may go on after the user asked to stop: then its outcome is known, and it can be withdrawn.
-const FINISH_WRITING: Duration = Duration::from_secs(5);
 
 impl<'a> Driver<'a> {
     pub(super) async fn publish(&mut self, challenges: Vec<Challenge>) -> Result<machine::Event> {
@@ -50,35 +47,44 @@ impl<'a> Driver<'a> {
             self.warn_about_provider(planned);
         }
         // A file has one content: what an earlier challenge put in its place goes first.
-        self.withdraw_stale(&planned, |record| record.record_type == RecordType::File).await;
+        if !self.withdraw_stale(&planned, |record| record.record_type == RecordType::File).await {
+            return Ok(self.stopped());
+        }
         match self.write(&planned).await {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(self.stopped()),
             Err(error) => return Ok(machine::Event::PublishFailed(error)),
         }
-        self.withdraw_stale(&planned, |_| true).await;
+        if !self.withdraw_stale(&planned, |_| true).await {
+            return Ok(self.stopped());
+        }
         self.told = planned.iter().map(|planned| planned.record.clone()).collect();
         self.watch = Some(self.watch_propagation(planned));
         Ok(machine::Event::Published)
     }
 
-    /// Writes all records; one failure ends it. A write under way is not cut off at once when the user asks to stop.
+    /// Writes all records; one failure ends it. A write under way is not cut off at once when the user asks to stop; the wait for another run that
+    /// writes at the same name is.
     async fn write(&mut self, planned: &[Planned]) -> Result<()> {
         let mut holders = vec![self.holder.clone()];
         if self.run.options.keep_record {
             holders.push(Holder::person());
         }
-        let (surroundings, stop, id) = (self.run.surroundings, &self.run.stop.stop, self.id);
-        let order = Some((id, self.lock));
-        let writes = join_all(planned.iter().map(|planned| publish::publish(surroundings, planned, &holders, order)));
-        let stopped_late = async {
-            stop.cancelled().await;
-            tokio::time::sleep(FINISH_WRITING).await;
-        };
-        let too_late = self.time_is_up().max(Instant::now()) + FINISH_WRITING;
+        let (surroundings, stop, id) = (self.run.surroundings, self.run.stop, self.id);
+        let (order, holders) = (Some((id, self.lock)), &holders);
+        let interrupted = || Error::new(ErrorKind::Interrupted, t!("interrupted while writing"));
+        let writes = join_all(planned.iter().map(|planned| async move {
+            let turn = tokio::select! {
+                biased;
+                () = stop.stop.cancelled() => return Err(interrupted()),
+                turn = publish::turn(surroundings, planned) => turn?,
+            };
+            publish::publish_holding(surroundings, planned, holders, order, turn).await
+        }));
+        let too_late = self.time_is_up().max(Instant::now()) + FINISH;
         let written = tokio::select! {
             written = writes => written,
-            () = stopped_late => return Err(Error::new(ErrorKind::Interrupted, t!("interrupted while writing"))),
+            () = stop.is_overdue() => return Err(interrupted()),
             () = tokio::time::sleep_until(too_late) => return Err(Error::provider(t!("the provider did not answer in time"))),
         };
         let mut failure = None;
@@ -92,8 +98,16 @@ impl<'a> Driver<'a> {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Withdraws what an earlier challenge of this order asked for, and this one does not.
-    async fn withdraw_stale(&self, planned: &[Planned], concerns: fn(&Record) -> bool) {
+    /// Withdraws what an earlier challenge of this order asked for, and this one does not; false where the user asked to stop and it went on for
+    /// too long: what is left is in the journal.
+    async fn withdraw_stale(&self, planned: &[Planned], concerns: fn(&Record) -> bool) -> bool {
+        tokio::select! {
+            () = self.try_withdraw_stale(planned, concerns) => true,
+            () = self.run.stop.is_overdue() => false,
+        }
+    }
+
+    async fn try_withdraw_stale(&self, planned: &[Planned], concerns: fn(&Record) -> bool) {
         let surroundings = self.run.surroundings;
         let entries = surroundings.store.entries_of(&self.holder).await.unwrap_or_default();
         let entries = entries.iter().filter(|entry| concerns(&entry.record));

@@ -20,7 +20,7 @@ use crate::{
     language::t,
     mutex::locked,
     name::Name,
-    order::{Bundle, Generation, Listing, Order, OrderId, OrderSource, OrderState},
+    order::{Bundle, Generation, Listing, Order, OrderId, OrderSource, OrderState, source_of_account},
 };
 
 /// What the store calls the source of all ACME orders; their ids name the CA.
@@ -72,10 +72,12 @@ pub struct AcmeSettings {
     pub http: Http,
 }
 
-/// What the store calls the source of ACME orders. Accounts and orders belong to one machine, so in a store that machines share each machine
-/// is a source of its own; `machine` is its name then.
-pub fn origin(machine: Option<&str>) -> String {
-    machine.map_or_else(|| ORIGIN.to_owned(), |machine| format!("{ORIGIN}@{machine}"))
+/// What the store calls the source of ACME orders. Accounts at the CAs and orders belong to one machine, so in a store that machines share each
+/// machine is a source of its own; `machine` is its name then. `account` is the user's name for the account of the run (`--account`), empty where
+/// it has none: what is under way for each lies in a folder of its own, and none knows what the other's orders are for.
+pub fn origin(account: &str, machine: Option<&str>) -> String {
+    let source = machine.map_or_else(|| ORIGIN.to_owned(), |machine| format!("{ORIGIN}@{machine}"));
+    source_of_account(account, source)
 }
 
 impl Acme {
@@ -238,5 +240,18 @@ impl OrderSource for Acme {
 
     fn origin(&self) -> &str {
         &self.settings.origin
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_and_machines_are_sources_of_their_own() {
+        assert_eq!(origin("", None), "acme");
+        assert_eq!(origin("", Some("a.example")), "acme@a.example");
+        assert_eq!(origin("prod", None), "prod@acme");
+        assert_eq!(origin("prod", Some("a.example")), "prod@acme@a.example");
     }
 }

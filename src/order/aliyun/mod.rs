@@ -25,7 +25,7 @@ use self::{
     pace::Paces,
     polling::Waiting,
 };
-use super::{Generation, Listing, Order, OrderId, OrderSource};
+use super::{Generation, Listing, Order, OrderId, OrderSource, source_of_account};
 use crate::{
     error::{Error, Result},
     http::Http,
@@ -134,7 +134,7 @@ impl Cas {
         Ok(Self {
             client,
             // Orders of two accounts at one host are not read with one another's credentials, and have budgets of their own.
-            origin: if options.account.is_empty() { host } else { format!("{}@{host}", options.account) },
+            origin: source_of_account(&options.account, host),
             generations: options.generations,
             extras: Extras { lang: options.lang, source_ip: options.source_ip },
             keys: None,

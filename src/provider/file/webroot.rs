@@ -20,6 +20,7 @@ use serde_json::json;
 use super::{File, Publisher};
 use crate::{
     error::{Error, ErrorKind, Result},
+    failpoint,
     language::t,
     mutex::locked,
     provider::{Found, Handle},
@@ -205,32 +206,40 @@ impl Walk {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            match self.try_publish(&mut ours) {
+            let mut made = Vec::new();
+            match self.try_publish(Making { made: &mut made, ours: &mut ours }) {
                 // Another process has removed the folder, which was empty.
                 Err(Fault { why: Why::Errno(Errno::NOENT), .. }) if attempts < ATTEMPTS => {}
-                done => return done,
+                Ok(()) => return Ok(handle(&made)),
+                Err(fault) => {
+                    self.remove_folders(&made, &mut ours);
+                    return Err(fault);
+                }
             }
         }
     }
 
-    fn try_publish(&self, ours: &mut BTreeSet<PathBuf>) -> Result<Handle, Fault> {
+    fn try_publish(&self, making: Making<'_>) -> Result<(), Fault> {
         let failed = |errno| self.fault(Why::Errno(errno));
-        let mut made = Vec::new();
-        let folder = self.folder(Some(Making { made: &mut made, ours }))?.ok_or_else(|| failed(Errno::NOENT))?;
+        let folder = self.folder(Some(making))?.ok_or_else(|| failed(Errno::NOENT))?;
         match self.place(&folder)? {
-            Place::Ours => return Ok(handle(&made)),
+            Place::Ours => return Ok(()),
             Place::Foreign => return Err(self.fault(Why::Foreign)),
             Place::Empty => {}
         }
+        failpoint::reach("webroot.after-folders");
         let (temporary, name) = (self.temporary(), self.steps().1);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         // One that is there was left by a run that died.
         remove(&folder, &temporary).map_err(failed)?;
         let opened = openat(&folder, &*temporary, flags, FILE_MODE).map_err(failed)?;
-        let placed = self.write(opened).and_then(|()| place_new(&folder, &temporary, name));
+        let written = self.write(opened);
+        failpoint::reach("webroot.after-temporary");
+        let placed = written.and_then(|()| place_new(&folder, &temporary, name));
+        failpoint::reach("webroot.after-place");
         let tidied = remove(&folder, &temporary);
         match placed.and(tidied).and_then(|()| fsync(&folder)) {
-            Ok(()) => Ok(handle(&made)),
+            Ok(()) => Ok(()),
             Err(Errno::EXIST) => Err(self.fault(Why::Foreign)),
             Err(errno) => Err(failed(errno)),
         }
@@ -258,16 +267,20 @@ impl Walk {
             fsync(&folder).map_err(failed)?;
         }
         drop(folder);
-        let mut ours = ours();
+        failpoint::reach("webroot.after-removal");
+        self.remove_folders(made, &mut ours());
+        Ok(())
+    }
+
+    /// Removes the folders that were made for the file, the innermost first, unless something else is in them by now.
+    fn remove_folders(&self, made: &[String], ours: &mut BTreeSet<PathBuf>) {
         for relative in made.iter().rev() {
             if self.remove_folder(relative) {
                 ours.remove(&self.root.join(relative));
             }
         }
-        Ok(())
     }
 
-    /// Removes a folder that was made for the file, unless something else is in it by now.
     fn remove_folder(&self, relative: &str) -> bool {
         let above = Self { root: self.root.clone(), path: relative.to_owned(), content: String::new() };
         let folder = above.folder(None);

@@ -63,6 +63,18 @@ async fn folders_and_files_of_others_stay() {
 }
 
 #[tokio::test]
+async fn folders_of_a_file_that_cannot_be_written_go_again() {
+    let site = Site::new();
+    let webroot = site.webroot();
+    fs::create_dir_all(site.at(".well-known")).unwrap();
+    // Too long for the name under which it is made.
+    let path = format!("/.well-known/pki-validation/deep/{}", "x".repeat(255));
+    let file = File { host: &site.host, path: &path, content: "abc" };
+    assert!(webroot.publish(file).await.unwrap_err().to_string().contains("too long"));
+    assert_eq!(fs::read_dir(site.at(".well-known")).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn a_foreign_file_is_neither_replaced_nor_removed() {
     let site = Site::new();
     let webroot = site.webroot();

@@ -43,6 +43,25 @@ async fn a_lease_that_ran_out_while_nobody_wanted_it_is_still_ours() {
     assert!(other.try_lock(&key).await.unwrap().is_none());
 }
 
+/// By the clock of the database, and nothing else: the machine is gone with all that ran on it.
+#[tokio::test]
+async fn a_lease_of_a_machine_that_is_gone_runs_out_by_itself() {
+    let Some((database, [other])) = machines(LEASE).await else { return };
+    let target = Target::parse(&database.url()).unwrap();
+    let gone = std::thread::spawn(move || {
+        let machine = tokio::runtime::Runtime::new().unwrap();
+        machine.block_on(async {
+            let store = Store::open_at(&target, Duration::from_millis(500)).await.unwrap();
+            std::mem::forget(store.try_lock(&LockKey::Order(order("a"))).await.unwrap().unwrap());
+            std::mem::forget(store);
+        });
+    });
+    gone.join().unwrap();
+    let key = LockKey::Order(order("a"));
+    let taken = other.lock(&key, Duration::from_secs(60)).await.unwrap();
+    taken.confirm().await.unwrap();
+}
+
 #[tokio::test]
 async fn the_heart_keeps_leases_alive() {
     let Some((database, [one])) = machines(Duration::from_millis(300)).await else { return };

@@ -20,6 +20,7 @@ use super::servers::{
 };
 use crate::outside::Ran;
 
+mod accounts;
 mod faults;
 mod files;
 mod journeys;

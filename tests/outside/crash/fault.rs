@@ -4,7 +4,7 @@ use std::fmt;
 
 use dv_verify::sandbox::{Answer, Fault as Wrong, Service};
 
-use super::scene::Kind;
+use super::{damage::Damage, kind::Kind};
 
 /// One thing that goes wrong during a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +15,10 @@ pub(super) enum Fault {
     Sigkill(&'static str, u32),
     /// Calls of a service fail: the next one, or all until the end of the run.
     Calls(Service, Broken, Times),
-    /// At this point the disk with store and certificates is filled, and stays so until the end of the run.
-    DiskFull(&'static str),
+    /// From this point on calls of the provider fail, whatever they are for: the next one, or all until the end of the run.
+    From(&'static str, Broken, Times),
+    /// At this point a disk is filled, and stays so until the end of the run.
+    DiskFull(&'static str, OnDisk),
     /// At this point every service and name server stops to answer, until the end of the run.
     Network(&'static str, Silence),
     /// At this point everything that listens goes away and comes back at the same addresses with all that it knew.
@@ -60,23 +62,15 @@ pub(super) enum Silence {
     Swallowed,
 }
 
-/// What becomes of a file of ours.
+/// What lies on the disk that becomes full; the rest is elsewhere, with room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Damage {
-    /// The store ends in the middle.
-    StoreCut,
-    /// The store is overwritten with rubbish.
-    StoreRubbish,
-    /// The store's write-ahead log ends in the middle.
-    LogCut,
-    /// Every lock file is cut to nothing.
-    LocksCut,
-    /// Every certificate file ends in the middle.
-    CertificateCut,
-    /// `live` leads nowhere.
-    LiveDangling,
-    /// `live` is gone.
-    LiveGone,
+pub(super) enum OnDisk {
+    /// Store, notes, locks, certificates, and the web root where there is one.
+    All,
+    /// The state folder alone.
+    State,
+    /// The folder of certificates alone.
+    Certificates,
 }
 
 impl Fault {
@@ -84,29 +78,32 @@ impl Fault {
     pub(super) fn in_sandbox(&self, kind: Kind) -> Vec<Wrong> {
         match self {
             Self::Calls(service, broken, times) => {
-                let service = match (service, kind) {
-                    (Service::Provider, Kind::Rfc2136 | Kind::Bind) => Service::Update,
-                    (service, _) => *service,
-                };
-                let times = (*times == Times::Once).then_some(1);
+                let service = if *service == Service::Provider { kind.service() } else { *service };
                 let action = match service {
-                    // The call that writes; reading is in the rows about the network.
+                    // The call that writes.
                     Service::Provider if kind == Kind::OneRecord => Some("POST".to_owned()),
                     Service::Provider => Some("PATCH".to_owned()),
                     _ => None,
                 };
-                vec![Wrong::Calls { service, action, times, answer: broken.answer() }]
+                vec![Wrong::Calls { service, action, times: times.number(), answer: broken.answer() }]
             }
             Self::CasClock(seconds) => vec![Wrong::ClockSkew { seconds: *seconds }],
             _ => Vec::new(),
         }
     }
 
+    /// What the sandbox is told at the point.
+    pub(super) fn told_at_the_point(&self, kind: Kind) -> Option<Wrong> {
+        let Self::From(_, broken, times) = self else { return None };
+        Some(Wrong::Calls { service: kind.service(), action: None, times: times.number(), answer: broken.answer() })
+    }
+
     /// The point where it happens, where it has one.
     pub(super) fn point(&self) -> Option<String> {
         match self {
             Self::Kill(point, time) | Self::Sigkill(point, time) => Some(format!("{point}:{time}")),
-            Self::DiskFull(point)
+            Self::From(point, ..)
+            | Self::DiskFull(point, _)
             | Self::Network(point, _)
             | Self::Restart(point)
             | Self::Clock(point, _)
@@ -118,6 +115,12 @@ impl Fault {
     /// Whether the run certainly dies of it.
     pub(super) fn kills(&self) -> bool {
         matches!(self, Self::Kill(..) | Self::Sigkill(..) | Self::Cut(..))
+    }
+}
+
+impl Times {
+    fn number(self) -> Option<u32> {
+        (self == Self::Once).then_some(1)
     }
 }
 

@@ -5,11 +5,16 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use dv_verify::{failpoint::POINTS, sandbox::Service};
+use dv_verify::{
+    failpoint::{FILE_POINTS, POINTS},
+    sandbox::Service,
+};
 
 use super::{
-    fault::{Broken, Damage, Fault, Silence, Times},
-    scene::{Kind, Scene},
+    damage::Damage,
+    fault::{Broken, Fault, OnDisk, Silence, Times},
+    kind::Kind,
+    scene::Scene,
 };
 use crate::interop::servers::installed;
 
@@ -54,6 +59,12 @@ fn sigkills() -> Vec<(Fault, usize)> {
     one.chain(two.iter().map(|(point, time)| (Fault::Sigkill(point, *time), 2))).collect()
 }
 
+/// Kills between the steps of putting a file into a web root and taking it away.
+fn kills_in_web_root() -> Vec<(Fault, usize)> {
+    let kills = FILE_POINTS.iter().flat_map(|point| [(Fault::Kill(point, 1), 1), (Fault::Kill(point, 1), 2)]);
+    kills.chain(FILE_POINTS.iter().map(|point| (Fault::Sigkill(point, 1), 1))).collect()
+}
+
 /// What is tried with a server of somebody else: the kills around what it is told and asked.
 fn with_bind() -> Vec<(Fault, usize)> {
     let is_about_records = |(fault, _): &(Fault, usize)| match fault {
@@ -77,8 +88,24 @@ fn others() -> Vec<(Fault, usize)> {
     all.push((Fault::Calls(Service::Cas, Broken::Throttle, Times::Once), 2));
     all.push((Fault::Calls(Service::Cas, Broken::Garbage, Times::Once), 1));
     all.push((Fault::Calls(Service::Provider, Broken::Throttle, Times::Once), 1));
+    // What is read, and what takes the record away.
+    for (point, broken, times) in [
+        ("read.before", Broken::Error, Times::ForEver),
+        ("read.before", Broken::Drop, Times::Once),
+        ("withdraw.before-release", Broken::Error, Times::ForEver),
+        ("withdraw.before-release", Broken::Error, Times::Once),
+        ("withdraw.before-release", Broken::LostReply, Times::Once),
+    ] {
+        all.push((Fault::From(point, broken, times), 1));
+    }
     for point in ["publish.before-intent", "publish.after-write", "deliver.before", "files.place", "withdraw.after-removal"] {
-        all.push((Fault::DiskFull(point), if point.starts_with("publish") { 2 } else { 1 }));
+        all.push((Fault::DiskFull(point, OnDisk::All), if point.starts_with("publish") { 2 } else { 1 }));
+    }
+    for point in ["read.before", "publish.after-intent", "visible.before", "deliver.after-files", "withdraw.after-removal"] {
+        all.push((Fault::DiskFull(point, OnDisk::State), 1));
+    }
+    for (point, orders) in [("publish.before-intent", 1), ("files.write", 1), ("files.live", 2)] {
+        all.push((Fault::DiskFull(point, OnDisk::Certificates), orders));
     }
     for point in ["publish.before-intent", "publish.after-write", "visible.after", "withdraw.before-release"] {
         all.push((Fault::Network(point, Silence::Closed), 1));
@@ -101,10 +128,13 @@ fn others() -> Vec<(Fault, usize)> {
         ("publish.after-write", Damage::StoreRubbish, 1),
         ("publish.after-intent", Damage::StoreCut, 1),
         ("visible.before", Damage::LogCut, 1),
+        ("publish.after-write", Damage::NotesCut, 1),
+        ("deliver.before", Damage::NotesCut, 2),
         ("visible.before", Damage::LocksCut, 2),
         ("deliver.before", Damage::LocksCut, 1),
         ("files.place", Damage::CertificateCut, 1),
         ("deliver.after-files", Damage::CertificateCut, 2),
+        ("deliver.after-files", Damage::AboutCut, 1),
         ("deliver.after-memory", Damage::LiveDangling, 1),
         ("deliver.after-memory", Damage::LiveGone, 2),
         ("withdraw.after-removal", Damage::CertificateCut, 1),
@@ -128,7 +158,8 @@ fn combination(kind: Kind, orders: usize, fault: &Fault) -> Result<bool, String>
 }
 
 fn attempt(kind: Kind, orders: usize, fault: &Fault) -> Result<bool, String> {
-    let mut scene = match Scene::new(kind, orders, matches!(fault, Fault::DiskFull(_))) {
+    let on_disk = if let Fault::DiskFull(_, on_disk) = fault { Some(*on_disk) } else { None };
+    let mut scene = match Scene::new(kind, orders, on_disk) {
         Err(why) if why == LEFT_OUT => return Ok(false),
         scene => scene?,
     };
@@ -190,6 +221,11 @@ fn whole_sets() {
 #[test]
 fn dns_updates() {
     all_of(Kind::Rfc2136, all(), "dns_updates");
+}
+
+#[test]
+fn files_on_web_servers() {
+    all_of(Kind::File, all().into_iter().chain(kills_in_web_root()).collect(), "files_on_web_servers");
 }
 
 #[test]

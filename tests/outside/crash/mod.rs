@@ -4,9 +4,12 @@
 
 mod account;
 mod bind;
+mod damage;
 mod disk;
 mod fault;
 mod found;
+mod kind;
 mod matrix;
 mod random;
 mod scene;
+mod site;

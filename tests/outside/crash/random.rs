@@ -5,9 +5,11 @@ use dv_verify::{failpoint::POINTS, sandbox::Service};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::{
-    fault::{Broken, Damage, Fault, Silence, Times},
+    damage::Damage,
+    fault::{Broken, Fault, Silence, Times},
+    kind::Kind,
     matrix,
-    scene::{Kind, Scene},
+    scene::Scene,
 };
 
 /// The most faults of one scene.
@@ -49,8 +51,8 @@ fn scene(seed: u64, number: u64) -> Result<(), String> {
     let orders = random.random_range(1..=2);
     let faults: Vec<Fault> = (0..random.random_range(1..=LONGEST)).map(|_| fault(&mut random)).collect();
     let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    let told = |why: String| format!("{}/{orders}: {}\n{why}", kind.provider(), words.join(", "));
-    let mut scene = Scene::new(kind, orders, false).map_err(told)?;
+    let told = |why: String| format!("{}/{orders}: {}\n{why}", kind.word(), words.join(", "));
+    let mut scene = Scene::new(kind, orders, None).map_err(told)?;
     scene.is_lenient = true;
     for fault in &faults {
         scene.run_with(fault).map_err(told)?;

@@ -3,21 +3,23 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use dv_verify::{
     order::{Generation, OrderId},
-    sandbox::{Answer, Behaviour, Fault as Wrong, OrderChange, OrderTraits, SandboxOptions, Service},
+    sandbox::{Answer, Behaviour, Fault as Wrong, OrderChange, OrderTraits, SandboxOptions, Service, Validation},
 };
 
 use super::{
     account,
     bind::{self, Outsider},
     disk::Disk,
-    fault::{Damage, Fault, Silence, Times},
+    fault::{Fault, OnDisk, Silence, Times},
+    kind::Kind,
+    site::Site,
 };
 use crate::{
     interop::servers::OPEN_ZONE,
@@ -30,36 +32,6 @@ const VALUE: &str = "2026shared-by-both-orders";
 /// The value that somebody else put there.
 const FOREIGN: &str = "foreign";
 
-/// How a provider writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A manifest with one record for each value (Cloudflare's API).
-    OneRecord,
-    /// A manifest that replaces whole sets (PowerDNS's API).
-    Merge,
-    /// DNS UPDATE to the sandbox.
-    Rfc2136,
-    /// DNS UPDATE to a real BIND, which is also who is asked whether the record is visible, and what the CA goes by.
-    Bind,
-}
-
-impl Kind {
-    pub(super) const ALL: [Self; 3] = [Self::OneRecord, Self::Merge, Self::Rfc2136];
-
-    pub(super) fn provider(self) -> &'static str {
-        match self {
-            Self::OneRecord => "cloudflare",
-            Self::Merge => "powerdns",
-            Self::Rfc2136 | Self::Bind => "rfc2136",
-        }
-    }
-
-    /// The word for a row.
-    pub(super) fn word(self) -> &'static str {
-        if self == Self::Bind { "bind" } else { self.provider() }
-    }
-}
-
 /// The scene of one combination.
 pub(super) struct Scene {
     context: Context,
@@ -68,11 +40,15 @@ pub(super) struct Scene {
     owner: String,
     /// Who holds the records and lets the CA issue, where that is not the sandbox.
     bind: Option<Outsider>,
+    /// Where files are published.
+    site: Option<Site>,
     orders: Vec<(OrderId, String)>,
     /// Every run so far: what it said.
     runs: Vec<Ran>,
     /// A small file system with store and certificates, where a disk is to be full.
-    disk: Option<Disk>,
+    disk: Option<(Disk, OnDisk)>,
+    /// Whether a run died between making a folder of the web root and keeping that it did: then that may stay, empty.
+    may_leave_folders: bool,
     /// How many runs may have ended between a hook and the memory of it.
     repeats: usize,
     /// Whether a point may be missed: after an earlier fault a run may have less to do.
@@ -80,38 +56,68 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    /// One order, or two that share name and value.
-    pub(super) fn new(kind: Kind, orders: usize, needs_disk: bool) -> Result<Self, String> {
+    /// One order, or two that share name and value; with these things on a small disk.
+    pub(super) fn new(kind: Kind, orders: usize, on_disk: Option<OnDisk>) -> Result<Self, String> {
+        let (site, disk) = match kind {
+            Kind::File => Site::new(on_disk == Some(OnDisk::All)).map(|(site, disk)| (Some(site), disk))?,
+            _ => (None, None),
+        };
         let context = Context::with(|options: &mut SandboxOptions| {
             options.challenge_delay = Duration::ZERO;
             options.issue_delay = Duration::ZERO;
             options.zones.push(name(OPEN_ZONE));
+            if let Some(site) = &site {
+                site.serve(options);
+            }
         });
         let domain = if kind == Kind::Bind { bind::new_domain() } else { "www.example.com".to_owned() };
-        let owner = format!("_dnsauth.{domain}");
-        let traits = OrderTraits { value: Some(VALUE.into()), ..OrderTraits::default() };
-        let orders: Vec<(OrderId, String)> =
-            [(domain.clone(), domain.clone()), (format!("*.{domain}"), format!("_wildcard.{domain}"))]
-                .into_iter()
-                .take(orders)
-                .map(|(domain, folder)| (context.order_with(Generation::Instance, &[&domain], traits.clone()), folder))
-                .collect();
+        let owner = if kind == Kind::File { domain.clone() } else { format!("_dnsauth.{domain}") };
+        let validation = if kind == Kind::File { Validation::File } else { Validation::Txt };
+        let traits = OrderTraits { value: Some(VALUE.into()), validation, ..OrderTraits::default() };
+        let ordered = |domains: Vec<String>| {
+            let names: Vec<&str> = domains.iter().map(String::as_str).collect();
+            (context.order_with(Generation::Instance, &names, traits.clone()), domains[0].replace('*', "_wildcard"))
+        };
+        let orders: Vec<(OrderId, String)> = kind.domains(&domain).into_iter().take(orders).map(ordered).collect();
         let bind = (kind == Kind::Bind).then(|| Outsider::start(&owner, FOREIGN)).transpose()?;
-        if bind.is_none() {
+        if bind.is_none() && site.is_none() {
             context.put_record(&owner, FOREIGN);
         }
-        let disk = if needs_disk { Some(Disk::mount(&context.home().join("disk"))?) } else { None };
-        Ok(Self { context, kind, owner, bind, orders, runs: Vec::new(), disk, repeats: 0, is_lenient: false })
+        let disk = match (disk, on_disk) {
+            (None, Some(_)) => Some(Disk::mount(&context.home().join("disk"))?),
+            (disk, _) => disk,
+        };
+        Ok(Self {
+            context,
+            kind,
+            owner,
+            bind,
+            site,
+            orders,
+            runs: Vec::new(),
+            disk: disk.zip(on_disk),
+            may_leave_folders: false,
+            repeats: 0,
+            is_lenient: false,
+        })
     }
 
-    /// The folder of store and certificates, as this process sees it.
+    /// The folder of the store, as this process sees it.
     fn state(&self) -> PathBuf {
-        self.disk.as_ref().map_or_else(|| self.context.home().to_owned(), Disk::seen_from_here)
+        self.place(OnDisk::State, Disk::seen_from_here).join("state")
     }
 
-    /// The same as the program sees it.
-    fn state_inside(&self) -> PathBuf {
-        self.disk.as_ref().map_or_else(|| self.context.home().to_owned(), |disk| disk.folder.clone())
+    /// The folder of certificates, as this process sees it.
+    fn out(&self) -> PathBuf {
+        self.place(OnDisk::Certificates, Disk::seen_from_here).join("out")
+    }
+
+    /// Where this lies: in the home folder, or on the small disk, whose folder `of` tells.
+    fn place(&self, what: OnDisk, of: impl Fn(&Disk) -> PathBuf) -> PathBuf {
+        match &self.disk {
+            Some((disk, on_disk)) if *on_disk == OnDisk::All || *on_disk == what => of(disk),
+            _ => self.context.home().to_owned(),
+        }
     }
 
     fn hooks_ran(&self) -> BTreeMap<String, usize> {
@@ -125,7 +131,10 @@ impl Scene {
     fn command(&self, timeout: &str) -> Command {
         let hook =
             format!("test -s \"$DV_FULLCHAIN\" && echo \"$DV_ORDER_ID\" >> {}", self.context.home().join("hooks").display());
-        let mut arguments = vec!["--provider", self.kind.provider(), "--output", "json", "--hook-shell", &hook];
+        let files = self.site.as_ref().map(Site::arguments).unwrap_or_default();
+        let mut arguments = vec!["--output", "json", "--hook-shell", &hook];
+        arguments.extend(self.kind.provider().into_iter().flat_map(|provider| ["--provider", provider]));
+        arguments.extend(files.iter().map(String::as_str));
         arguments.extend(["--poll-interval", "100ms", "--timeout", timeout, "--propagation-timeout", timeout]);
         for (id, _) in &self.orders {
             arguments.extend(["--order", id.as_str()]);
@@ -134,9 +143,16 @@ impl Scene {
         if let Some(bind) = &self.bind {
             bind.point_to(&mut command);
         }
-        command.env("DV_STORE", self.state_inside().join("state/store.db")).env("DV_OUT", self.state_inside().join("out"));
+        self.placed(command)
+    }
+
+    /// The command with store and certificates in their places.
+    fn placed(&self, mut command: Command) -> Command {
+        let place = |what| self.place(what, |disk| disk.folder.clone());
+        command.env("DV_STORE", place(OnDisk::State).join("state/store.db"));
+        command.env("DV_OUT", place(OnDisk::Certificates).join("out"));
         match &self.disk {
-            Some(disk) => disk.inside(&command),
+            Some((disk, _)) => disk.inside(&command),
             None => command,
         }
     }
@@ -152,18 +168,20 @@ impl Scene {
             Fault::Kill(point, time) | Fault::Sigkill(point, time) if !self.is_lenient => {
                 point.starts_with("visible.") || (*time == 2 && point.starts_with("publish."))
             }
+            Fault::Network(point, _) => !self.is_lenient && point.starts_with("visible."),
             _ => false,
         };
         if holds {
             self.orders.iter().for_each(|(id, _)| self.context.change(id, OrderChange::Hold));
         }
-        let lasts = matches!(fault, Fault::Calls(_, _, Times::ForEver) | Fault::Network(..));
+        let lasts = matches!(fault, Fault::Calls(_, _, Times::ForEver) | Fault::From(_, _, Times::ForEver) | Fault::Network(..));
         let mut command = self.command(if lasts { "2s" } else { "60s" });
         let pause = tempfile::tempdir().map_err(|error| error.to_string())?;
         if let Some(point) = fault.point() {
             command.env("DV_FAILPOINT", point);
         }
-        let pauses = matches!(fault, Fault::Sigkill(..) | Fault::DiskFull(_) | Fault::Network(..) | Fault::Restart(_));
+        let pauses =
+            matches!(fault, Fault::Sigkill(..) | Fault::From(..) | Fault::DiskFull(..) | Fault::Network(..) | Fault::Restart(_));
         if pauses {
             command.env("DV_FAILPOINT_DOES", format!("pause:{}", pause.path().display()));
         }
@@ -210,8 +228,12 @@ impl Scene {
 
     fn at_the_pause(&mut self, fault: &Fault) -> Result<(), String> {
         match fault {
-            Fault::DiskFull(_) => self.disk.as_ref().ok_or("there is no small disk")?.fill(),
+            Fault::DiskFull(..) => self.disk.as_ref().ok_or("there is no small disk")?.0.fill(),
             Fault::Network(_, silence) => self.cut_network(*silence),
+            Fault::From(..) => {
+                let wrong = fault.told_at_the_point(self.kind).into_iter();
+                wrong.for_each(|wrong| self.context.sandbox.fault(wrong).expect("a fault"));
+            }
             Fault::Restart(_) => self.context.restart_sandbox(),
             _ => {}
         }
@@ -224,7 +246,7 @@ impl Scene {
             Silence::Swallowed => Answer::Slow { millis: 3_600_000 },
         };
         let sandbox = &self.context.sandbox;
-        for service in [Service::Cas, Service::Provider] {
+        for service in [Service::Cas, Service::Provider, Service::Web] {
             sandbox.fault(Wrong::Calls { service, action: None, times: None, answer: answer.clone() }).expect("a fault");
         }
         for server in 0..3 {
@@ -235,64 +257,43 @@ impl Scene {
     fn after_the_run(&mut self, fault: &Fault) -> Result<(), String> {
         self.context.sandbox.clear_faults();
         self.orders.iter().for_each(|(id, _)| self.context.change(id, OrderChange::Recover));
-        if let Some(disk) = &self.disk {
+        if let Some((disk, _)) = &self.disk {
             disk.empty();
         }
+        self.may_leave_folders |= match fault {
+            Fault::Kill(point, _) | Fault::Sigkill(point, _) => {
+                // The other order may be in the middle of its own write then.
+                let is_early = ["read.", "publish.", "visible."].iter().any(|start| point.starts_with(start));
+                let is_of_other = self.orders.len() > 1 && is_early;
+                let is_between = point.starts_with("webroot.") && *point != "webroot.after-removal";
+                is_of_other || is_between || *point == "publish.after-write"
+            }
+            // What the store knew of folders may be lost with it, or could not be kept.
+            Fault::Cut(..) | Fault::DiskFull(..) => true,
+            _ => self.is_lenient,
+        };
         match fault {
             // The hook is at work or done, and nobody knows: it may be called again, once for each order.
             Fault::Kill(point, _) | Fault::Sigkill(point, _) | Fault::Cut(point, _)
                 if self.orders.len() > 1
                     || point.starts_with("withdraw.")
+                    || *point == "webroot.after-removal"
                     || point.starts_with("hook.")
                     || point.starts_with("end.") =>
             {
                 self.repeats += 1;
             }
             // It ran, and that cannot be kept.
-            Fault::DiskFull(point) if point.starts_with("withdraw.") => self.repeats += 1,
+            Fault::DiskFull(point, _) if point.starts_with("withdraw.") => self.repeats += 1,
             _ => {}
         }
         if let Fault::Cut(_, damage) = fault {
-            self.damage(*damage)?;
+            let folders: Vec<PathBuf> = self.orders.iter().map(|(_, folder)| self.out().join(folder)).collect();
+            damage.done_to(&self.state(), &folders)?;
             // What the store knew of hooks may be lost, and a certificate that is delivered anew is news.
             self.repeats += 1;
         }
         Ok(())
-    }
-
-    fn damage(&self, damage: Damage) -> Result<(), String> {
-        let state = self.state();
-        let store = state.join("state/store.db");
-        let cut = |path: &Path| -> std::io::Result<()> {
-            let file = fs::OpenOptions::new().write(true).open(path)?;
-            file.set_len(file.metadata()?.len() / 2)
-        };
-        let log = state.join("state/store.db-wal");
-        let done: std::io::Result<()> = match damage {
-            // With what is in the log the cut would be mended.
-            Damage::StoreCut => fs::remove_file(&log).and_then(|()| cut(&store)),
-            Damage::StoreRubbish => fs::write(&store, [0x5a; 9000]),
-            Damage::LogCut => cut(&log),
-            Damage::LocksCut => files(&state.join("state/locks"))
-                .iter()
-                .try_for_each(|path| fs::OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(0))),
-            Damage::CertificateCut => self
-                .orders
-                .iter()
-                .flat_map(|(_, folder)| files(&state.join("out").join(folder)))
-                .filter(|path| path.extension().is_some_and(|ending| ending == "pem"))
-                .try_for_each(|path| cut(&path)),
-            Damage::LiveDangling | Damage::LiveGone => self
-                .orders
-                .iter()
-                .map(|(_, folder)| state.join("out").join(folder).join("live"))
-                .filter(|live| live.is_symlink())
-                .try_for_each(|live| {
-                    fs::remove_file(&live)?;
-                    if damage == Damage::LiveDangling { std::os::unix::fs::symlink("nowhere", &live) } else { Ok(()) }
-                }),
-        };
-        done.map_err(|error| format!("{damage:?} cannot be done: {error}"))
     }
 
     /// The next run, without any fault, and what must hold after it.
@@ -314,17 +315,18 @@ impl Scene {
 
     fn check(&self) -> Result<(), String> {
         let left = self.bind.as_ref().map_or_else(|| self.context.records(), Outsider::records);
-        let expected = [format!("{} TXT {FOREIGN}", self.owner)];
+        let expected: Vec<String> = self.site.is_none().then(|| format!("{} TXT {FOREIGN}", self.owner)).into_iter().collect();
         if left != expected {
             return Err(format!("the provider has {left:?}, not {expected:?}"));
         }
+        self.site.as_ref().map_or(Ok(()), |site| site.check(self.may_leave_folders))?;
         for (id, folder) in &self.orders {
             let stage = self.context.sandbox.order(id).map(|order| (order.stage, order.domains));
             let Some((stage, domains)) = stage else { return Err(format!("{id} is gone")) };
             if stage != "issued" {
                 return Err(format!("{id} is {stage}"));
             }
-            account::verify_pair(&self.state().join("out").join(folder).join("live"), &domains)?;
+            account::verify_pair(&self.out().join(folder).join("live"), &domains)?;
             let hooks = self.hooks_ran().get(id.as_str()).copied().unwrap_or_default();
             if hooks < 1 || hooks > 1 + self.repeats {
                 return Err(format!("the hook of {id} ran {hooks} times, not 1 to {}", 1 + self.repeats));
@@ -334,9 +336,7 @@ impl Scene {
         account::events(&self.runs, &ids)?;
         self.runs.iter().for_each(assert_no_secret);
         // The journal is empty: `clean` finds nothing to talk about.
-        let command = self.clean_command();
-        let mut command = self.disk.as_ref().map_or(command, |disk| disk.inside(&self.clean_command()));
-        let clean = ended(spawned(&mut command)?)?;
+        let clean = ended(spawned(&mut self.clean_command())?)?;
         if clean.code != 0 || clean.stdout.contains(&self.owner) {
             return Err(format!("the journal still knows something: {} {}", clean.stdout, clean.stderr));
         }
@@ -344,10 +344,9 @@ impl Scene {
     }
 
     fn clean_command(&self) -> Command {
-        let mut command =
-            self.context.command(&["clean", "--dry-run", "--all", "--provider", self.kind.provider(), "--output", "json"]);
-        command.env("DV_STORE", self.state_inside().join("state/store.db"));
-        command
+        let mut arguments = vec!["clean", "--dry-run", "--all", "--output", "json"];
+        arguments.extend(self.kind.provider().into_iter().flat_map(|provider| ["--provider", provider]));
+        self.placed(self.context.command(&arguments))
     }
 }
 
@@ -373,17 +372,4 @@ fn until(is_so: impl Fn() -> bool, child: &mut Child) -> bool {
         std::thread::sleep(Duration::from_millis(2));
     }
     false
-}
-
-/// Every file below a folder, links not followed.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => found.extend(files(&entry.path())),
-            Ok(kind) if kind.is_file() => found.push(entry.path()),
-            _ => {}
-        }
-    }
-    found
 }

@@ -79,7 +79,8 @@ def run(arguments, variables, home):
 
 def must(result):
     if result[3] != 0:
-        sys.exit(f"exit code {result[3]}\n{result[4][-2000:]}")
+        errors = "".join(line for line in result[4].splitlines(keepends=True) if "error" in line)
+        sys.exit(f"exit code {result[3]}\n{result[4][-2000:]}\n{errors[:4000]}")
     return result
 
 
@@ -127,6 +128,16 @@ def many_orders(count, rate):
         return wall, cpu, memory, sum(state["calls"].values()) - before, state["calls"], len(state["records"])
 
 
+def of_peers():
+    """The tables of peers/RESULTS.md, without the columns that say more than who was faster."""
+    lines = (ROOT / "bench" / "peers" / "RESULTS.md").read_text().splitlines()
+    cells = [line.strip("| ").split("|") for line in lines if line.startswith("|") and not line.startswith("|---")]
+    chosen = (0, 1, 2, 3, 5, 7, 8, 9)
+    rows = [[row[column].strip() for column in chosen] for row in cells if row[0].strip() != "tool"]
+    head = ["tool", "orders, lag s", "ok", "wall s", "late s", "CPU s", "memory MiB", "DNS messages"]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *([row[0], row[1] if "," in row[1] else f"1, {row[1]}", *row[2:]] for row in rows)])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orders", type=int, default=500)
@@ -172,6 +183,20 @@ Made by `cargo build --release && python3 bench/run.py` on {today}: {cores} core
 {table}
 
 Calls of the many orders by action: {", ".join(f"`{action}` {number}" for action, number in sorted(by_action.items()))}.
+
+## The same ACME orders with lego, uacme and certbot
+
+![Seconds for one certificate](peers/one-order.svg)
+
+{of_peers()}
+
+All columns, versions, and how to make them again: [peers/RESULTS.md](peers/RESULTS.md).
+
+## More
+
+- How late a record is noticed, beside lego and certbot, and 300 names of one zone: [propagation/RESULTS.md](propagation/RESULTS.md).
+- Watches, fleets on PostgreSQL, the store, and a watch with nothing to do: [fleet/RESULTS.md](fleet/RESULTS.md).
+- Calls to CAS for each issued order: [calls/RESULTS.md](calls/RESULTS.md).
 """
     )
 

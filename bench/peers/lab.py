@@ -50,7 +50,7 @@ class Relay:
                 async def answer():
                     self.transport.sendto(await relay.take(data), sender)
 
-                loop.create_task(answer())
+                relay.begin(answer())
 
         await loop.create_datagram_endpoint(Datagrams, local_addr=(RELAY, 53))
         await asyncio.Event().wait()
@@ -70,11 +70,14 @@ class Relay:
         answer = await ask(PRIMARY, message)
         is_update = (message[2] >> 3) & 15 == 5
         if is_update and answer[3] & 15 == 0:
-            task = asyncio.get_running_loop().create_task(self.pass_on(message, time.time() + self.lag))
-            # The loop itself does not keep a task alive.
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+            self.begin(self.pass_on(message, time.time() + self.lag))
         return answer
+
+    def begin(self, work):
+        task = asyncio.get_running_loop().create_task(work)
+        # The loop itself does not keep a task alive.
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     async def pass_on(self, message, when):
         await asyncio.sleep(max(0.0, when - time.time()))

@@ -153,7 +153,7 @@ def report(singles, batches):
         "", "## How this came about", "",
         f"- {datetime.date.today()}, {os.cpu_count()} CPUs, Linux {platform.release()}; load {load[2]:.1f} over the last quarter of an hour: the machine is shared, so compare ratios.",
         f"- {ours} (release build); Debian packages: " + "; ".join(versions) + ". lego's current line is 5; Debian 12 has 4.9.",
-        "- Pebble without random pauses, without refused nonces and without reuse of authorizations: what is measured are the tools.",
+        "- Pebble without random pauses, without refused nonces and without reuse of authorizations: what is measured are the tools. It has one processor: Pebble 2.4 can lock itself up where two orders are made at the same moment.",
         "- lego, certbot with their defaults for rfc2136 (lego asks every 2 s, certbot sleeps 60 s and asks nobody); the many orders of lego by `xargs -P 50`.",
         "- uacme with the hook that Debian ships, and with `uacme-hook.sh` here, which asks once a second.",
         "- Left out: acme.sh, which is in no package archive that this can install from; dehydrated, which needs a hook as uacme does.",

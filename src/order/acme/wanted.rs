@@ -32,7 +32,7 @@ pub enum KeyType {
 }
 
 impl KeyType {
-    /// The words of `--key-type`, in the order of [`KeyType::ALL`].
+    /// The words of `--key-type`, in the order of the kinds.
     pub const WORDS: [&str; 5] = ["p256", "p384", "rsa2048", "rsa3072", "rsa4096"];
 
     /// All kinds.

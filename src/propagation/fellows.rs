@@ -153,7 +153,7 @@ impl Place {
     /// Whose turn it is among those that wait here. Every other turn is that of the first name behind all that were seen.
     pub(crate) fn turn(&self) -> Turn {
         let (known, phase) = (self.post.known(), self.post.phase);
-        let (line, next) = (known.waiting.len().max(1), known.next());
+        let (line, next) = (known.waiting.len().max(1), known.next().map(|(number, _)| number));
         let rank = known.waiting.range(..self.number).count();
         match next {
             Some(next) if line > 1 && next == self.number => Turn { phase, rank: 0, of: 2 },
@@ -184,7 +184,9 @@ impl Place {
                 known.invite_neighbours(self.number, self.since + TOGETHER);
                 if known.seen_up_to < self.number {
                     known.seen_up_to = self.number;
-                    known.ring_next();
+                    if let Some((_, next)) = known.next() {
+                        next.bell.notify_one();
+                    }
                 }
                 known.rearrange();
             }
@@ -217,12 +219,10 @@ impl Place {
 
     fn wait_in_line(&self, asked: Option<Instant>) {
         let mut known = self.post.known();
-        let waiting = Waiting { since: self.since, bell: Arc::clone(&self.bell), invited: false, asked };
-        let invited = known.waiting.insert(self.number, waiting).is_some_and(|before| before.invited);
         // An invitation that came while it was being asked stands.
-        if let Some(waiting) = known.waiting.get_mut(&self.number) {
-            waiting.invited = invited;
-        }
+        let invited = known.waiting.get(&self.number).is_some_and(|before| before.invited);
+        let waiting = Waiting { since: self.since, bell: Arc::clone(&self.bell), invited, asked };
+        known.waiting.insert(self.number, waiting);
         known.arranged = known.arranged.max(known.waiting.len());
     }
 
@@ -241,15 +241,9 @@ impl Place {
 }
 
 impl Known {
-    /// The first behind all that were seen.
-    fn next(&self) -> Option<u64> {
-        self.waiting.range(self.seen_up_to + 1..).next().map(|(number, _)| *number)
-    }
-
-    fn ring_next(&self) {
-        if let Some((_, next)) = self.waiting.range(self.seen_up_to + 1..).next() {
-            next.bell.notify_one();
-        }
+    /// The first behind all that were seen, and its number.
+    fn next(&self) -> Option<(u64, &Waiting)> {
+        self.waiting.range(self.seen_up_to + 1..).next().map(|(number, waiting)| (*number, waiting))
     }
 
     /// Invites those on either side of one that was seen, unless they were published after `through`.

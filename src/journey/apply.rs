@@ -72,8 +72,9 @@ pub async fn apply(
     if let Some(mut earlier) = store.application(&origin, &subject).await? {
         let known = serde_json::from_value::<Way>(earlier.way.clone()).ok();
         match (&earlier.order, known) {
-            (Some(order), _) => {
-                if is_under_way(cas, order, |bundle| has(bundle) || !requested::fits(&earlier, bundle)).await? {
+            (Some(order), known) => {
+                let before = known.as_ref().and_then(Way::certificate_before);
+                if is_under_way(cas, order, before, |bundle| has(bundle) || !requested::fits(&earlier, bundle)).await? {
                     return Ok(Applied::Found(order.clone()));
                 }
             }
@@ -133,10 +134,11 @@ async fn look_for(cas: &Cas, application: &Application, way: &Way) -> Result<Opt
     Ok(None)
 }
 
-/// Whether an order of an earlier run is to be carried on.
-async fn is_under_way(cas: &Cas, order: &OrderId, has: impl Fn(&Bundle) -> bool) -> Result<bool> {
+/// Whether an order of an earlier run is to be carried on: not where it shows only the certificate from `before` the application.
+async fn is_under_way(cas: &Cas, order: &OrderId, before: Option<&str>, has: impl Fn(&Bundle) -> bool) -> Result<bool> {
     match cas.read(order).await {
         Ok(order) => Ok(match order.state {
+            OrderState::Issued(_) if before.is_some() && order.certificate_id.as_deref() == before => false,
             OrderState::Issued(bundle) => !has(&bundle),
             OrderState::NotSubmitted | OrderState::Failed { .. } => false,
             _ => true,

@@ -10,7 +10,7 @@ use super::{
     Delegation, Network, Observation, Round,
     message::{Checking, Question},
     network::Scout,
-    peer::Asked,
+    peer::{Asked, Occasion},
     policy::{Judgement, Standing, judge},
     shared::Shared,
     verdict::{Verdict, judge as judge_answer},
@@ -63,12 +63,12 @@ impl Looking {
     }
 
     /// Asks one authority. Holds nothing of `self`, so that answers can be taken in while others are under way.
-    pub(super) fn ask(&self, index: usize, not_before: Option<Instant>) -> impl Future<Output = (usize, Asked)> + Send + use<> {
+    pub(super) fn ask(&self, index: usize, occasion: Occasion) -> impl Future<Output = (usize, Asked)> + Send + use<> {
         let peer = self.shared.peer(self.delegation.authorities[index].address);
         let patience = self.shared.options.query_timeout;
         let record_type = wire_type(self.record.record_type);
         let question = Question { name: self.record.name.to_wire(), record_type, recursion: false, checking: Checking::Unsaid };
-        async move { (index, peer.ask(&question, patience, not_before).await) }
+        async move { (index, peer.ask(&question, patience, occasion).await) }
     }
 
     /// Takes in what asking brought. Whether the verdict differs from before.
@@ -164,7 +164,7 @@ pub(super) async fn look(shared: &Arc<Shared>, record: &Record) -> Result<Round>
 async fn ask_all(looking: &mut Looking) {
     let mut asked: Vec<usize> = (0..looking.standings.len()).collect();
     for round in 1..=ROUNDS {
-        for (index, answer) in join_all(asked.iter().map(|index| looking.ask(*index, None))).await {
+        for (index, answer) in join_all(asked.iter().map(|index| looking.ask(*index, Occasion::ONCE))).await {
             looking.take(index, answer);
         }
         if !looking.judgement().may_follow_from_failures || round == ROUNDS {

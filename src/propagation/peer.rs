@@ -14,11 +14,14 @@ use super::{
 };
 use crate::mutex::locked;
 
-/// Questions to one address in any [`WINDOW`], over all names: twenty a second on average. They may all go out at its beginning: a thousand
-/// names of one zone have to be located and confirmed once each in any case, and evenly spaced questions would only put that off.
+/// Repeated questions to one address in any [`WINDOW`], over all names: twenty a second on average. They may all go out at its beginning:
+/// evenly spaced questions would only put off what has to be asked in any case.
 const WITHIN: usize = 2_400;
 const WINDOW: Duration = Duration::from_mins(2);
-/// They go out no faster than 400 a second.
+/// The questions of one name at one address up to this one do not count as repeated: ten thousand names of one zone have to be located and
+/// confirmed once each, and each of them has cost its provider a call that changed the zone, which is far more than a few questions.
+const FIRST: u32 = 4;
+/// No questions go out faster than 400 a second.
 const SPENDING: Duration = Duration::from_micros(2_500);
 /// So many questions may go out at the same moment.
 const BURST: u32 = 5;
@@ -32,7 +35,8 @@ const UNDER_WAY_AT_FIRST: usize = 4;
 pub(crate) struct Peer {
     address: SocketAddr,
     manners: Mutex<Manners>,
-    pace: Mutex<Pace>,
+    repeats: tokio::sync::Mutex<Window>,
+    pace: Mutex<Cells>,
     under_way: Semaphore,
     /// How many may be under way beyond [`UNDER_WAY_AT_FIRST`].
     trusted: Mutex<usize>,
@@ -45,6 +49,21 @@ struct Death {
     begun: Instant,
     ended: Instant,
     verdict: Verdict,
+}
+
+/// Why a question is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Occasion {
+    /// The how-manieth question of its name at this address it is, from 1. A few of each name are free; see [`WITHIN`].
+    pub(crate) number: u32,
+    /// Where the address turned out dead while we waited for our turn, that is our answer too, so that hundreds of names do not each wait
+    /// for the same dead server; but only if that was tried after this moment, the last failure that we know of.
+    pub(crate) not_before: Option<Instant>,
+}
+
+impl Occasion {
+    /// It is asked once.
+    pub(crate) const ONCE: Self = Self { number: 1, not_before: None };
 }
 
 /// What asking brought.
@@ -62,7 +81,8 @@ impl Peer {
         Self {
             address,
             manners: Mutex::new(Manners::unknown()),
-            pace: Mutex::default(),
+            repeats: tokio::sync::Mutex::default(),
+            pace: Mutex::new(Cells { spacing: SPENDING, room: BURST, empty: None }),
             under_way: Semaphore::new(UNDER_WAY_AT_FIRST),
             trusted: Mutex::default(),
             dead: Mutex::default(),
@@ -70,17 +90,26 @@ impl Peer {
     }
 
     /// Asks within the budget of this address. `patience` is the limit of each transport; waiting for one's turn comes on top.
-    ///
-    /// Where the address turned out dead while we waited for our turn, that is our answer too, so that hundreds of names do not
-    /// each wait for the same dead server; but only if that was tried after `not_before`, the last failure that we know of.
-    pub(crate) async fn ask(&self, question: &Question, patience: Duration, not_before: Option<Instant>) -> Asked {
+    pub(crate) async fn ask(&self, question: &Question, patience: Duration, occasion: Occasion) -> Asked {
         let queued = Instant::now();
-        let _turn = self.under_way.acquire().await;
         let died = || {
             let death = locked(&self.dead).clone()?;
-            let ours = death.ended >= queued && not_before.is_none_or(|moment| death.begun >= moment);
+            let ours = death.ended >= queued && occasion.not_before.is_none_or(|moment| death.begun >= moment);
             ours.then(|| Asked { begun: Instant::now(), outcome: Err(death.verdict) })
         };
+        if occasion.number > FIRST {
+            // In the order of asking. Who waits here keeps nobody off who asks for the first time.
+            let mut repeats = self.repeats.lock().await;
+            if let Some(asked) = died() {
+                return asked;
+            }
+            let room = repeats.room(Instant::now());
+            if room > Instant::now() {
+                sleep_until(room).await;
+            }
+            repeats.count(Instant::now());
+        }
+        let _turn = self.under_way.acquire().await;
         if let Some(asked) = died() {
             return asked;
         }
@@ -122,27 +151,26 @@ impl Peer {
     }
 }
 
-/// So many within any [`WINDOW`], 400 in any second.
-#[derive(Debug)]
-struct Pace {
+/// At most [`WITHIN`] in any [`WINDOW`].
+#[derive(Debug, Default)]
+struct Window {
     /// When the last questions went out, at most [`WITHIN`] of them.
-    window: VecDeque<Instant>,
-    peak: Cells,
+    sent: VecDeque<Instant>,
 }
 
-impl Default for Pace {
-    fn default() -> Self {
-        Self { window: VecDeque::new(), peak: Cells { spacing: SPENDING, room: BURST, empty: None } }
+impl Window {
+    /// When the next may go out.
+    fn room(&self, now: Instant) -> Instant {
+        let oldest = if self.sent.len() < WITHIN { None } else { self.sent.front() };
+        oldest.map_or(now, |oldest| now.max(*oldest + WINDOW))
     }
-}
 
-impl Pace {
-    /// When the next question may go out; it is counted.
-    fn reserve(&mut self, now: Instant) -> Instant {
-        let room = if self.window.len() < WITHIN { None } else { self.window.pop_front() };
-        let turn = self.peak.reserve(room.map_or(now, |oldest| now.max(oldest + WINDOW)));
-        self.window.push_back(turn);
-        turn
+    /// One goes out.
+    fn count(&mut self, now: Instant) {
+        if self.sent.len() == WITHIN {
+            self.sent.pop_front();
+        }
+        self.sent.push_back(now);
     }
 }
 
@@ -165,11 +193,28 @@ impl Cells {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::future::join_all;
+
     use super::*;
+    use crate::propagation::{
+        message::Checking,
+        testing::{Server, Zone, name, send},
+    };
 
     /// When each of so many questions goes out that are all wanted at `moment`.
-    fn turns(pace: &mut Pace, moment: Instant, questions: usize) -> Vec<Instant> {
-        (0..questions).map(|_| pace.reserve(moment)).collect()
+    fn turns(cells: &mut Cells, moment: Instant, questions: usize) -> Vec<Instant> {
+        (0..questions).map(|_| cells.reserve(moment)).collect()
+    }
+
+    /// The same for repeated ones.
+    fn repeats(window: &mut Window, moment: Instant, questions: usize) -> Vec<Instant> {
+        let mut now = moment;
+        let mut next = || {
+            now = window.room(now);
+            window.count(now);
+            now
+        };
+        (0..questions).map(|_| next()).collect()
     }
 
     /// The most questions in any stretch of this length.
@@ -181,37 +226,73 @@ mod tests {
         each.max().unwrap_or_default()
     }
 
+    fn cells() -> Cells {
+        Cells { spacing: SPENDING, room: BURST, empty: None }
+    }
+
     #[test]
     fn three_hundred_names_are_asked_for_within_a_second() {
         let begun = Instant::now();
-        let turns = turns(&mut Pace::default(), begun, 300);
+        let turns = turns(&mut cells(), begun, 300);
         assert_eq!(turns[..5], [begun; 5]);
         assert_eq!(turns[299] - begun, SPENDING * 295);
         assert!(turns[299] - begun < Duration::from_secs(1));
     }
 
     #[test]
-    fn two_thousand_questions_go_out_within_five_seconds() {
+    fn no_second_has_many_more_than_four_hundred() {
         let begun = Instant::now();
-        let turns = turns(&mut Pace::default(), begun, 2_000);
-        assert!(turns[1_999] - begun < Duration::from_secs(5));
+        let mut cells = cells();
+        let mut all = turns(&mut cells, begun, 2_000);
+        assert!(all[1_999] - begun < Duration::from_secs(5));
+        all.extend(turns(&mut cells, begun + Duration::from_mins(1), 2_000));
+        assert!(all.is_sorted());
+        assert!(most_within(&all, Duration::from_secs(1)) <= 405);
     }
 
     #[test]
-    fn no_two_minutes_have_more_than_twenty_questions_a_second_on_average() {
+    fn no_two_minutes_have_more_than_twenty_repeated_questions_a_second_on_average() {
         let begun = Instant::now();
-        let mut pace = Pace::default();
+        let mut window = Window::default();
         // Two thousand are wanted at once, then a flood every ten seconds, then silence, then another flood.
-        let mut all = turns(&mut pace, begun, 2_000);
+        let mut all = repeats(&mut window, begun, 2_000);
+        assert_eq!(all, vec![begun; 2_000]);
         for seconds in (10..100).step_by(10) {
-            all.extend(turns(&mut pace, begun + Duration::from_secs(seconds), 150));
+            let last = all[all.len() - 1];
+            all.extend(repeats(&mut window, last.max(begun + Duration::from_secs(seconds)), 150));
         }
-        all.extend(turns(&mut pace, begun + Duration::from_mins(10), 6_000));
+        all.extend(repeats(&mut window, begun + Duration::from_mins(10), 6_000));
         assert!(all.is_sorted());
         assert_eq!(most_within(&all, WINDOW), WITHIN);
-        assert!(most_within(&all, Duration::from_secs(1)) <= 405);
         // Nothing is lost either: what had to wait goes out as soon as the window allows it.
         assert!(all[all.len() - 1] - begun < Duration::from_mins(15));
-        assert!(pace.window.len() <= WITHIN);
+        assert!(window.sent.len() <= WITHIN);
+    }
+
+    #[tokio::test]
+    async fn repeated_questions_wait_for_the_window_and_keep_no_first_one_off() {
+        let server = Server::start(|asked| send(&Zone::new("example.test").answer(asked))).await;
+        let peer = Peer::new(server.address);
+        {
+            let mut repeats = peer.repeats.lock().await;
+            (0..WITHIN).for_each(|_| repeats.count(Instant::now()));
+        }
+        let question = Question {
+            name: name("a.example.test").to_wire(),
+            record_type: hickory_proto::rr::RecordType::TXT,
+            recursion: false,
+            checking: Checking::Unsaid,
+        };
+        let patience = Duration::from_secs(5);
+        // More than may be under way at once.
+        let repeated =
+            join_all((0..50).map(|more| peer.ask(&question, patience, Occasion { number: FIRST + 1 + more, not_before: None })));
+        let first = join_all((1..=FIRST).map(|number| peer.ask(&question, patience, Occasion { number, not_before: None })));
+        tokio::select! {
+            biased;
+            _ = repeated => panic!("they did not wait"),
+            asked = first => assert!(asked.iter().all(|asked| asked.outcome.is_ok())),
+        }
+        assert_eq!(server.asked().len(), FIRST as usize);
     }
 }

@@ -18,7 +18,7 @@ use super::{
     fellows::Fellowships,
     message::{Checking, Question},
     network::Interceptor,
-    peer::Peer,
+    peer::{Occasion, Peer},
     resolvers::{Encrypted, ResolverAddress},
     text::and,
     verdict::{Verdict, response_word},
@@ -118,7 +118,7 @@ impl Shared {
         record_type: WireType,
     ) -> Result<Message, Verdict> {
         let question = Question { name: name.to_wire(), record_type, recursion: false, checking: Checking::Unsaid };
-        let asked = self.peer(address).ask(&question, self.options.query_timeout, None).await;
+        let asked = self.peer(address).ask(&question, self.options.query_timeout, Occasion::ONCE).await;
         asked.outcome.map(|reply| reply.message)
     }
 

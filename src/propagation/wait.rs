@@ -6,8 +6,16 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::{
-    Delegation, Expectation, Round, fellows::Place, look::Looking, network::Scout, peer::Asked, policy::Judgement,
-    schedule::Plan, shared::Shared, text::span, verdict::Verdict,
+    Delegation, Expectation, Round,
+    fellows::Place,
+    look::Looking,
+    network::Scout,
+    peer::{Asked, Occasion},
+    policy::Judgement,
+    schedule::Plan,
+    shared::Shared,
+    text::span,
+    verdict::Verdict,
 };
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
@@ -32,6 +40,8 @@ struct Post {
     /// When to ask next; `None` while it is being asked, and once it shows the value.
     due: Option<Instant>,
     asking: bool,
+    /// How many questions it was asked.
+    questions: u32,
     /// A neighbour saw its record there while this one was being asked.
     ask_again: bool,
     /// When the question was sent whose answer showed the value.
@@ -62,7 +72,7 @@ pub(super) async fn wait(
             let place = fellowship.join(authority.address, begun, &bell);
             let first = Instant::now() + plan.first(place.turn(), rand::random());
             let due = Some(before(deadline, first));
-            Post { place, due, asking: false, ask_again: false, seen: None, failed: None }
+            Post { place, due, asking: false, questions: 0, ask_again: false, seen: None, failed: None }
         })
         .collect();
     let mut looking = Looking::new(Arc::clone(shared), record.clone(), delegation, begun);
@@ -76,7 +86,8 @@ pub(super) async fn wait(
             if post.due.is_some_and(|due| due <= now) {
                 post.due = None;
                 post.asking = true;
-                asking.push(looking.ask(index, post.failed));
+                post.questions += 1;
+                asking.push(looking.ask(index, Occasion { number: post.questions, not_before: post.failed }));
             }
         }
         let doubted = satisfied.and_then(|_| scout.doubts_until(looking.slowest()));

@@ -156,6 +156,18 @@ fn what_is_refused_says_why_and_leaves_nothing() {
         ..OrderTraits::default()
     });
     apply(&context, &["www.example.com"]).expect(6).says("CAA forbids it").says("it applies anew");
+    // One that is applied with again goes on showing its certificate, which is not taken for the new one.
+    let renewed = context.free_instance(OrderTraits {
+        task_failure: Some("CAA forbids it still".into()),
+        challenge_delay_ms: Some(0),
+        renewal: true,
+        ..OrderTraits::default()
+    });
+    let again = ["www.example.com", "--instance", renewed.as_str()];
+    for _ in 0..2 {
+        apply(&context, &again).expect(6).says("CAA forbids it still");
+    }
+    assert!(!context.out().join("www.example.com").exists());
 
     context.sandbox.fault(Fault::Package { product: "symantec-dv-1-starter".into(), left: 0 }).unwrap();
     apply_package(&context, &["www.example.com"]).expect(6).says("used up");

@@ -6,8 +6,9 @@ use std::{
 };
 
 use self::fitting::{applicant, choose, fits_product, list};
+pub(super) use self::submitted::Submitted;
 pub use self::what::{Applicant, Application, Choice, NotSubmitted, Way};
-use super::{Cas, api_2018, call::Call, failure, instance, order_2020, words};
+use super::{Cas, api_2018, call::Call, failure, instance, order_2020};
 use crate::{
     error::{Error, ErrorKind, Result},
     language::t,
@@ -16,13 +17,11 @@ use crate::{
 };
 
 mod fitting;
+mod submitted;
 mod what;
 
 /// The free product, which has operations of its own.
 const FREE: &str = "digicert-free-1-free";
-
-/// The pauses between two looks at the task of a submission. The journey goes on waiting afterwards.
-const TASK_PAUSES: [u64; 6] = [200, 500, 1000, 2000, 4000, 8000];
 
 /// How long a list of instances is used by applications that follow one another.
 const FRESH: Duration = Duration::from_mins(1);
@@ -195,7 +194,8 @@ impl Cas {
                 self.submit_instance(id).await?;
             }
         }
-        self.watch_task(id).await.map_err(NotSubmitted::Refused)
+        self.memory().submitted.insert(id.clone(), Submitted { at: Instant::now(), before: before.map(str::to_owned) });
+        Ok(())
     }
 
     /// An instance cannot be submitted twice: the second time it is refused, and then it is looked at.
@@ -213,32 +213,6 @@ impl Cas {
             Ok(_) => self.client.submit(&call).await.map(|_| ()).map_err(NotSubmitted::of),
             Err(_) => Err(NotSubmitted::of(error)),
         }
-    }
-
-    /// Looks whether the submission is through. Only a failure matters: everything else the journey waits for.
-    async fn watch_task(&self, id: &OrderId) -> Result<()> {
-        let call =
-            Call::new("GetTaskAttribute", order_2020::VERSION).about(id).with("TaskId", id).with("TaskType", "ApplyCertificate");
-        for pause in TASK_PAUSES {
-            let reply = match self.client.call(&call).await {
-                Ok(reply) => reply,
-                Err(error) => {
-                    tracing::debug!("the task of `{id}` cannot be read: {error}");
-                    return Ok(());
-                }
-            };
-            let status = reply.text("TaskStatus").unwrap_or_default();
-            match words::normalized(&status).as_str() {
-                "failed" | "fail" => {
-                    let why = reply.text("TaskMessage").unwrap_or_else(|| t!("the service does not say why").to_owned());
-                    return Err(Error::new(ErrorKind::Refused, t!("the application with `%{id}` failed: %{why}", id, why))
-                        .with_hint(t!("mend that, then run the same command again: it applies anew")));
-                }
-                "processing" | "pending" => tokio::time::sleep(Duration::from_millis(pause)).await,
-                _ => return Ok(()),
-            }
-        }
-        Ok(())
     }
 
     /// These contacts; where none is named, the account's first one.

@@ -19,6 +19,7 @@ pub use self::{
 };
 use self::{
     api_2018::Extras,
+    applying::Submitted,
     call::Site,
     client::{Client, Surroundings},
     credentials::CredentialChain,
@@ -89,6 +90,8 @@ struct Memory {
     domains: HashMap<OrderId, Vec<Name>>,
     /// The certificates of orders whose keys were made here.
     own_keys: HashMap<OrderId, String>,
+    /// Instances that were submitted and do not show that yet.
+    submitted: HashMap<OrderId, Submitted>,
 }
 
 impl Cas {
@@ -202,7 +205,7 @@ impl OrderSource for Cas {
         if let Some(order) = unmoved {
             return Ok(order);
         }
-        let order = self.read_anew(id).await?;
+        let order = self.after_submission(self.read_anew(id).await?).await?;
         self.waiting.lock().await.entry(order.generation).or_default().read(&order, Instant::now());
         Ok(order)
     }

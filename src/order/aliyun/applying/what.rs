@@ -96,6 +96,16 @@ pub enum Way {
     },
 }
 
+impl Way {
+    /// The certificate that the order showed before the application.
+    pub fn certificate_before(&self) -> Option<&str> {
+        match self {
+            Self::Instance { before, .. } => before.as_deref(),
+            _ => None,
+        }
+    }
+}
+
 /// Why an application has no order.
 #[derive(Debug)]
 pub enum NotSubmitted {

@@ -1,14 +1,21 @@
 //! HTTP as this program uses it: bounded in time and size, no redirects, no secrets in errors, plain text only to loopback.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{StatusCode, header::HeaderMap};
+use tokio::sync::Semaphore;
 use url::{Host, Url};
 
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     language::t,
+    mutex::locked,
 };
 
 /// The largest reply body that is read, in bytes. What is longer is an error, not a truncated reply.
@@ -20,11 +27,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one call may take in all, from sending to the last byte of the reply.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Requests to one host that are under way at the same time. Others wait: servers take few connections of one client well, and a process may
+/// have few files open.
+const AT_ONCE: usize = 64;
+
 /// A client that every caller shares. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Http {
     client: reqwest::Client,
     timeout: Duration,
+    /// By host and port.
+    turns: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
 }
 
 /// A whole reply.
@@ -89,7 +102,11 @@ impl Http {
                 .with_source(error)
                 .with_hint(t!("install the system's CA certificates (package `ca-certificates`) or set SSL_CERT_FILE"))
         })?;
-        Ok(Self { client, timeout: CALL_TIMEOUT })
+        Ok(Self::of_client(client))
+    }
+
+    fn of_client(client: reqwest::Client) -> Self {
+        Self { client, timeout: CALL_TIMEOUT, turns: Arc::default() }
     }
 
     /// A client that trusts the CA certificates in this file (PEM) and no others: for a server of one's own.
@@ -109,13 +126,13 @@ impl Http {
         }
         let client =
             builder().tls_certs_only(certificates).build().map_err(|error| wrong(t!("cannot be used: %{error}", error)))?;
-        Ok(Self { client, timeout: CALL_TIMEOUT })
+        Ok(Self::of_client(client))
     }
 
     /// The same client with another time limit for a call.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
-        Self { client: self.client.clone(), timeout }
+        Self { timeout, ..self.clone() }
     }
 
     /// The reqwest client underneath, to build requests with.
@@ -123,7 +140,8 @@ impl Http {
         &self.client
     }
 
-    /// Sends a request and reads the whole reply. `what` names the call in errors ("POST /zones").
+    /// Sends a request and reads the whole reply. `what` names the call in errors ("POST /zones"). At most 64 requests to one host are under
+    /// way at the same time; waiting for one's turn is not counted as time of the call.
     ///
     /// # Errors
     /// Of kind `kind`: no connection, time-out (both worth another try), a reply over [`MAX_REPLY`], a redirect. The URL is never
@@ -131,7 +149,9 @@ impl Http {
     pub async fn execute(&self, request: reqwest::Request, kind: ErrorKind, what: &str) -> Result<Reply> {
         let host = request.url().host_str().unwrap_or_default().to_owned();
         let timeout = self.timeout;
-        match tokio::time::timeout(timeout, self.execute_unbounded(request, kind, what, &host)).await {
+        let turns = self.turns_of(request.url());
+        let _turn = turns.acquire().await;
+        match tokio::time::timeout(timeout, Box::pin(self.execute_unbounded(request, kind, what, &host))).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Error::new(
                 kind,
@@ -139,6 +159,11 @@ impl Http {
             )
             .with_retry(Retry::Later)),
         }
+    }
+
+    fn turns_of(&self, url: &Url) -> Arc<Semaphore> {
+        let mut turns = locked(&self.turns);
+        Arc::clone(turns.entry(url.authority().to_owned()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))))
     }
 
     async fn execute_unbounded(&self, request: reqwest::Request, kind: ErrorKind, what: &str, host: &str) -> Result<Reply> {

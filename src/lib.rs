@@ -16,6 +16,7 @@ mod lifetime;
 mod mutex;
 pub mod name;
 mod nearest;
+mod open_files;
 pub mod order;
 mod process;
 pub mod propagation;

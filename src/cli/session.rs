@@ -29,6 +29,7 @@ use crate::{
     language::Language,
     language::t,
     name::Name,
+    open_files,
     order::{
         Budget, OrderSource as _,
         aliyun::{Cas, CasOptions, KeyFolder, credentials::CredentialChain},
@@ -140,6 +141,7 @@ impl Session {
     /// # Errors
     /// As the future; `ErrorKind::Unexpected` where no runtime can be made.
     pub(super) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+        open_files::allow();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

@@ -216,7 +216,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     value(Group::Run, "challenge-timeout", "DURATION", "How long the CA may take to its challenge").default("10m"),
     value(Group::Run, "poll-interval", "DURATION", "The longest step between two looks at an order").default("30s"),
-    value(Group::Run, "parallel", "N", "Orders at the same time; 0: all").default("0"),
+    value(Group::Run, "parallel", "N", "Orders at the same time; 0: 2000, for `watch` 200").default("0"),
     flag(Group::Run, "dry-run", "Show what would be written where, and write nothing"),
     flag(Group::Run, "no-wait", "Publish the records, see them, and leave; a later run goes on"),
     value(Group::Run, "splay", "DURATION", "Wait at random up to so long before the run, for cron").details(

@@ -42,7 +42,7 @@ pub(super) struct Run<'a> {
 
 /// Takes one order through its journey.
 pub(super) async fn drive(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome> {
-    let outcome = drive_alone(run, id, named).await;
+    let outcome = Box::pin(drive_alone(run, id, named)).await;
     tell(run, id, &outcome).await;
     outcome
 }
@@ -54,7 +54,7 @@ pub(super) async fn tell(run: &Run<'_>, id: &OrderId, outcome: &Result<Outcome>)
         Err(error) => run.surroundings.observer.event(&Event::Failed { order: Some(id), error }),
     }
     // Nobody waits for them: the order is given back, its record withdrawn.
-    notices::tell(run, id, outcome).await;
+    Box::pin(notices::tell(run, id, outcome)).await;
 }
 
 async fn drive_alone(run: &Run<'_>, id: &OrderId, named: bool) -> Result<Outcome> {
@@ -145,18 +145,19 @@ impl Driver<'_> {
             }
             let event = match action {
                 Action::Read => self.read().await?,
-                Action::Publish(challenges) => self.publish(challenges).await?,
+                // Boxed: thousands of orders wait at the same time, and should take little memory meanwhile.
+                Action::Publish(challenges) => Box::pin(self.publish(challenges)).await?,
                 Action::Wait { until, reason, failure } => self.wait(until, reason, failure).await,
-                Action::Deliver(bundle) => self.deliver(bundle).await?,
-                Action::WithdrawAndEnd(ending) => return self.withdraw_and_end(ending).await,
-                Action::End(ending) => return self.end(ending).await,
+                Action::Deliver(bundle) => Box::pin(self.deliver(bundle)).await?,
+                Action::WithdrawAndEnd(ending) => return Box::pin(self.withdraw_and_end(ending)).await,
+                Action::End(ending) => return Box::pin(self.end(ending)).await,
             };
             if let machine::Event::Read(order) = &event
-                && let Some(outcome) = self.look_at(order).await?
+                && let Some(outcome) = Box::pin(self.look_at(order)).await?
             {
                 return Ok(outcome);
             }
-            let event = self.with_sight(event).await;
+            let event = Box::pin(self.with_sight(event)).await;
             if matches!(event, machine::Event::Read(_)) {
                 self.state.pause = self.run.surroundings.source.pause(self.id).await;
             }

@@ -197,7 +197,7 @@ pub struct Options {
     pub hook_timeout: Duration,
     /// Variables that hooks must not see.
     pub hidden_variables: Vec<String>,
-    /// How many orders are worked on at the same time. 0: no limit but the account's request budget.
+    /// How many orders are worked on at the same time, where so many files may be open. 0: 2000, of a watch 200.
     pub parallel: usize,
 }
 

@@ -18,9 +18,14 @@ use crate::{
     error::Result,
     language::t,
     name::Name,
+    open_files,
     order::{Listing, OrderId, OrderSummary},
     store::{Entry, Holder, OrderMemory},
 };
+
+/// Orders at the same time where `--parallel` does not say. An account's ten calls a second begin and end three orders a second, so these keep it
+/// busy for as long as the CA takes up to ten minutes for each; more would only take memory.
+const AT_ONCE: usize = 2_000;
 
 /// Takes every order that is asked for through its journey.
 ///
@@ -52,7 +57,7 @@ pub async fn run(surroundings: &Surroundings, options: &Options, stop: &Stop) ->
     let Some(selected) = selected else { return Ok(Summary { interrupted: true, ..Summary::default() }) };
     let warned = Mutex::default();
     let shared = Run { surroundings, options, stop, warned: &warned };
-    let parallel = if options.parallel == 0 { usize::MAX } else { options.parallel };
+    let parallel = open_files::room_for_orders(if options.parallel == 0 { AT_ONCE } else { options.parallel });
     let mut outcomes = BTreeMap::new();
     {
         let named = !options.orders.is_empty();

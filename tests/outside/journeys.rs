@@ -94,6 +94,20 @@ fn apex_and_wildcard_in_one_order() {
 }
 
 #[test]
+fn many_orders_where_few_files_may_be_open() {
+    let context = Context::new();
+    let orders = 150;
+    for number in 0..orders {
+        context.order(Generation::Api2018, &[&format!("n{number}.example.com")]);
+    }
+    // All of them at once would have two locks each, and connections.
+    let line = "ulimit -n 256; exec dv-verify -v --provider cloudflare --rate 1000";
+    let ran = Ran::of(context.shell_command(line).current_dir(context.home()).output().unwrap()).expect(0);
+    ran.says("leaves room for 37 orders at the same time").says("150 orders: 150 issued");
+    assert!(context.records().is_empty());
+}
+
+#[test]
 fn both_signatures_are_accepted() {
     let context = Context::new();
     for (signature, domain) in [("v1", "v1.example.com"), ("v3", "v3.example.com")] {

@@ -22,6 +22,7 @@ use crate::{
     error::{Error, Result},
     failpoint,
     mutex::locked,
+    open_files,
     order::OrderId,
     store::{Backlog, Lock},
 };
@@ -230,6 +231,7 @@ impl Watch {
                 0 => AT_ONCE,
                 parallel => parallel,
             };
+            let at_once = open_files::room_for_orders(at_once);
             let at_once = self.breakers.room(&*self.installed.setup.surroundings.source, self.carried.len(), at_once);
             let own = std::mem::take(&mut self.claims_unsure).then(|| self.carried.clone());
             let hurry = std::mem::take(&mut self.hurry);

@@ -78,7 +78,8 @@ impl Client {
     /// # Errors
     /// Of the last attempt. A pause of more than [`LONGEST_PAUSE`] that the server asks for is left to the caller.
     pub(super) async fn call(&self, call: &Call) -> Result<Fields> {
-        self.repeated(call, is_worth_another_try).await
+        // Hundreds of orders wait for their turn to call: each should take little memory until it has it.
+        Box::pin(self.repeated(call, is_worth_another_try)).await
     }
 
     async fn repeated(&self, call: &Call, again: impl FnMut(&Error) -> bool) -> Result<Fields> {
@@ -103,7 +104,7 @@ impl Client {
     /// # Errors
     /// Of the last attempt; [`failure::is_outcome_unknown`] tells whether it may have been done all the same.
     pub(super) async fn submit(&self, call: &Call) -> Result<Fields> {
-        self.repeated(call, |error| is_worth_another_try(error) && !failure::is_outcome_unknown(error)).await
+        Box::pin(self.repeated(call, |error| is_worth_another_try(error) && !failure::is_outcome_unknown(error))).await
     }
 
     /// How many attempts were sent so far, by action.
@@ -113,15 +114,15 @@ impl Client {
     }
 
     async fn attempt(&self, call: &Call) -> Result<Fields> {
-        let credentials = self.credentials.resolve().await?;
+        let credentials = Box::pin(self.credentials.resolve()).await?;
         self.note_origin(&credentials);
         self.paces.of(call.action).turn().await?;
         // Stamped after the turn was waited for, so that the time is that of sending.
         let stamp = (self.surroundings.stamp)();
         let (request, sent) = self.request(call, &credentials, stamp)?;
         *locked(&self.sent).entry(call.action).or_default() += 1;
-        let reply =
-            self.http.execute(request, ErrorKind::OrderSource, call.action).await.map_err(|error| self.unreached(error))?;
+        let reply = self.http.execute(request, ErrorKind::OrderSource, call.action).await;
+        let reply = reply.map_err(|error| self.unreached(error))?;
         tracing::debug!(action = call.action, status = reply.status.as_u16(), bytes = reply.body.len(), "reply");
         let outcome = match parse(&reply) {
             Ok(parsed) if reply.status.is_success() && !parsed.is_error => Ok(parsed.fields),

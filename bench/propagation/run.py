@@ -368,8 +368,8 @@ def report(runs, took):
             after = statistics.median(run.after for run in these)
             lines.append(f"| {lag} s | {MANY} | {len(these)} | {after:.1f} s | {times:.2f} times | {per_name:.1f} |")
     lines += [
-        "", "The aims are 1.2 times, and fewer than ten questions per name. Each name is confirmed by an answer of its own at each server. In any two",
-        "minutes a server gets at most 2400 questions, and at most 400 in a second (`src/propagation/peer.rs`), so the last of 300 names follows the",
+        "", "The aims are 1.2 times, and fewer than ten questions per name. Each name is confirmed by an answer of its own at each server. In any",
+        "second a server gets at most 400 questions (`src/propagation/peer.rs`), so the last of 300 names follows the",
         "first by 0.75 s: 1.2 times can be had from a lag of about three seconds on.",
     ]  # fmt: skip
     model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())

@@ -3,7 +3,7 @@
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{exit::Exit, report, session::Session, table};
+use super::{exit::Exit, failure, report, session::Session, table};
 use crate::{
     error::{Error, Result},
     http::Http,
@@ -48,19 +48,35 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
             .with_hint(t!("leave out one of both; `--region` names a single region")));
     }
     let mut rows = Vec::new();
+    let mut failures = Vec::new();
+    let count = regions.len();
     for region in regions {
         let cas = match &region {
             Some(region) => session.cas_of_region(&http, region)?,
             None => session.cas(&http)?,
         };
-        rows.extend(of_place(session, &cas, region.as_deref(), arguments.challenges).await?);
+        match of_place(session, &cas, region.as_deref(), arguments.challenges).await {
+            Ok(found) => rows.extend(found),
+            Err(error) => failures.push(error),
+        }
         tracing::info!("calls to {}: {}", cas.origin(), report::by_action(&cas.calls()));
     }
-    show(session, &rows);
-    Ok(Exit::DONE)
+    // A region that cannot be asked is named, and the others are shown.
+    let last = if failures.len() == count { failures.pop() } else { None };
+    if last.is_none() {
+        show(session, &rows);
+    }
+    for error in &failures {
+        failure::show(session.printer(), error, None);
+    }
+    match last {
+        Some(error) => Err(error),
+        None if failures.is_empty() => Ok(Exit::DONE),
+        None => Ok(Exit::SOME_FAILED),
+    }
 }
 
-/// The orders of one region. Where one cannot be asked it is named, and the others are shown.
+/// The orders of one region, in all generations that it serves.
 async fn of_place(session: &Session, cas: &Cas, region: Option<&str>, all_challenges: bool) -> Result<Vec<Row>> {
     let printer = session.printer();
     let account = cas.account().await.map_err(|error| match region {

@@ -198,16 +198,14 @@ fn a_secret_on_the_command_line_is_refused() {
     assert!(!ran.stderr.contains("hunter2hunter2"), "{}", ran.stderr);
 }
 
-/// Runs the program with a small file system of its own at `folder`, prepared by a line of shell. `None` where that is not allowed here.
-pub(super) fn run_with_small_disk(
-    context: &Context,
+/// Runs the program with a small file system of its own at `folder` (64 KiB), prepared by a line of shell. `None` where that is not allowed here.
+pub(crate) fn run_with_small_disk(
+    program: &std::process::Command,
     folder: &std::path::Path,
     prepare: &str,
-    arguments: &[&str],
 ) -> Option<super::context::Ran> {
     std::fs::create_dir(folder).unwrap();
     let script = format!("mount -t tmpfs -o size=64k none {0} || exit 99; {prepare}; exec \"$@\"", folder.display());
-    let program = context.command(arguments);
     let mut command = std::process::Command::new("/usr/bin/unshare");
     command.args(["--mount", "/bin/sh", "-c", &script, "sh"]).arg(program.get_program()).args(program.get_args());
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
@@ -226,7 +224,7 @@ fn a_full_or_read_only_disk_is_found_before_anything_is_published() {
         let prepare = prepare.replace("{}", folder.to_str().unwrap());
         let out = folder.join("out");
         let arguments = ["--provider", "cloudflare", "--order", &id, "--out", out.to_str().unwrap()];
-        let Some(ran) = run_with_small_disk(&context, &folder, &prepare, &arguments) else {
+        let Some(ran) = run_with_small_disk(&context.command(&arguments), &folder, &prepare) else {
             eprintln!("left out: a full disk (mount namespaces are not allowed here)");
             return;
         };

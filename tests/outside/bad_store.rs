@@ -124,7 +124,7 @@ fn a_store_on_a_full_or_read_only_disk_is_found_before_anything_is_written() {
         let store = folder.join("state/store.db");
         let prepare = prepare.replace("{}", folder.to_str().unwrap());
         let arguments = ["--provider", "cloudflare", "--store", store.to_str().unwrap()];
-        let Some(ran) = run_with_small_disk(&context, &folder, &prepare, &arguments) else {
+        let Some(ran) = run_with_small_disk(&context.command(&arguments), &folder, &prepare) else {
             eprintln!("left out: a full disk (mount namespaces are not allowed here)");
             return;
         };

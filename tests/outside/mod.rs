@@ -27,6 +27,7 @@ mod own_provider;
 mod pages;
 mod providers;
 mod proxy;
+mod regions;
 mod secrets;
 mod systemd;
 mod translations;
@@ -44,4 +45,5 @@ pub(crate) mod postgres;
 #[path = "../../src/test_disk.rs"]
 mod test_disk;
 
+pub(crate) use bad_input::run_with_small_disk;
 pub(crate) use context::Ran;

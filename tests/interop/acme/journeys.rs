@@ -3,10 +3,13 @@
 use std::{os::unix::fs::PermissionsExt, sync::atomic::Ordering};
 
 use super::{Scene, bare, counted, openssl, run};
-use crate::interop::servers::{
-    OPEN_ZONE, dig, nsupdate,
-    pebble::{EXTERNAL, Manner, Pebble},
-    powerdns::{API_KEY, powerdns},
+use crate::{
+    interop::servers::{
+        OPEN_ZONE, dig, nsupdate,
+        pebble::{EXTERNAL, Manner, Pebble},
+        powerdns::{API_KEY, powerdns},
+    },
+    outside::run_with_small_disk,
 };
 
 fn names_in(certificate: &std::path::Path) -> String {
@@ -276,4 +279,41 @@ fn records_by_the_api_of_powerdns() {
     let names = names_in(&home.path().join("out/pdns.example.test/live/cert.pem"));
     assert!(names.contains("DNS:*.pdns.example.test"), "{names}");
     assert_eq!(dig(server.address, "_acme-challenge.pdns.example.test", "TXT"), Vec::<String>::new());
+}
+
+#[test]
+fn a_full_disk_leaves_no_record_and_the_next_run_fetches_the_certificate() {
+    let Some(scene) = Scene::new() else { return };
+    let name = "full-disk.example.test";
+    let orders = || scene.pebble.log().matches("Added order").count();
+    let disk = |number: u32| scene.home().join(format!("disk{number}"));
+    let fill = |number: u32, size: u32| format!("head -c {size} /dev/zero > {}/fill 2>/dev/null", disk(number).display());
+    let arguments = ["apply", name, "--timeout", "60s"];
+
+    // No room for the store: nothing is asked for.
+    let mut program = scene.command(&arguments);
+    program.env("DV_STORE", disk(1).join("state/store.db"));
+    let Some(ran) = run_with_small_disk(&program, &disk(1), &fill(1, 1_000_000)) else {
+        eprintln!("left out: a full disk (mount namespaces are not allowed here)");
+        return;
+    };
+    ran.expect(1).says("No space left").says("make room");
+    assert_eq!(orders(), 0);
+
+    // No room for certificates: found before an order is made.
+    let mut program = scene.command(&arguments);
+    program.env("DV_OUT", disk(2).join("out"));
+    run_with_small_disk(&program, &disk(2), &fill(2, 1_000_000)).unwrap().expect(1).says("No space left").says("--out");
+    assert_eq!(orders(), 0);
+
+    // Room for the test, not for the certificate: it is at the CA, and the record is gone.
+    let mut program = scene.command(&arguments);
+    program.env("DV_OUT", disk(3).join("out"));
+    run_with_small_disk(&program, &disk(3), &fill(3, 48 * 1024)).unwrap().expect(1).says("No space left");
+    assert_eq!(orders(), 1);
+    scene.assert_clean(name);
+    scene.run(&arguments).expect(0);
+    assert_eq!(orders(), 1, "the same order");
+    assert!(scene.live(name).join("privkey.pem").is_file());
+    scene.assert_clean(name);
 }

@@ -275,3 +275,13 @@ fn a_file_is_checked_without_an_order() {
     check(&[&place, "other", "--wait", "--propagation-timeout", "1s"]).expect(5);
     check(&["www.example.com", "x"]).expect(2).says("is not the place of a file");
 }
+
+#[test]
+fn two_contents_at_one_place_of_one_web_root_are_told_and_nothing_stays() {
+    let site = Site::new();
+    let id = site.order(Generation::Instance, &["a.example.com", "b.example.com"]);
+    let ran = site.context.run(&["--webroot", site.webroot(), "--order", id.as_str()]).expect(2);
+    ran.says("is there already with another content").says("another name of this one").says("--webroot HOST=FOLDER");
+    assert_eq!(site.left(), 0);
+    site.context.run(&["clean"]).expect(0).says("nothing");
+}

@@ -342,7 +342,9 @@ impl Fault {
                 .with_hint(t!("name the folder that it leads to with `--webroot`, or put a real folder in its place")),
             Why::NotFolder => Error::config(t!("`%{path}` is in the way: it is no folder", path)).with_hint(t!("move it away")),
             Why::Foreign => Error::config(t!("`%{path}` is there already with another content, and is left as it is", path))
-                .with_hint(t!("it may belong to another order, or to a run of another tool; move it away if nobody needs it")),
+                .with_hint(t!(
+                    "it may belong to another order, to another name of this one (then give each a folder of its own: `--webroot HOST=FOLDER`), or to a run of another tool; move it away if nobody needs it"
+                )),
             Why::Errno(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
                 Error::new(ErrorKind::Rights, t!("`%{path}` cannot be written: %{errno}", path, errno))
                     .with_hint(t!("run this as a user who may write there, or use `--file-hook`"))

@@ -11,8 +11,10 @@ use crate::{
 /// A file with the names of one certificate on each line, separated by blanks or commas; `#` begins a comment.
 pub(super) fn read(path: &Path) -> Result<Vec<Vec<Name>>> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::config(t!("the list `%{shown}` cannot be read: %{error}", shown, error)))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::config(t!("the list `%{shown}` cannot be read: %{error}", shown, error))
+            .with_hint(t!("name a text file that this user may read, with the names of one certificate on each line"))
+    })?;
     let mut all = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default();

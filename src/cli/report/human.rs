@@ -29,6 +29,8 @@ const REMINDER: Duration = Duration::from_secs(30);
 pub(super) struct Human {
     printer: Printer,
     live: Option<Live>,
+    /// The last line of each order.
+    last: Mutex<HashMap<OrderId, String>>,
     /// What was said last about the wait of each order, and when.
     waits: Mutex<HashMap<OrderId, (String, Duration)>>,
     /// The provider instances whose records a person writes.
@@ -40,15 +42,22 @@ pub(super) struct Human {
 impl Human {
     pub(super) fn new(printer: Printer, by_hand: Vec<String>, shown: HashSet<Record>) -> Self {
         let live = printer.live().map(|bars| Live::new(bars.clone()));
-        Self { printer, live, waits: Mutex::default(), by_hand, shown: Mutex::new(shown) }
+        Self { printer, live, last: Mutex::default(), waits: Mutex::default(), by_hand, shown: Mutex::new(shown) }
     }
 
     fn line(&self, order: Option<&OrderId>, text: &str) {
         let dim = self.printer.palette().dim;
         match order {
+            // An apex and its wildcard have two records at one name: the lines about them differ in nothing.
+            Some(order) if self.was_said(order, text) => {}
             Some(order) => self.printer.note(&format!("{dim}{order}{dim:#}  {}", printable(text))),
             None => self.printer.note(&printable(text)),
         }
+    }
+
+    /// Whether this was the last line of the order; it is now.
+    fn was_said(&self, order: &OrderId, text: &str) -> bool {
+        locked(&self.last).insert(order.clone(), text.to_owned()).is_some_and(|last| last == text)
     }
 
     fn wait(&self, order: &OrderId, reason: &str, waited: Duration) {
@@ -74,6 +83,7 @@ impl Human {
     /// Who watches for years must not keep what is over.
     fn forget(&self, order: &OrderId) {
         locked(&self.waits).remove(order);
+        locked(&self.last).remove(order);
     }
 
     /// What a person has to do about a record, where one writes it. `None` where a program does, or where nothing new is to be done.
@@ -271,6 +281,16 @@ mod tests {
             r#"no longer needed, remove it by hand: TXT _dnsauth.www.example.com "the value""#
         );
         assert_ne!(published("manual").unwrap(), "", "removed, so it is news again");
+    }
+
+    #[test]
+    fn the_same_line_is_not_said_twice_in_a_row() {
+        let human = Human::new(Printer::default(), Vec::new(), HashSet::new());
+        let (one, other) = (OrderId::parse("1").unwrap(), OrderId::parse("2").unwrap());
+        let said = |order, text| human.was_said(order, text);
+        assert!(!said(&one, "a") && said(&one, "a") && !said(&other, "a") && !said(&one, "b") && !said(&one, "a"));
+        human.forget(&one);
+        assert!(!said(&one, "a") && said(&other, "a"));
     }
 
     #[test]

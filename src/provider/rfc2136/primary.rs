@@ -11,10 +11,7 @@ use hickory_proto::{
     op::{Message, MessageType, OpCode, ResponseCode},
     rr::TSigner,
 };
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::Instant,
-};
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{connection::Connections, verdict};
 use crate::{
@@ -107,9 +104,9 @@ impl Primary {
     ///
     /// # Errors
     /// As [`exchange`](Self::exchange) where no server answers.
-    pub(super) async fn turn(&self) -> Result<Option<SemaphorePermit<'_>>> {
+    pub(super) async fn turn(&self) -> Result<impl Sized> {
         let queued = Instant::now();
-        let turn = self.turns.acquire().await.ok();
+        let turn = self.turns.acquire().await;
         match &*locked(&self.silent) {
             Some((when, troubles)) if *when > queued => Err(self.unreachable(troubles)),
             _ => Ok(turn),

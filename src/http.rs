@@ -147,10 +147,18 @@ impl Http {
     /// Of kind `kind`: no connection, time-out (both worth another try), a reply over [`MAX_REPLY`], a redirect. The URL is never
     /// part of the error, as it may hold credentials.
     pub async fn execute(&self, request: reqwest::Request, kind: ErrorKind, what: &str) -> Result<Reply> {
-        let host = request.url().host_str().unwrap_or_default().to_owned();
-        let timeout = self.timeout;
         let turns = self.turns_of(request.url());
         let _turn = turns.acquire().await;
+        self.execute_at_once(request, kind, what).await
+    }
+
+    /// The same without waiting for a turn: for callers that have a pace of their own, and put the time of sending into the request.
+    ///
+    /// # Errors
+    /// As [`Http::execute`].
+    pub async fn execute_at_once(&self, request: reqwest::Request, kind: ErrorKind, what: &str) -> Result<Reply> {
+        let host = request.url().host_str().unwrap_or_default().to_owned();
+        let timeout = self.timeout;
         match tokio::time::timeout(timeout, Box::pin(self.execute_unbounded(request, kind, what, &host))).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Error::new(
@@ -264,5 +272,41 @@ mod tests {
         assert!(!safe("ftp://example.com"));
         assert!(!safe("https://user:pass@example.com"));
         assert!(require_safe(&Url::parse("http://10.0.0.1").unwrap(), true, "x").is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_host_gets_only_so_many_requests_at_the_same_time() {
+        let (there, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let (arrived, gate) = (Arc::clone(&there), Arc::clone(&go));
+        let answer = move || {
+            let (arrived, gate) = (Arc::clone(&arrived), Arc::clone(&gate));
+            async move {
+                arrived.add_permits(1);
+                gate.acquire().await.unwrap().forget();
+            }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let server =
+            tokio::spawn(axum::serve(listener, axum::Router::new().route("/", axum::routing::get(answer))).into_future());
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = Http::direct().unwrap();
+        let wanted = AT_ONCE + 20;
+        let call = || {
+            let (http, request) = (http.clone(), reqwest::Request::new(reqwest::Method::GET, url.clone()));
+            async move { http.execute(request, ErrorKind::Provider, "GET /").await.unwrap() }
+        };
+        let calls: Vec<_> = (0..wanted).map(|_| tokio::spawn(call())).collect();
+        let some = there.acquire_many(u32::try_from(AT_ONCE).unwrap()).await.unwrap();
+        // The others had as much time as these, and more.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(there.available_permits(), 0);
+        drop(some);
+        go.add_permits(wanted);
+        for call in calls {
+            assert!(call.await.unwrap().status.is_success());
+        }
+        assert_eq!(there.available_permits(), wanted);
+        server.abort();
     }
 }

@@ -121,7 +121,7 @@ impl Client {
         let stamp = (self.surroundings.stamp)();
         let (request, sent) = self.request(call, &credentials, stamp)?;
         *locked(&self.sent).entry(call.action).or_default() += 1;
-        let reply = self.http.execute(request, ErrorKind::OrderSource, call.action).await;
+        let reply = self.http.execute_at_once(request, ErrorKind::OrderSource, call.action).await;
         let reply = reply.map_err(|error| self.unreached(error))?;
         tracing::debug!(action = call.action, status = reply.status.as_u16(), bytes = reply.body.len(), "reply");
         let outcome = match parse(&reply) {

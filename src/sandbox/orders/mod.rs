@@ -9,6 +9,7 @@ use std::{
 
 use jiff::{Timestamp, tz::TimeZone};
 
+pub(super) use self::awaited::{Seen, Wanted};
 use self::{
     kinds::{OrderChange, OrderTraits, Validation},
     life::{Application, FailedTask},
@@ -20,6 +21,7 @@ use super::{
 };
 use crate::{name::Name, order::Generation};
 
+mod awaited;
 pub(super) mod kinds;
 pub(super) mod life;
 pub(super) mod packages;
@@ -102,28 +104,6 @@ pub(super) struct Challenge {
     /// The value.
     pub(super) value: String,
     seen: bool,
-}
-
-/// What the authorities show at a name: only what all of them show.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Seen {
-    /// TXT values.
-    pub(super) texts: HashSet<String>,
-    /// CNAME targets, without the final dot.
-    pub(super) aliases: HashSet<String>,
-    /// What the web server of that name shows as the file of the file check.
-    pub(super) file: Option<String>,
-}
-
-/// The types of records that orders wait for at a name.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wanted {
-    /// TXT.
-    pub(super) texts: bool,
-    /// CNAME.
-    pub(super) aliases: bool,
-    /// No record, but a file on the web server.
-    pub(super) files: bool,
 }
 
 /// Who looks at the orders.
@@ -293,53 +273,6 @@ impl OrderBook {
         found.filter(|(order, _)| self.is_seen(order))
     }
 
-    /// Whether an order waits for a record at this name.
-    pub(super) fn waits_for(&self, name: &Name) -> bool {
-        self.waiting.get(name).is_some_and(|orders| !orders.is_empty())
-    }
-
-    /// The names that orders wait for.
-    pub(super) fn awaited_names(&self) -> impl Iterator<Item = &Name> {
-        self.waiting.keys()
-    }
-
-    /// What the orders that wait for this name want to see there.
-    pub(super) fn wanted_at(&self, name: &Name) -> Wanted {
-        let mut wanted = Wanted::default();
-        for index in self.waiting.get(name).into_iter().flatten() {
-            match self.orders[*index].traits.validation {
-                Validation::Txt => wanted.texts = true,
-                Validation::Cname => wanted.aliases = true,
-                Validation::File => wanted.files = true,
-            }
-        }
-        wanted
-    }
-
-    /// Notes what the authorities show at a name. An order of which every challenge was seen is due after `issue_delay`.
-    pub(super) fn saw(&mut self, name: &Name, seen: &Seen, now: Instant, issue_delay: Duration) {
-        let waiting: Vec<usize> = self.waiting.get(name).into_iter().flatten().copied().collect();
-        for index in waiting {
-            let order = &mut self.orders[index];
-            if now < order.challenge_at {
-                continue;
-            }
-            let validation = order.traits.validation;
-            for challenge in order.challenges.iter_mut().filter(|challenge| challenge.name == *name) {
-                challenge.seen |= match validation {
-                    Validation::Txt => seen.texts.contains(&challenge.value),
-                    Validation::Cname => seen.aliases.contains(&challenge.value),
-                    Validation::File => seen.file.as_ref() == Some(&challenge.value),
-                };
-            }
-            if order.waits() && order.challenges.iter().all(|challenge| challenge.seen) {
-                order.issue_at = Some(now + issue_delay);
-                self.due.push(Reverse((now + issue_delay, index)));
-                self.stop_waiting(index);
-            }
-        }
-    }
-
     /// Does something to an order; `None` where there is no such order, else the names to look at, and from when on.
     pub(super) fn change(
         &mut self,
@@ -395,26 +328,6 @@ impl OrderBook {
         for (challenge, value) in order.challenges.iter_mut().zip(values) {
             challenge.value = value;
             challenge.seen = false;
-        }
-    }
-
-    fn wait(&mut self, index: usize) {
-        if !self.orders[index].waits() {
-            return;
-        }
-        for challenge in &self.orders[index].challenges {
-            self.waiting.entry(challenge.name.clone()).or_default().insert(index);
-        }
-    }
-
-    fn stop_waiting(&mut self, index: usize) {
-        for challenge in &self.orders[index].challenges {
-            if let Some(orders) = self.waiting.get_mut(&challenge.name) {
-                orders.remove(&index);
-                if orders.is_empty() {
-                    self.waiting.remove(&challenge.name);
-                }
-            }
         }
     }
 }

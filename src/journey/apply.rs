@@ -53,7 +53,7 @@ impl Applied {
 
 /// Applies for a certificate, or finds the order that is under way already. `application` is completed by `prepare` where a new order is made, so
 /// that a key is made only then. `has` says whether a certificate is on this disk already: the issued order of an earlier run counts as long
-/// as its certificate is not.
+/// as its certificate is not. `refused` gets what `prepare` made where the service certainly did nothing with it.
 ///
 /// # Errors
 /// Of the service; `ErrorKind::StillWaiting` where it is not known yet whether an order was made: the next run looks again.
@@ -64,6 +64,7 @@ pub async fn apply(
     choice: &Choice,
     has: impl Fn(&Bundle) -> bool,
     prepare: impl FnOnce(Application) -> Result<Application>,
+    refused: impl FnOnce(&Application),
 ) -> Result<Applied> {
     let (origin, subject) = (cas.origin().to_owned(), subject(&application.names));
     let lock = LockKey::Order(Holder::order(&origin, &lock_id(&subject)?));
@@ -108,6 +109,7 @@ pub async fn apply(
     let order = match cas.apply(&application, &way).await {
         Ok(order) => order,
         Err(NotSubmitted::Refused(error)) => {
+            refused(&application);
             store.forget_application(&origin, &subject).await?;
             return Err(error);
         }

@@ -171,6 +171,8 @@ fn what_is_refused_says_why_and_leaves_nothing() {
 
     context.sandbox.fault(Fault::Package { product: "symantec-dv-1-starter".into(), left: 0 }).unwrap();
     apply_package(&context, &["www.example.com"]).expect(6).says("used up");
+    apply_package(&context, &["www.example.com", "--generate-key"]).expect(6).says("used up");
+    assert_eq!(std::fs::read_dir(context.home().join("state/keys")).unwrap().count(), 0, "nobody needs the key");
     apply_package(&context, &["*.example.com"]).expect(2).says("a product for plain names");
     apply(&context, &["www.example.com", "--product", "symantec-dv-1-starter"]).expect(2).says("--applicant-name");
     apply(
@@ -193,7 +195,7 @@ fn what_is_refused_says_why_and_leaves_nothing() {
     lose_reply(&context, "ListInstances", Answer::Error { status: 403, code: "NoPermission".into(), message: "no".into() });
     apply(&context, &["www.example.com"]).expect(3).says("yundun-cert:ListInstances").says("\"Statement\"");
     assert_eq!(context.writes(), 0, "nothing was written");
-    assert_eq!(context.calls("CreateCertificateForPackageRequest"), 2);
+    assert_eq!(context.calls("CreateCertificateForPackageRequest"), 3);
 }
 
 #[test]

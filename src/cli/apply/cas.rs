@@ -206,8 +206,13 @@ pub(in crate::cli) async fn apply(
         }
         Ok(application)
     };
+    let refused = |application: &Application| {
+        if let (true, Some(request)) = (wish.generate_key, &application.csr) {
+            keys.forget_request(request);
+        }
+    };
     let has = |bundle: &Bundle| current.iter().any(|there| is_on_disk(there, bundle));
-    let applied = journey::apply(store, cas, wish.application, &wish.choice, has, prepare).await;
+    let applied = journey::apply(store, cas, wish.application, &wish.choice, has, prepare, refused).await;
     applied.map_err(|error| error.context(names))
 }
 

@@ -64,8 +64,19 @@ impl KeyFolder {
         }
     }
 
+    /// Forgets the key of a request (PEM) that led to nothing.
+    pub fn forget_request(&self, request: &str) {
+        if let Some(fingerprint) = key_of_request(request) {
+            let _ = fs::remove_file(self.file(&fingerprint));
+        }
+    }
+
+    fn file(&self, fingerprint: &str) -> PathBuf {
+        self.0.join(format!("{fingerprint}.pem"))
+    }
+
     fn path(&self, public_key: &[u8]) -> PathBuf {
-        self.0.join(format!("{}.pem", fingerprint(public_key)))
+        self.file(&fingerprint(public_key))
     }
 
     fn keep(&self, public_key: &[u8], key: &Secret) -> Result<()> {

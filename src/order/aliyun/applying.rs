@@ -8,7 +8,7 @@ use std::{
 use self::fitting::{applicant, choose, fits_product, list};
 pub(super) use self::submitted::Submitted;
 pub use self::what::{Applicant, Application, Choice, NotSubmitted, Way};
-use super::{Cas, api_2018, call::Call, failure, instance, order_2020};
+use super::{Cas, api_2018, call::Call, failure, instance, listed::Listed, order_2020};
 use crate::{
     error::{Error, ErrorKind, Result},
     language::t,
@@ -23,8 +23,17 @@ mod what;
 /// The free product, which has operations of its own.
 const FREE: &str = "digicert-free-1-free";
 
-/// How long a list of instances is used by applications that follow one another.
+/// How long a list of instances is used by applications that follow one another, for each page of it: a long one would take a good part of the
+/// account's calls. Whoever else takes an instance off it is noticed all the same, since each is read before it is applied with.
 const FRESH: Duration = Duration::from_mins(1);
+
+/// The instances as they were listed for applications, less those that were taken.
+#[derive(Debug)]
+pub(super) struct Free {
+    listed: Instant,
+    pages: u32,
+    rows: Vec<Listed>,
+}
 
 impl Cas {
     /// Where to apply. Reads only.
@@ -47,17 +56,26 @@ impl Cas {
     /// Many applications share one list: each takes an instance off it.
     async fn way_of_any(&self, application: &Application) -> Result<Way> {
         let mut free = self.free.lock().await;
-        let fresh = free.take().filter(|(listed, _)| listed.elapsed() < FRESH);
-        let (listed, mut rows) = match fresh {
+        let mut known = match free.take().filter(|known| known.listed.elapsed() < FRESH * known.pages) {
             Some(known) => known,
-            None => (Instant::now(), instance::list(&self.client, None).await?.0),
+            None => self.list_free().await?,
         };
-        let way = choose(&rows, application);
-        if let Ok(Way::Instance { id, .. }) = &way {
-            rows.retain(|row| row.summary.id != *id);
+        let mut way = choose(&known.rows, application);
+        if way.is_err() && known.listed.elapsed() >= FRESH {
+            known = self.list_free().await?;
+            way = choose(&known.rows, application);
         }
-        *free = Some((listed, rows));
+        if let Ok(Way::Instance { id, .. }) = &way {
+            known.rows.retain(|row| row.summary.id != *id);
+        }
+        *free = Some(known);
         way
+    }
+
+    async fn list_free(&self) -> Result<Free> {
+        let listed = Instant::now();
+        let (rows, pages) = instance::list(&self.client, None).await?;
+        Ok(Free { listed, pages, rows })
     }
 
     async fn way_of_instance(&self, application: &Application, id: &OrderId) -> Result<Way> {

@@ -19,7 +19,7 @@ pub use self::{
 };
 use self::{
     api_2018::Extras,
-    applying::Submitted,
+    applying::{Free, Submitted},
     call::Site,
     client::{Client, Surroundings},
     credentials::CredentialChain,
@@ -75,8 +75,8 @@ pub struct Cas {
     memory: Mutex<Memory>,
     /// Taken while the names of orders are looked up, so that many orders share one look-up.
     looking_up: tokio::sync::Mutex<()>,
-    /// The instances as they were listed for applications, less those that were taken, and when that was.
-    free: tokio::sync::Mutex<Option<(Instant, Vec<Listed>)>>,
+    /// The instances that applications may take.
+    free: tokio::sync::Mutex<Option<Free>>,
     /// Orders that are waited for. Held while those that wait are listed, so that many orders share one list.
     waiting: tokio::sync::Mutex<HashMap<Generation, Waiting>>,
 }

@@ -6,3 +6,4 @@ mod lab;
 mod outside;
 mod sdk;
 mod seen;
+mod tls;

@@ -15,6 +15,7 @@ use crate::{
     hook::Hook,
     language::t,
     name::Name,
+    open_files,
     order::{OrderId, OrderSource},
     propagation::Propagation,
     provider::{DnsProvider, Zone},
@@ -199,6 +200,13 @@ pub struct Options {
     pub hidden_variables: Vec<String>,
     /// How many orders are worked on at the same time, where so many files may be open. 0: 2000, of a watch 200.
     pub parallel: usize,
+}
+
+impl Options {
+    /// How many orders go at the same time: what `parallel` says, else `usual`, as far as so many files may be open.
+    fn at_once(&self, usual: usize) -> usize {
+        open_files::room_for_orders(if self.parallel == 0 { usual } else { self.parallel })
+    }
 }
 
 /// How the user stops a run: `stop` asks it to end in order, `leave` to end at once.

@@ -18,7 +18,6 @@ use crate::{
     error::Result,
     language::t,
     name::Name,
-    open_files,
     order::{Listing, OrderId, OrderSummary},
     store::{Entry, Holder, OrderMemory},
 };
@@ -57,7 +56,7 @@ pub async fn run(surroundings: &Surroundings, options: &Options, stop: &Stop) ->
     let Some(selected) = selected else { return Ok(Summary { interrupted: true, ..Summary::default() }) };
     let warned = Mutex::default();
     let shared = Run { surroundings, options, stop, warned: &warned };
-    let parallel = open_files::room_for_orders(if options.parallel == 0 { AT_ONCE } else { options.parallel });
+    let parallel = options.at_once(AT_ONCE);
     let mut outcomes = BTreeMap::new();
     {
         let named = !options.orders.is_empty();

@@ -82,7 +82,7 @@ impl Peer {
             address,
             manners: Mutex::new(Manners::unknown()),
             repeats: tokio::sync::Mutex::default(),
-            pace: Mutex::new(Cells { spacing: SPENDING, room: BURST, empty: None }),
+            pace: Mutex::default(),
             under_way: Semaphore::new(UNDER_WAY_AT_FIRST),
             trusted: Mutex::default(),
             dead: Mutex::default(),
@@ -183,6 +183,12 @@ struct Cells {
     empty: Option<Instant>,
 }
 
+impl Default for Cells {
+    fn default() -> Self {
+        Self { spacing: SPENDING, room: BURST, empty: None }
+    }
+}
+
 impl Cells {
     fn reserve(&mut self, now: Instant) -> Instant {
         let empty = self.empty.map_or(now, |empty| empty.max(now));
@@ -226,14 +232,10 @@ mod tests {
         each.max().unwrap_or_default()
     }
 
-    fn cells() -> Cells {
-        Cells { spacing: SPENDING, room: BURST, empty: None }
-    }
-
     #[test]
     fn three_hundred_names_are_asked_for_within_a_second() {
         let begun = Instant::now();
-        let turns = turns(&mut cells(), begun, 300);
+        let turns = turns(&mut Cells::default(), begun, 300);
         assert_eq!(turns[..5], [begun; 5]);
         assert_eq!(turns[299] - begun, SPENDING * 295);
         assert!(turns[299] - begun < Duration::from_secs(1));
@@ -242,7 +244,7 @@ mod tests {
     #[test]
     fn no_second_has_many_more_than_four_hundred() {
         let begun = Instant::now();
-        let mut cells = cells();
+        let mut cells = Cells::default();
         let mut all = turns(&mut cells, begun, 2_000);
         assert!(all[1_999] - begun < Duration::from_secs(5));
         all.extend(turns(&mut cells, begun + Duration::from_mins(1), 2_000));

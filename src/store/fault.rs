@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::io::Errno;
+
 use crate::{
     error::{Error, ErrorKind, Retry},
     language::{message, say, t},
@@ -139,7 +141,7 @@ fn hint_for(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ROOM,
         // It has no word in the standard library. More orders went at the same time than there is room for.
-        _ if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
+        _ if Errno::from_io_error(error) == Some(Errno::MFILE) => {
             t!("let this process have more files open (`ulimit -n`), or fewer orders at the same time (`--parallel`)")
         }
         _ => t!("choose a place that can be written with `--store`"),

@@ -7,10 +7,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-
 use super::table::{differences, rows};
-use crate::interop::servers::{Process, installed, left_out, program};
+use crate::{
+    interop::servers::{Process, installed, left_out, program},
+    tls::certify,
+};
 
 /// What a network needs.
 const PROGRAMS: [&str; 7] = ["ip", "unshare", "nsenter", "nft", "named", "unbound", "python3"];
@@ -196,7 +197,7 @@ fn prepare(folder: &Path, kind: &str) {
             " interface: 1.1.1.1@443\n interface: 10.53.0.9@443\n interface: 1.1.1.1@53\n https-port: 443\n tls-service-key: \"{place}/server.key\"\n tls-service-pem: \"{place}/server.pem\"\n"
         );
     }
-    certify(folder);
+    certify(folder, &["1.1.1.1"], |_| ());
     let _ = write!(unbound, "remote-control:\n control-enable: no\nstub-zone:\n name: test\n stub-addr: {parent}\n");
     if kind == "split" {
         unbound.push_str("stub-zone:\n name: example.test\n stub-addr: 10.53.0.3\n");
@@ -218,21 +219,6 @@ fn prepare(folder: &Path, kind: &str) {
              udp dport 53 dnat to 10.53.0.1; tcp dport 53 dnat to 10.53.0.1; }\n}\n",
         ),
         _ => {}
-    }
-}
-
-/// A CA, and a certificate of its for the resolver over HTTPS.
-fn certify(folder: &Path) {
-    let key = KeyPair::generate().expect("a key");
-    let mut params = CertificateParams::new(Vec::<String>::new()).expect("parameters");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = params.self_signed(&key).expect("signed");
-    let issuer = Issuer::new(params, key);
-    let key = KeyPair::generate().expect("a key");
-    let server =
-        CertificateParams::new(vec!["1.1.1.1".to_owned()]).expect("parameters").signed_by(&key, &issuer).expect("signed");
-    for (file, content) in [("ca.pem", ca.pem()), ("server.pem", server.pem()), ("server.key", key.serialize_pem())] {
-        std::fs::write(folder.join(file), content).expect("written");
     }
 }
 

@@ -1,13 +1,11 @@
 //! Several regions in one command, each at its own host: the vendor's names, over TLS, each led to a sandbox of its own.
 
-use std::{collections::HashMap, fs, net::SocketAddr, process::Command, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use dv_verify::{
     order::{Generation, OrderId},
     sandbox::{Answer, Fault, Service},
 };
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional},
     net::{TcpListener, TcpStream},
@@ -15,23 +13,22 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::context::{Context, Ran, assert_no_secret, runtime};
+use crate::tls::{acceptor, certify};
 
 const CHINA: &str = "cas.aliyuncs.com";
 const SINGAPORE: &str = "cas.ap-southeast-1.aliyuncs.com";
 
-/// An HTTP proxy that ends the TLS of both hosts itself, and leads each to the sandbox that stands for it; its address. The CA of its certificate
-/// is written to `ca.pem` in the home folder of the first.
-fn proxy(china: &Context, singapore: &Context) -> SocketAddr {
-    let ca_key = KeyPair::generate().unwrap();
-    let mut ca = CertificateParams::default();
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    fs::write(china.home().join("ca.pem"), ca.self_signed(&ca_key).unwrap().pem()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let names = vec![CHINA.to_owned(), SINGAPORE.to_owned()];
-    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key);
-    let acceptor = TlsAcceptor::from(Arc::new(config.unwrap()));
+/// An HTTP proxy that ends the TLS of both hosts itself, and leads each to the sandbox that stands for it.
+struct Proxy {
+    address: SocketAddr,
+    /// Where its certificate is, and the CA of that.
+    folder: tempfile::TempDir,
+}
+
+fn proxy(china: &Context, singapore: &Context) -> Proxy {
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path(), &[CHINA, SINGAPORE], |_| ());
+    let acceptor = acceptor(folder.path());
     let place = |context: &Context| context.sandbox.addresses().cas.socket_addrs(|| None).unwrap()[0];
     let places = Arc::new(HashMap::from([(CHINA, place(china)), (SINGAPORE, place(singapore))]));
     let listener = runtime().block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -41,7 +38,7 @@ fn proxy(china: &Context, singapore: &Context) -> SocketAddr {
             tokio::spawn(lead(stream, acceptor.clone(), Arc::clone(&places)));
         }
     });
-    address
+    Proxy { address, folder }
 }
 
 /// One connection: `CONNECT host:443`, then TLS. What cannot be led anywhere is closed, so that nothing leaves loopback.
@@ -62,15 +59,11 @@ async fn lead(stream: TcpStream, acceptor: TlsAcceptor, places: Arc<HashMap<&str
 }
 
 /// The program as it is without `--endpoint`, behind the proxy.
-fn behind(proxy: SocketAddr, context: &Context, arguments: &[&str]) -> Command {
+fn run(proxy: &Proxy, context: &Context, arguments: &[&str]) -> Ran {
     let mut command = context.command(arguments);
     command.env_remove("DV_ENDPOINT");
-    command.env("HTTPS_PROXY", format!("http://{proxy}")).env("SSL_CERT_FILE", context.home().join("ca.pem"));
-    command
-}
-
-fn run(proxy: SocketAddr, context: &Context, arguments: &[&str]) -> Ran {
-    let ran = Ran::of(behind(proxy, context, arguments).output().unwrap());
+    command.env("HTTPS_PROXY", format!("http://{}", proxy.address)).env("SSL_CERT_FILE", proxy.folder.path().join("ca.pem"));
+    let ran = Ran::of(command.output().unwrap());
     assert_no_secret(&ran);
     ran
 }
@@ -78,7 +71,7 @@ fn run(proxy: SocketAddr, context: &Context, arguments: &[&str]) -> Ran {
 #[test]
 fn orders_of_two_regions_and_a_journey_in_each() {
     let (china, singapore) = (Context::new(), Context::new());
-    let proxy = proxy(&china, &singapore);
+    let proxy = &proxy(&china, &singapore);
     let here = china.order(Generation::Api2018, &["www.example.com"]);
     let there = singapore.order(Generation::Instance, &["shop.example.com"]);
 
@@ -95,7 +88,6 @@ fn orders_of_two_regions_and_a_journey_in_each() {
     };
     verify(&china, "ap-southeast-1", &here).expect(2).says("orders of the China site need `--region cn-hangzhou`");
     verify(&china, "cn-hangzhou", &here).expect(0);
-    fs::copy(china.home().join("ca.pem"), singapore.home().join("ca.pem")).unwrap();
     verify(&singapore, "ap-southeast-1", &there).expect(0);
     assert!(china.out().join("www.example.com/live/cert.pem").is_file());
     assert!(singapore.out().join("shop.example.com/live/cert.pem").is_file());

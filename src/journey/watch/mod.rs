@@ -22,7 +22,6 @@ use crate::{
     error::{Error, Result},
     failpoint,
     mutex::locked,
-    open_files,
     order::OrderId,
     store::{Backlog, Lock},
 };
@@ -227,11 +226,7 @@ impl Watch {
             self.tasks.push(Box::pin(tasks::list(self.installed.clone())));
         }
         if is_due(&mut self.next_claim) {
-            let at_once = match self.installed.setup.options.parallel {
-                0 => AT_ONCE,
-                parallel => parallel,
-            };
-            let at_once = open_files::room_for_orders(at_once);
+            let at_once = self.installed.setup.options.at_once(AT_ONCE);
             let at_once = self.breakers.room(&*self.installed.setup.surroundings.source, self.carried.len(), at_once);
             let own = std::mem::take(&mut self.claims_unsure).then(|| self.carried.clone());
             let hurry = std::mem::take(&mut self.hurry);

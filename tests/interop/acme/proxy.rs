@@ -12,11 +12,10 @@ use axum::{
     http::{StatusCode, header},
     response::Response,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::json;
 
 use super::{Scene, run};
-use crate::interop::servers::pebble::Manner;
+use crate::{interop::servers::pebble::Manner, tls::acceptor};
 
 /// In the place of a status: there is no answer.
 const NEVER: u16 = 0;
@@ -68,7 +67,7 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         *proxy.base.lock().unwrap() = format!("https://{address}");
         let service = Router::new().fallback(answer).with_state(proxy.clone());
-        let listener = Tls { listener, acceptor: acceptor(scene) };
+        let listener = Tls { listener, acceptor: acceptor(scene.pebble.ca_file().parent().unwrap()) };
         runtime().spawn(async move { axum::serve(listener, service).await });
         (proxy, format!("https://{address}/dir"))
     }
@@ -121,14 +120,6 @@ impl Proxy {
 struct Tls {
     listener: tokio::net::TcpListener,
     acceptor: tokio_rustls::TlsAcceptor,
-}
-
-fn acceptor(scene: &Scene) -> tokio_rustls::TlsAcceptor {
-    let folder = scene.pebble.ca_file().parent().unwrap().to_owned();
-    let chain = CertificateDer::pem_file_iter(folder.join("server.pem")).unwrap().map(Result::unwrap).collect();
-    let key = PrivateKeyDer::from_pem_file(folder.join("server.key")).unwrap();
-    let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
-    Arc::new(config).into()
 }
 
 impl axum::serve::Listener for Tls {

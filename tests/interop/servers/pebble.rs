@@ -6,9 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-
 use super::{Process, free_port, installed, program};
+use crate::tls::certify;
 
 /// A name that Pebble refuses by policy, with all below it.
 pub(crate) const BLOCKED: &str = "blocked.example.test";
@@ -102,21 +101,9 @@ impl Pebble {
 
 /// A CA, and a certificate for 127.0.0.1 by it.
 fn make_certificate(folder: &Path, valid: Valid) {
-    let ca_key = KeyPair::generate().expect("a key");
-    let mut ca = CertificateParams::default();
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    ca.distinguished_name.push(DnType::CommonName, "tests of dv-verify");
-    let ca_certificate = ca.self_signed(&ca_key).expect("a certificate");
-    let issuer = Issuer::new(ca, ca_key);
-    let key = KeyPair::generate().expect("a key");
-    let mut server = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).expect("names");
-    match valid {
+    certify(folder, &["127.0.0.1", "localhost"], |server| match valid {
         Valid::Now => {}
         Valid::Before => server.not_after = rcgen::date_time_ymd(2020, 1, 1),
         Valid::Later => server.not_before = rcgen::date_time_ymd(2090, 1, 1),
-    }
-    let server = server.signed_by(&key, &issuer).expect("a certificate");
-    std::fs::write(folder.join("ca.pem"), ca_certificate.pem()).expect("written");
-    std::fs::write(folder.join("server.pem"), server.pem()).expect("written");
-    std::fs::write(folder.join("server.key"), key.serialize_pem()).expect("written");
+    });
 }

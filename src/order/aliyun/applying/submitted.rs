@@ -35,17 +35,12 @@ impl Cas {
     /// `ErrorKind::Refused` where its task failed, with what the service says about that.
     pub(in super::super) async fn after_submission(&self, order: Order) -> Result<Order> {
         let Some(submitted) = self.memory().submitted.get(&order.id).cloned() else { return Ok(order) };
-        let outcome = if submitted.is_shown(&order) { Ok(None) } else { self.look_at_task(&order.id, submitted.at).await };
-        match outcome {
-            Ok(Some(state)) => return Ok(Order { state, ..order }),
-            Ok(None) => {}
-            Err(error) => {
-                self.memory().submitted.remove(&order.id);
-                return Err(error);
-            }
+        let told = if submitted.is_shown(&order) { Ok(None) } else { self.look_at_task(&order.id, submitted.at).await };
+        if let Ok(Some(state)) = told {
+            return Ok(Order { state, ..order });
         }
         self.memory().submitted.remove(&order.id);
-        Ok(order)
+        told.map(|_| order)
     }
 
     /// What the task of a submission tells; `None` where it is over, or tells nothing for too long.
